@@ -1,0 +1,366 @@
+/**
+ * The contract between the portable layer and a broker. Adapter authors need this door of the package and no
+ * other: `import { … } from '@waybill/core/driver'`.
+ *
+ * Core decides *what* happens and *when*: validation, batching, concurrency, order within a member, retry
+ * decisions, lease renewal, dead-letter records, expiry, drain, reconnecting. A driver knows *how* its broker
+ * carries it out. Rules for every method, unless it says otherwise:
+ *
+ * - **Errors.** Throw `MessagingError` and nothing else, made in one table in the adapter's `wire.ts`, with the
+ *   client's error as `cause`. `retryable` says whether the same call may succeed later unchanged.
+ * - **No retries, no logging, no timers of your own policy.** A call that fails for want of a connection rejects
+ *   with `disconnected` (retryable); core calls again with backoff and jitter. A driver connects again when it is
+ *   next called; it needs no reconnect loop.
+ * - **Concurrency.** Any method may be called while another is running. `publish` runs at most
+ *   `capabilities.publishParallelism` times at once; `receive` of one subscription never overlaps itself.
+ * - **Bounded.** Nothing waits for ever: a broker that does not answer ends in a `timeout` or `disconnected` error.
+ * - **Time** comes from `context.clock`.
+ */
+import type { BrokerUrl } from './broker-url.ts'
+import type { Clock } from './clock.ts'
+import type { MessagingError } from './errors.ts'
+
+export { type BrokerUrl, parseBrokerUrl } from './broker-url.ts'
+export { type Clock, sleep, systemClock } from './clock.ts'
+export { type Duration, parseDuration, toMilliseconds } from './duration.ts'
+export {
+  ConfigurationError,
+  type ErrorCode,
+  type Fate,
+  type Issue,
+  MessagingError,
+  toError,
+  toMessagingError,
+} from './errors.ts'
+export { matchesPattern } from './pattern.ts'
+export { attemptOf, deadLetterIdOf, headerNames, replayHeaders } from './transport-headers.ts'
+export { parseOptions } from './validation.ts'
+
+// ---------------------------------------------------------------------------------------------------------------
+// Connecting
+
+/** What an adapter package exports as `adapter`: how core finds and opens a driver. */
+export interface Adapter {
+  /** `rabbitmq`, `kafka`; also the key of its options in `connect({ native })`. */
+  readonly name: string
+  /** The URL schemes it serves, lower case, without colon. */
+  readonly schemes: readonly string[]
+  /**
+   * Connects, or rejects: `invalid-options` (never retryable) with every problem of URL and native options;
+   * `connection-failed` (retryable) when the broker is not there; `access-denied` when it refuses us.
+   * Core limits the time by `context.signal` and tries again while the user's connect timeout lasts.
+   */
+  connect(url: BrokerUrl, context: DriverContext): Promise<Driver>
+}
+
+export interface DriverContext {
+  /** The user's `native` options for this adapter, unchecked: parse them strictly with `parseOptions`. */
+  readonly native: unknown
+  /** Unique to this connection of this process; for client ids and consumer names. Letters, digits and `-`. */
+  readonly instance: string
+  readonly clock: Clock
+  /** Fires when connecting has taken too long or is no longer wanted. */
+  readonly signal: AbortSignal
+  /** Reports what no caller can be told by a rejection. May be called at any time. */
+  readonly emit: (event: DriverEvent) => void
+}
+
+export type DriverEvent =
+  | { readonly type: 'connected' }
+  | { readonly type: 'disconnected'; readonly error: MessagingError }
+  /** The broker takes no messages for now (RabbitMQ's resource alarm). */
+  | { readonly type: 'blocked'; readonly reason: string }
+  | { readonly type: 'unblocked' }
+  /** Something an operator should know: entries lost to trimming, a fallback in use. */
+  | { readonly type: 'warning'; readonly message: string }
+
+/** Data, never computed per call. What is false or absent is refused by core when it is asked for. */
+export interface Capabilities {
+  /** Deliveries of one key within a group reach one member at a time, in order. */
+  readonly ordered: boolean
+  /** `OutboundMessage.delayMs` is honoured, durably. (Retry delays are not optional.) */
+  readonly delay: boolean
+  /** Of a waiting backlog, higher `priority` comes first. */
+  readonly priority: boolean
+  /** `SubscriptionRequest.broadcast`: every instance gets each message. */
+  readonly broadcast: boolean
+  /** A new group may start at the earliest message the broker still has. */
+  readonly replay: boolean
+  /** `seek` moves a group. */
+  readonly seek: boolean
+  /** Deliveries are held under a lease that runs out unless extended. */
+  readonly lease: boolean
+  /** `Delivery.deliveries` rises when a consumer dies with the message in hand. */
+  readonly countsCrashes: boolean
+  /** How late a delayed message or a retry may come at most, in milliseconds, on a healthy broker. Never early. */
+  readonly delayGranularityMs: number
+  /** Within how many milliseconds a peer has the deliveries of a member that was killed. */
+  readonly redeliveryMs: number
+  /** The largest message the broker takes, in bytes, as `messageBytes` counts it. */
+  readonly maxMessageBytes: number
+  /** How many messages core puts into one `publish` at most. */
+  readonly publishBatchSize: number
+  /** How many calls of `publish` core has under way at most. 1 keeps the order of sends across batches. */
+  readonly publishParallelism: number
+}
+
+/** The capabilities that are flags, as users name them in `requires`. */
+export type Feature = {
+  [Name in keyof Capabilities]: Capabilities[Name] extends boolean ? Name : never
+}[keyof Capabilities]
+
+export interface Driver {
+  /** The adapter's name. For people only: core never tests it. */
+  readonly name: string
+  readonly capabilities: Capabilities
+  /**
+   * `create`: makes what is missing, idempotently and safely against other processes doing the same; never changes
+   * or deletes what exists (a group's patterns are only ever added to). `verify`: changes nothing and reports what
+   * is missing. Everything of the topology exists at the broker once this resolves, so that a message sent
+   * afterwards is kept for each group. Existing objects with other settings than ours: `topology-mismatch`, naming
+   * both sides.
+   */
+  apply(topology: Topology, mode: 'create' | 'verify'): Promise<TopologyReport>
+  /**
+   * Sends a batch of any mix of topics, at most `publishBatchSize`; split it further as the broker demands. Result i
+   * belongs to message i. Resolves when the broker has taken responsibility for, or refused, each one. A message that
+   * certainly did not arrive has `fate: 'not-sent'`; one whose confirmation was lost has `fate: 'unknown'`. Messages
+   * of one key keep their order within the batch. Rejects only when the whole batch failed for one reason.
+   */
+  publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]>
+  /** The topology was applied before. Once this resolves, the next message sent arrives. */
+  subscribe(request: SubscriptionRequest): Promise<Subscription>
+  deadLetters(topic: TopicSpec, group: string): DeadLetterStore
+  /** Moves a group to another position of its topic. Without `capabilities.seek`: rejects `unsupported`. */
+  seek(topic: TopicSpec, group: string, position: SeekPosition): Promise<void>
+  stats(topic: TopicSpec, group: string): Promise<GroupStats>
+  /** Asks the broker, within a bounded time; never rejects. */
+  health(): Promise<DriverHealth>
+  /** The client underneath, for what Waybill does not offer. Documented in the adapter's README. */
+  native(): unknown
+  /** Idempotent, bounded in time even if the broker hangs; leaves no socket, timer or broker-side consumer behind. */
+  close(): Promise<void>
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Topology
+
+export interface Topology {
+  readonly topics: readonly { readonly topic: TopicSpec; readonly groups: readonly GroupSpec[] }[]
+}
+
+export interface TopicSpec {
+  /** 1 to 64 of letters, digits, `.`, `_`, `-`, starting with a letter or digit. */
+  readonly name: string
+  readonly ordered: boolean
+  /** How many keys can be handled in parallel at most, on brokers that divide ordered topics. At least 1. */
+  readonly partitions: number
+  /** Broker-specific settings of this topic, by adapter name, unchecked. */
+  readonly native: Readonly<Record<string, unknown>>
+}
+
+export interface GroupSpec {
+  /** Same rule as a topic's name. */
+  readonly name: string
+  /**
+   * The message types the group wants, as patterns. Filtering at the broker is a saving, not a duty: core acks what
+   * nobody handles. Matching too much is fine, matching too little loses messages.
+   */
+  readonly types: readonly string[]
+  /** Where the group starts if it does not exist yet. `earliest` only with `capabilities.replay`. */
+  readonly from: 'earliest' | 'latest'
+}
+
+export interface TopologyReport {
+  /** Broker-side names, for people: `queue orders.billing`. */
+  readonly created: readonly string[]
+  /** In `verify` mode what does not exist; always empty in `create` mode. */
+  readonly missing: readonly string[]
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Messages out
+
+export interface OutboundMessage {
+  readonly topic: TopicSpec
+  readonly type: string
+  readonly id: string
+  /** The ordering key; on an ordered topic always present. */
+  readonly key: string | undefined
+  /** To be carried byte for byte. */
+  readonly body: Uint8Array
+  readonly contentType: string
+  /** CloudEvents context attributes, for headers in the spelling of the broker's CloudEvents binding. */
+  readonly attributes: Readonly<Record<string, string>>
+  /** Transport headers, to be carried verbatim. Any Unicode text as value. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Not to be delivered before this many milliseconds from now. 0: at once. */
+  readonly delayMs: number
+  /** 0 (lowest) to 9; undefined: the broker's default. Levels may be merged. */
+  readonly priority: number | undefined
+  /** Milliseconds since the epoch. Core drops what arrives later; the broker may drop it earlier. */
+  readonly expiresAt: number | undefined
+}
+
+/** How one message of a batch, or one settlement, went. */
+export type Outcome = { readonly ok: true } | { readonly ok: false; readonly error: MessagingError }
+
+// ---------------------------------------------------------------------------------------------------------------
+// Deliveries in
+
+export interface SubscriptionRequest {
+  readonly topic: TopicSpec
+  readonly group: GroupSpec
+  /** How many deliveries core holds unsettled at most. `receive` never asks for more than is left of it. */
+  readonly prefetch: number
+  /** The wanted lease in milliseconds, where the driver has leases. */
+  readonly leaseMs: number
+  /**
+   * Every subscription gets each message sent from now on, none shared, nothing kept after `close`. Core settles
+   * broadcast deliveries with `ack` and `release` only.
+   */
+  readonly broadcast: boolean
+}
+
+export interface Subscription {
+  /** The lease in force, in milliseconds; core extends at a third of it. Undefined: deliveries never expire. */
+  readonly leaseMs: number | undefined
+  /**
+   * Resolves with 1 to `max` deliveries as soon as there are any, or with none when the signal fires, or now and then
+   * with none (a poll that ended). What was already taken from the broker when the signal fires is returned, not
+   * dropped. Rejects when the subscription can no longer work: core closes it, treats all its deliveries as lost and
+   * subscribes again with backoff.
+   */
+  receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
+  /**
+   * Carries the verdicts out; outcome i belongs to settlement i and tells that it is durable at the broker, or why
+   * not. Called with the very objects `receive` returned, in any order. Core calls again for retryable failures.
+   * Settling what is already settled, lost or of an older generation has no effect and is `ok`.
+   */
+  settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]>
+  /** Renews the lease of each; those already lost are reported through `onLost`. No effect without leases. */
+  extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void>
+  /** The listener is told of deliveries that are no longer ours: revoked partitions, expired leases. Called once. */
+  onLost(listener: (deliveries: readonly Delivery[]) => void): void
+  /**
+   * Ends it and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles what it
+   * wants settled before.
+   */
+  close(): Promise<void>
+}
+
+/**
+ * One attempt to hand one message to one member of a group. Drivers may return objects with further fields (delivery
+ * tag, receipt, offset); core hands the same objects back.
+ */
+export interface Delivery {
+  readonly body: Uint8Array
+  /** Undefined where the transport has none: core then looks at the body and the headers. */
+  readonly contentType: string | undefined
+  /** All transport headers as text, mirrored CloudEvents attributes among them in whatever spelling they came. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Ours: 1, and one more with each scheduled retry (`attemptOf(headers)` where the header tells). */
+  readonly attempt: number
+  /**
+   * How often the broker has handed this copy out, this time included, so at least 1. It also counts consumers that
+   * died. Without `capabilities.countsCrashes` always 1.
+   */
+  readonly deliveries: number
+  /** The transport's ordering key, for messages that carry none themselves. */
+  readonly key: string | undefined
+}
+
+export interface Settlement {
+  readonly delivery: Delivery
+  readonly verdict: Verdict
+}
+
+/** How a delivery ends. */
+export type Verdict =
+  /** Done; never to be delivered again. */
+  | { readonly kind: 'ack' }
+  /**
+   * To come back to this group only, as a copy with the same body and content type and exactly these headers, not
+   * before `delayMs` from now. Durable. Copy first, then ack, or both in one step. Without holding up other messages.
+   * Not used on ordered topics, nor for broadcast: there core waits itself while it holds the key.
+   */
+  | { readonly kind: 'retry'; readonly delayMs: number; readonly headers: Readonly<Record<string, string>> }
+  /**
+   * To the dead letters of this topic and group, as a copy with the same body and content type and exactly these
+   * headers (the failure record and `waybill-dead-letter-id` among them). A copy that failed never acks the source.
+   */
+  | { readonly kind: 'dead-letter'; readonly headers: Readonly<Record<string, string>> }
+  /** Back to the group at once, `attempt` unchanged. On an ordered topic in its old place. */
+  | { readonly kind: 'release' }
+
+// ---------------------------------------------------------------------------------------------------------------
+// Dead letters, positions, figures
+
+export interface DeadLetterStore {
+  count(): Promise<number>
+  /** Oldest first, in pages as needed, consuming nothing; a letter added meanwhile may or may not be seen. */
+  list(): AsyncIterable<StoredDeadLetter>
+  /**
+   * Puts the letters back to the failing group only, each with `replayHeaders(headers)`, and takes them off the list;
+   * copy first, then removal. `all`: those there when the call began. Resolves with how many were replayed; ids that
+   * are not there are skipped.
+   */
+  replay(ids: readonly string[] | 'all'): Promise<number>
+  /** Removes letters for good; resolves with how many. */
+  discard(ids: readonly string[] | 'all'): Promise<number>
+}
+
+export interface StoredDeadLetter {
+  /** `deadLetterIdOf(headers)`; for letters the broker itself moved there, any id that stays the same. */
+  readonly id: string
+  readonly body: Uint8Array
+  readonly contentType: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** `offset` is the broker's own (a Kafka offset for every partition, a stream entry id); `time` is since the epoch. */
+export type SeekPosition =
+  | { readonly to: 'earliest' }
+  | { readonly to: 'latest' }
+  | { readonly to: 'time'; readonly time: number }
+  | { readonly to: 'offset'; readonly offset: string; readonly partition: number }
+
+/** Figures are undefined where the broker does not tell, and may be approximate where it says so. */
+export interface GroupStats {
+  /** Ready for delivery, not yet handed out. */
+  readonly waiting: number | undefined
+  /** Handed out and unsettled. */
+  readonly inFlight: number | undefined
+  /** Waiting for their time: delayed sends and retries. */
+  readonly delayed: number | undefined
+  readonly dead: number | undefined
+  /** By partition, for log-shaped brokers. */
+  readonly partitions?: readonly PartitionStats[]
+  /** Broker-specific figures, such as bytes of memory. */
+  readonly native?: Readonly<Record<string, unknown>>
+}
+
+export interface PartitionStats {
+  readonly partition: number
+  readonly committed: string | undefined
+  readonly end: string
+  readonly lag: number
+  /** The member that owns it, where the broker tells. */
+  readonly owner?: string
+}
+
+export interface DriverHealth {
+  readonly status: 'up' | 'down'
+  /** Why it is down. */
+  readonly error?: MessagingError
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+/** The size core holds against `maxMessageBytes`: body, attributes and headers as UTF-8. */
+export function messageBytes(message: Pick<OutboundMessage, 'body' | 'attributes' | 'headers'>): number {
+  let bytes = message.body.byteLength
+  for (const headers of [message.attributes, message.headers]) {
+    for (const [name, value] of Object.entries(headers)) bytes += name.length + Buffer.byteLength(value)
+  }
+  return bytes
+}

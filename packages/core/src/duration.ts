@@ -1,0 +1,39 @@
+import { ConfigurationError } from './errors.ts'
+
+type Unit = 'ms' | 's' | 'm' | 'h' | 'd'
+
+/** Milliseconds as a number, or a number with a unit: `'250ms'`, `'1.5s'`, `'5m'`, `'12h'`, `'7d'`. */
+export type Duration = number | `${number}${Unit}`
+
+const millisecondsIn: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
+const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
+
+/** The duration in milliseconds, or undefined when it is not one. */
+export function parseDuration(value: unknown): number | undefined {
+  if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? value : undefined
+  if (typeof value !== 'string') return undefined
+  const match = pattern.exec(value)
+  const factor = millisecondsIn[match?.[2] ?? '']
+  return match?.[1] === undefined || factor === undefined ? undefined : Number(match[1]) * factor
+}
+
+/** What to tell somebody whose value is not a duration. */
+export const durationHint =
+  "expected a duration: milliseconds as a number, or text such as '250ms', '5s', '10m', '12h', '7d'"
+
+/**
+ * The duration in milliseconds.
+ *
+ * @throws {ConfigurationError} when it is not one; `path` names the option.
+ */
+export function toMilliseconds(value: Duration | string, path = 'duration'): number {
+  const parsed = parseDuration(value)
+  if (parsed === undefined) throw new ConfigurationError('duration', [{ path, message: durationHint }])
+  return parsed
+}

@@ -1,0 +1,160 @@
+/**
+ * What went wrong, for programs. Messages are for people and may change; codes do not.
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | `invalid-options` | options of ours are wrong; `issues` lists each problem with its path |
+ * | `invalid-message` | a message to be sent does not fit its schema or the wire; `issues` lists why |
+ * | `undecodable` | a received body is no CloudEvents event, or not of a version we can read |
+ * | `too-large` | a message is above the broker's limit |
+ * | `unsupported` | the driver cannot do what was asked |
+ * | `adapter-missing` | no adapter package for the URL's scheme is installed |
+ * | `connection-failed` | the broker could not be reached or refused us |
+ * | `disconnected` | an established connection was lost, or is not there at the moment |
+ * | `access-denied` | wrong credentials or missing permissions |
+ * | `topology-missing` | a topic, group or queue does not exist and may not be created |
+ * | `topology-mismatch` | it exists with other settings than asked for |
+ * | `rejected` | the broker refused the operation (a full queue, an unroutable message) |
+ * | `throttled` | the broker asks us to slow down |
+ * | `timeout` | the time given for the operation is over |
+ * | `aborted` | the caller's `AbortSignal` fired |
+ * | `closed` | the bus, producer, consumer or subscription is closed |
+ * | `stale` | a settlement of a delivery that is no longer ours |
+ * | `permanent` | a handler gave the message up (`PermanentError`) |
+ * | `retry-after` | a handler asked for a retry at a time of its own (`RetryAfter`) |
+ * | `failed` | anything else the broker's client reported |
+ */
+export type ErrorCode =
+  | 'invalid-options'
+  | 'invalid-message'
+  | 'undecodable'
+  | 'too-large'
+  | 'unsupported'
+  | 'adapter-missing'
+  | 'connection-failed'
+  | 'disconnected'
+  | 'access-denied'
+  | 'topology-missing'
+  | 'topology-mismatch'
+  | 'rejected'
+  | 'throttled'
+  | 'timeout'
+  | 'aborted'
+  | 'closed'
+  | 'stale'
+  | 'permanent'
+  | 'retry-after'
+  | 'failed'
+
+/** What is known of a message whose send failed: certainly not with the broker, or perhaps there. */
+export type Fate = 'not-sent' | 'unknown'
+
+export interface MessagingErrorOptions {
+  /** Whether the same call may succeed later without any change. Default: false. */
+  readonly retryable?: boolean
+  readonly cause?: unknown
+  /** For sends only. */
+  readonly fate?: Fate
+}
+
+/** One problem of an input: where it is and what is wrong with it. */
+export interface Issue {
+  /** Dotted path into the options or the data; empty for the whole. */
+  readonly path: string
+  readonly message: string
+}
+
+// A registered symbol, because `instanceof` is false between two installed copies of this package.
+const brand = Symbol.for('waybill.MessagingError')
+
+/** The one error type of Waybill. `cause` is the client's original error where there is one. */
+export class MessagingError extends Error {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly fate: Fate | undefined
+
+  constructor(code: ErrorCode, message: string, options: MessagingErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = new.target.name
+    this.code = code
+    this.retryable = options.retryable ?? false
+    this.fate = options.fate
+    Object.defineProperty(this, brand, { value: true })
+  }
+
+  /** Like `instanceof`, across copies of the package. */
+  static is(error: unknown): error is MessagingError {
+    return typeof error === 'object' && error !== null && brand in error
+  }
+}
+
+function listIssues(issues: readonly Issue[]): string {
+  return issues.map(({ path, message }) => `\n  - ${path === '' ? message : `${path}: ${message}`}`).join('')
+}
+
+/** Options of ours are wrong. All problems are listed, each with its path. */
+export class ConfigurationError extends MessagingError {
+  readonly issues: readonly Issue[]
+
+  constructor(what: string, issues: readonly Issue[]) {
+    super('invalid-options', `Invalid ${what}:${listIssues(issues)}`)
+    this.issues = issues
+  }
+}
+
+/** A message to be sent is wrong: its data against the schema, or its metadata against the wire. */
+export class InvalidMessageError extends MessagingError {
+  readonly issues: readonly Issue[]
+
+  constructor(what: string, issues: readonly Issue[]) {
+    super('invalid-message', `Invalid ${what}; nothing was sent:${listIssues(issues)}`, { fate: 'not-sent' })
+    this.issues = issues
+  }
+}
+
+/** Throw it in a handler to send the message to the dead letters at once, without further retries. */
+export class PermanentError extends MessagingError {
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super('permanent', message, options)
+  }
+}
+
+/** Throw it in a handler to have the message back after `delay`, whatever the retry policy's backoff says. */
+export class RetryAfter extends MessagingError {
+  /** The duration as given, such as `'30s'` or milliseconds. */
+  readonly delay: string | number
+
+  constructor(
+    delay: string | number,
+    message = `Retry after ${delay}`,
+    options: { readonly cause?: unknown } = {},
+  ) {
+    super('retry-after', message, { ...options, retryable: true })
+    this.delay = delay
+  }
+}
+
+/** Anything thrown, as an `Error`: handlers may throw strings, and code that records failures needs a name and a message. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error
+    ? thrown
+    : new Error(typeof thrown === 'string' ? thrown : `Thrown: ${describe(thrown)}`)
+}
+
+function describe(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return String(value)
+  }
+}
+
+/** The error as one of ours; what is not ours yet becomes `failed` with the original as its cause. */
+export function toMessagingError(
+  thrown: unknown,
+  what: string,
+  options: MessagingErrorOptions = {},
+): MessagingError {
+  if (MessagingError.is(thrown)) return thrown
+  return new MessagingError('failed', `${what}: ${toError(thrown).message}`, { ...options, cause: thrown })
+}

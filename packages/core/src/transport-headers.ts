@@ -1,0 +1,40 @@
+/**
+ * The transport headers of our own. They change on a message's way, so they are no CloudEvents attributes. Users' names
+ * may not start with `waybill-`.
+ */
+export const headerNames = {
+  /** Decimal; absent on the first attempt. */
+  attempt: 'waybill-attempt',
+  /** 0 to 9, so that retried and replayed copies keep their place. */
+  priority: 'waybill-priority',
+  /** RFC 3339. */
+  firstFailedAt: 'waybill-first-failed-at',
+  failedAt: 'waybill-failed-at',
+  deadLetterId: 'waybill-dead-letter-id',
+  reason: 'waybill-reason',
+  errorName: 'waybill-error-name',
+  errorMessage: 'waybill-error-message',
+  errorStack: 'waybill-error-stack',
+  originTopic: 'waybill-topic',
+  originGroup: 'waybill-group',
+  deliveries: 'waybill-deliveries',
+} as const
+
+const prefix = 'waybill-'
+
+/** The attempt a message's headers tell; 1 when they tell none or nonsense. */
+export function attemptOf(headers: Readonly<Record<string, string>>): number {
+  const attempt = Number(headers[headerNames.attempt])
+  return Number.isSafeInteger(attempt) && attempt > 1 ? attempt : 1
+}
+
+export function deadLetterIdOf(headers: Readonly<Record<string, string>>): string | undefined {
+  return headers[headerNames.deadLetterId]
+}
+
+/** The headers of a replayed dead letter: as before it failed, so without attempts and failure record. */
+export function replayHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !name.startsWith(prefix) || name === headerNames.priority),
+  )
+}
