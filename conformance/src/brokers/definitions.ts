@@ -1,0 +1,14 @@
+import type { BrokerDefinition } from './definition.ts'
+import { kafka } from './kafka.ts'
+import { rabbitmq } from './rabbitmq.ts'
+import { redis, valkey } from './redis.ts'
+import type { BrokerName } from './running-broker.ts'
+import { sqs } from './sqs.ts'
+
+export const definitions: Readonly<Record<BrokerName, BrokerDefinition>> = {
+  rabbitmq,
+  kafka,
+  redis,
+  valkey,
+  sqs,
+}
