@@ -1,0 +1,160 @@
+import type { Delivery, OutboundMessage } from './driver.ts'
+import { type Envelope, envelopeSchema } from './envelope.ts'
+import { MessagingError, toError } from './errors.ts'
+import type { Message, Metadata } from './message.ts'
+import { toIssues } from './validation.ts'
+
+/** The media type of an event in structured JSON mode (CloudEvents JSON format 1.0.2, section 3). */
+const structuredType = 'application/cloudevents+json'
+const jsonType = 'application/json'
+const bytesType = 'application/octet-stream'
+
+/**
+ * How attributes are spelled as headers: `ce_` in the Kafka binding, `ce-` in those of HTTP and NATS, `cloudEvents:`
+ * or `cloudEvents_` in that of AMQP.
+ */
+const attributeHeader = /^(?:ce[-_]|cloudevents[:_])(.+)$/i
+
+/** Header names that users' metadata may not have, because they would be taken for something else. */
+export function isReservedName(name: string): boolean {
+  return attributeHeader.test(name) || /^waybill-/i.test(name) || /^content-type$/i.test(name) || name in attributeOf
+}
+
+/** Message metadata that is a CloudEvents attribute, under its name there. */
+const attributeOf: Readonly<Record<string, string>> = {
+  source: 'source',
+  correlationId: 'correlationid',
+  causationId: 'causationid',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+}
+
+type Encoded = Pick<OutboundMessage, 'body' | 'contentType' | 'attributes' | 'headers'>
+
+/**
+ * A message as a CloudEvents event in structured mode, its attributes once more for the transport's headers.
+ * Throws what `JSON.stringify` throws (a cycle, a BigInt).
+ */
+export function encodeMessage(message: Message): Encoded {
+  const { data, metadata } = message
+  const attributes: Record<string, string> = {
+    specversion: '1.0',
+    id: message.id,
+    source: metadata.source,
+    type: message.type,
+    time: message.timestamp.toISOString(),
+    datacontenttype: data instanceof Uint8Array ? bytesType : jsonType,
+    dataversion: String(message.version),
+  }
+  const headers: Record<string, string> = {}
+  if (message.key !== undefined) attributes.partitionkey = message.key
+  if (message.expiresAt !== undefined) attributes.expirytime = message.expiresAt.toISOString()
+  for (const name in metadata) {
+    const value = metadata[name]
+    const attribute = attributeOf[name]
+    if (value === undefined || name === 'source') continue
+    if (attribute === undefined) headers[name] = value
+    else attributes[attribute] = value
+  }
+  const event: Record<string, unknown> = { ...attributes, dataversion: message.version }
+  if (data instanceof Uint8Array) event.data_base64 = Buffer.from(data).toString('base64')
+  else if (data !== undefined) event.data = data
+  return { body: Buffer.from(JSON.stringify(event)), contentType: structuredType, attributes, headers }
+}
+
+function undecodable(why: string, cause?: unknown): MessagingError {
+  return new MessagingError('undecodable', `The body is no CloudEvents event: ${why}`, { cause })
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(utf8.decode(body))
+  } catch (error) {
+    throw undecodable(toError(error).message, error)
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function decodeStructured(body: Uint8Array): { attributes: Record<string, unknown>; data: unknown } {
+  const event = parseJson(body)
+  if (!isObject(event)) throw undecodable('the JSON is not an object')
+  const { data, data_base64: base64, ...attributes } = event
+  return { attributes, data: typeof base64 === 'string' ? new Uint8Array(Buffer.from(base64, 'base64')) : data }
+}
+
+function decodeBinary(body: Uint8Array, contentType: string | undefined): unknown {
+  if (body.byteLength === 0) return undefined
+  if (contentType === undefined || /^[^;]*[/+]json\s*(;|$)/i.test(contentType)) return parseJson(body)
+  return /^text\//i.test(contentType) ? utf8.decode(body) : body
+}
+
+/** Headers as CloudEvents attributes and the rest. */
+function splitHeaders(headers: Readonly<Record<string, string>>) {
+  const attributes: Record<string, string> = {}
+  const others: Record<string, string> = {}
+  for (const name in headers) {
+    const value = headers[name]
+    if (value === undefined) continue
+    const first = name.charCodeAt(0) | 0x20
+    // Only names that begin with c or w can be anything but the user's own.
+    const attribute = first === 0x63 ? attributeHeader.exec(name)?.[1] : undefined
+    if (attribute !== undefined) attributes[attribute.toLowerCase()] = value
+    else if (!/^(?:waybill-|content-type$)/i.test(name)) others[name] = value
+  }
+  return { attributes, others }
+}
+
+/**
+ * What a delivery holds: an event in structured or binary mode, in the spelling of any binding.
+ *
+ * @throws {MessagingError} `undecodable` when it is neither.
+ */
+export function decodeDelivery(delivery: Pick<Delivery, 'body' | 'contentType' | 'headers'>): Envelope {
+  const { body, contentType } = delivery
+  const { attributes: mirrored, others } = splitHeaders(delivery.headers)
+  const isStructured =
+    contentType !== undefined
+      ? contentType.toLowerCase().startsWith(structuredType)
+      : mirrored.specversion === undefined
+  if (!isStructured && mirrored.specversion === undefined) {
+    throw undecodable(`content type ${contentType}, and no CloudEvents headers`)
+  }
+  const event = isStructured
+    ? decodeStructured(body)
+    : { attributes: mirrored, data: decodeBinary(body, mirrored.datacontenttype ?? contentType) }
+  const parsed = envelopeSchema.safeParse(event.attributes)
+  if (!parsed.success) {
+    const issues = toIssues(parsed.error).map(({ path, message }) => `${path || 'event'}: ${message}`)
+    throw undecodable(issues.join('; '), parsed.error)
+  }
+  return { attributes: parsed.data, data: event.data, headers: others }
+}
+
+const known = new Set(['specversion', 'id', 'type', 'time', 'datacontenttype', 'dataversion', 'partitionkey', 'expirytime', 'dataschema', 'subject'])
+const metadataOf: Readonly<Record<string, string>> = { correlationid: 'correlationId', causationid: 'causationId' }
+
+/** The message of an envelope, with its data as it travelled. */
+export function toMessage({ attributes, data, headers }: Envelope, receivedAt: number): Message {
+  const metadata: Record<string, string> & { source: string } = { ...headers, source: attributes.source }
+  for (const name in attributes) {
+    const value = attributes[name]
+    if (known.has(name) || value === undefined || value === null) continue
+    metadata[metadataOf[name] ?? name] = String(value)
+  }
+  const readonlyMetadata: Metadata = metadata
+  return {
+    id: attributes.id,
+    type: attributes.type,
+    version: attributes.dataversion,
+    timestamp: attributes.time === undefined ? new Date(receivedAt) : new Date(attributes.time),
+    data,
+    ...(attributes.partitionkey !== undefined && { key: attributes.partitionkey }),
+    ...(attributes.expirytime !== undefined && { expiresAt: new Date(attributes.expirytime) }),
+    metadata: readonlyMetadata,
+  }
+}

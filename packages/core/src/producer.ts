@@ -1,0 +1,364 @@
+import { v7 as uuidv7 } from 'uuid'
+import { z } from 'zod'
+import { ByteBudget } from './byte-budget.ts'
+import { type Clock, sleep } from './clock.ts'
+import { encodeMessage, isReservedName } from './codec.ts'
+import { messageBytes, type OutboundMessage } from './driver.ts'
+import { type Duration, toMilliseconds } from './duration.ts'
+import { InvalidMessageError, type Issue, MessagingError, toError, toMessagingError } from './errors.ts'
+import type { Emit } from './events.ts'
+import { currentMessage } from './handling.ts'
+import { type Message, type MessageDefinition, type Metadata, validateData } from './message.ts'
+import { compose } from './middleware.ts'
+import type { Publisher } from './publisher.ts'
+import { durationSchema } from './retry.ts'
+import type { Topic } from './topic.ts'
+import { headerNames } from './transport-headers.ts'
+import { parseOptions, toIssues } from './validation.ts'
+
+export interface ProducerOptions {
+  /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */
+  readonly source?: string
+  /** How long a send may take, a broker's restart and waiting for room included. Default: 30 s. */
+  readonly timeout?: Duration
+  /** Bytes that may be on their way to the broker at once; further sends wait. Default: 16 MiB. */
+  readonly maxInFlightBytes?: number
+}
+
+export interface SendOptions {
+  /** Default: a new UUIDv7. Give it again to send the same message again. */
+  readonly id?: string
+  /** Instead of the definition's `key`. */
+  readonly key?: string
+  /** Not delivered before. */
+  readonly delay?: Duration
+  /** 0 (lowest) to 9. */
+  readonly priority?: number
+  /** Not delivered after this long, counted from now. */
+  readonly expiresIn?: Duration
+  /** Text to text, carried beside the message. */
+  readonly metadata?: Readonly<Record<string, string>>
+  /** Default: of the message being handled, else none. */
+  readonly correlationId?: string
+  /** Default: the id of the message being handled, else none. */
+  readonly causationId?: string
+  /** Ends the wait with an `aborted` error. */
+  readonly signal?: AbortSignal
+  /** Instead of the producer's. */
+  readonly timeout?: Duration
+}
+
+/** What a send middleware sees, and may change before it calls `next`. */
+export interface SendContext {
+  readonly definition: MessageDefinition
+  data: unknown
+  options: SendOptions
+  /** There after `next`: as it was sent. */
+  message: Message | undefined
+}
+
+export type SendMiddleware = (context: SendContext, next: () => Promise<void>) => Promise<void>
+
+/** Some messages of a batch were not sent; the others were. */
+export class BatchError extends MessagingError {
+  readonly failures: readonly { readonly index: number; readonly id: string; readonly error: MessagingError }[]
+  readonly sent: readonly Message[]
+
+  constructor(failures: BatchError['failures'], sent: readonly Message[]) {
+    const total = failures.length + sent.length
+    const first = failures[0]?.error
+    super('rejected', `${failures.length} of ${total} messages were not sent; the first because: ${first?.message}`, {
+      cause: first,
+      retryable: failures.every(({ error }) => error.retryable),
+      fate: failures.every(({ error }) => error.fate === 'not-sent') ? 'not-sent' : 'unknown',
+    })
+    this.failures = failures
+    this.sent = sent
+  }
+}
+
+const producerSchema = z.strictObject({
+  source: z.string().min(1).default('waybill'),
+  timeout: durationSchema.default('30s').transform((value) => toMilliseconds(value)),
+  maxInFlightBytes: z
+    .int()
+    .min(1)
+    .default(16 * 1024 * 1024),
+})
+
+// Names of RFC 9110 tokens pass every transport; the value may be any text.
+const metadataSchema = z.record(
+  z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
+  z.string(),
+)
+
+const sendSchema = z.strictObject({
+  id: z.string().min(1).max(256).optional(),
+  key: z.string().min(1).max(1024).optional(),
+  delay: durationSchema.optional(),
+  priority: z.int().min(0).max(9).optional(),
+  expiresIn: durationSchema.optional(),
+  metadata: metadataSchema
+    .superRefine((metadata, context) => {
+      for (const name of Object.keys(metadata).filter(isReservedName)) {
+        context.addIssue({ code: 'custom', path: [name], message: 'the name is reserved; use the option for it or another name' })
+      }
+    })
+    .optional(),
+  correlationId: z.string().min(1).optional(),
+  causationId: z.string().min(1).optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+  timeout: durationSchema.optional(),
+})
+
+/** What a producer needs of its bus. */
+export interface ProducerHost {
+  readonly clock: Clock
+  readonly publisher: Publisher
+  readonly emit: Emit
+  readonly maxMessageBytes: number
+  /** Throws `closed` after the bus was closed. */
+  ensureOpen(): void
+  /** Throws `unsupported` when the driver lacks it. */
+  require(feature: 'delay' | 'priority', what: string): void
+}
+
+interface Prepared<Output> {
+  readonly topic: Topic
+  readonly message: Message<Output>
+  readonly outbound: OutboundMessage
+  readonly bytes: number
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+}
+
+const noOptions: SendOptions = Object.freeze({})
+
+/** Sends messages. Concurrent sends travel together; there is nothing to tune or to flush. */
+export class Producer {
+  readonly #host: ProducerHost
+  readonly #source: string
+  readonly #timeoutMs: number
+  readonly #budget: ByteBudget
+  readonly #middleware: SendMiddleware[] = []
+
+  /** Made by `bus.producer()`. */
+  constructor(host: ProducerHost, options: ProducerOptions = {}) {
+    const { source, timeout, maxInFlightBytes } = parseOptions(producerSchema, options, 'producer options')
+    this.#host = host
+    this.#source = source
+    this.#timeoutMs = timeout
+    this.#budget = new ByteBudget(maxInFlightBytes)
+  }
+
+  /** Wraps every send from now on; the first added is the outermost. */
+  use(middleware: SendMiddleware): this {
+    this.#middleware.push(middleware)
+    return this
+  }
+
+  /**
+   * Sends one message; resolves with it once the broker has taken responsibility.
+   *
+   * @throws {InvalidMessageError} listing every problem of data and options; nothing was sent.
+   * @throws {MessagingError} otherwise, with `fate` telling whether the broker may have it after all. Sending again
+   * with the same `id` is safe for idempotent consumers.
+   */
+  async send<Input, Output>(
+    definition: MessageDefinition<Input, Output>,
+    data: Input,
+    options: SendOptions = noOptions,
+  ): Promise<Message<Output>> {
+    this.#host.ensureOpen()
+    if (this.#middleware.length === 0) return this.#deliver(await this.#prepare(definition, data, options))
+    const context: SendContext = { definition, data, options, message: undefined }
+    let sent: Message<Output> | undefined
+    await compose(this.#middleware, context, async () => {
+      sent = await this.#deliver(await this.#prepare(definition, context.data, context.options))
+      context.message = sent
+    })
+    if (sent !== undefined) return sent
+    const why = `A middleware ended the send of ${definition.type} without calling next`
+    throw new MessagingError('aborted', why, { fate: 'not-sent' })
+  }
+
+  /**
+   * Sends many; resolves once the broker has them all. All are validated before any is sent.
+   *
+   * @throws {InvalidMessageError} listing every problem, the item's index in each path; nothing was sent.
+   * @throws {BatchError} naming exactly the messages that failed.
+   */
+  async sendBatch<Input, Output>(
+    definition: MessageDefinition<Input, Output>,
+    items: readonly Input[],
+    options: Omit<SendOptions, 'id'> = noOptions,
+  ): Promise<Message<Output>[]> {
+    this.#host.ensureOpen()
+    const prepared = await this.#prepareAll(definition, items, options)
+    const settled = await Promise.allSettled(
+      prepared.map((each, index) =>
+        this.#middleware.length === 0
+          ? this.#deliver(each)
+          : this.send(definition, items[index] as Input, { ...options, id: each.message.id }),
+      ),
+    )
+    const sent = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    const failures = settled.flatMap((result, index) => {
+      if (result.status === 'fulfilled') return []
+      return [{ index, id: prepared[index]?.message.id ?? '', error: toMessagingError(result.reason, 'Sending failed') }]
+    })
+    if (failures.length > 0) throw new BatchError(failures, sent)
+    return sent
+  }
+
+  async #prepareAll<Input, Output>(
+    definition: MessageDefinition<Input, Output>,
+    items: readonly Input[],
+    options: SendOptions,
+  ): Promise<Prepared<Output>[]> {
+    const prepared: Prepared<Output>[] = []
+    const issues: Issue[] = []
+    for (const [index, item] of items.entries()) {
+      try {
+        prepared.push(await this.#prepare(definition, item, options))
+      } catch (error) {
+        if (!(error instanceof InvalidMessageError)) throw error
+        issues.push(...error.issues.map(({ path, message }) => ({ path: `${index}.${path}`, message })))
+      }
+    }
+    if (issues.length > 0) throw new InvalidMessageError(`batch of ${definition.type}`, issues)
+    return prepared
+  }
+
+  /** The message as it will travel. The data travels as it was given: each consumer's schema parses it anew. */
+  async #prepare<Output>(
+    definition: MessageDefinition<unknown, Output>,
+    data: unknown,
+    options: SendOptions,
+  ): Promise<Prepared<Output>> {
+    const { topic, type } = definition
+    const issues = options === noOptions ? [] : checkOptions(options)
+    const checked = validateData(definition.schema, data)
+    const validated = checked instanceof Promise ? await checked : checked
+    if ('issues' in validated) issues.push(...under('data', validated.issues))
+    const key = options.key ?? ('value' in validated ? definition.key?.(validated.value) : undefined)
+    if (topic.ordered && 'value' in validated && (typeof key !== 'string' || key === '')) {
+      issues.push({
+        path: 'key',
+        message: `topic "${topic.name}" is ordered and needs a key: give defineMessage a key function, or send a key option`,
+      })
+    }
+    if (issues.length > 0 || !('value' in validated)) throw new InvalidMessageError(`message ${type}`, issues)
+    if (options.delay !== undefined) this.#host.require('delay', 'send with a delay')
+    if (options.priority !== undefined) this.#host.require('priority', 'send with a priority')
+    const now = this.#host.clock.now()
+    const message: Message = {
+      id: options.id ?? uuidv7(),
+      type,
+      version: definition.version,
+      timestamp: new Date(now),
+      data,
+      ...(key !== undefined && { key }),
+      ...(options.expiresIn !== undefined && { expiresAt: new Date(now + toMilliseconds(options.expiresIn)) }),
+      metadata: this.#metadata(options),
+    }
+    const outbound = this.#encode(definition, message, options)
+    const timeoutMs = options.timeout === undefined ? this.#timeoutMs : toMilliseconds(options.timeout)
+    return {
+      topic,
+      message: { ...message, data: validated.value },
+      outbound,
+      bytes: this.#measure(outbound),
+      deadline: now + timeoutMs,
+      signal: options.signal,
+    }
+  }
+
+  #metadata(options: SendOptions): Metadata {
+    const cause = currentMessage()
+    const correlationId = options.correlationId ?? cause?.metadata.correlationId ?? cause?.id
+    const causationId = options.causationId ?? cause?.id
+    return {
+      ...(cause?.metadata.traceparent !== undefined && { traceparent: cause.metadata.traceparent }),
+      ...(cause?.metadata.tracestate !== undefined && { tracestate: cause.metadata.tracestate }),
+      ...options.metadata,
+      source: this.#source,
+      ...(correlationId !== undefined && { correlationId }),
+      ...(causationId !== undefined && { causationId }),
+    }
+  }
+
+  #encode({ topic }: MessageDefinition, message: Message, options: SendOptions): OutboundMessage {
+    try {
+      const { headers, ...encoded } = encodeMessage(message)
+      const { priority } = options
+      return {
+        topic,
+        type: message.type,
+        id: message.id,
+        key: message.key,
+        ...encoded,
+        headers: priority === undefined ? headers : { ...headers, [headerNames.priority]: String(priority) },
+        delayMs: options.delay === undefined ? 0 : toMilliseconds(options.delay),
+        priority,
+        expiresAt: message.expiresAt?.getTime(),
+      }
+    } catch (error) {
+      const issue = { path: 'data', message: `cannot be written as JSON: ${toError(error).message}` }
+      throw new InvalidMessageError(`message ${message.type}`, [issue])
+    }
+  }
+
+  #measure(outbound: OutboundMessage): number {
+    const bytes = messageBytes(outbound)
+    const { maxMessageBytes } = this.#host
+    if (bytes <= maxMessageBytes) return bytes
+    const what = `Message ${outbound.type} ${outbound.id} has ${bytes} bytes with its headers, the broker takes ${maxMessageBytes}`
+    throw new MessagingError('too-large', `${what}; send a reference to the data instead. Nothing was sent`, {
+      fate: 'not-sent',
+    })
+  }
+
+  async #deliver<Output>(prepared: Prepared<Output>): Promise<Message<Output>> {
+    const { message, outbound, bytes } = prepared
+    if (prepared.signal?.aborted) throw refusal(outbound, 'aborted', 'the signal given to send was aborted')
+    if (!this.#budget.tryTake(bytes)) await this.#waitForRoom(prepared)
+    try {
+      await this.#host.publisher.publish(prepared.topic, outbound, prepared)
+    } finally {
+      this.#budget.release(bytes)
+    }
+    this.#host.emit('sent', { topic: outbound.topic.name, message })
+    return message
+  }
+
+  async #waitForRoom({ outbound, bytes, deadline, signal }: Prepared<unknown>): Promise<void> {
+    const { clock } = this.#host
+    const place = this.#budget.take(bytes)
+    const over = new AbortController()
+    const onAbort = () => over.abort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const gone = sleep(clock, Math.max(0, deadline - clock.now()), over.signal).then(() => true)
+    const gaveUp = await Promise.race([place.taken.then(() => false), gone])
+    signal?.removeEventListener('abort', onAbort)
+    over.abort()
+    if (!gaveUp) return
+    place.cancel()
+    if (signal?.aborted) throw refusal(outbound, 'aborted', 'the signal given to send was aborted while it waited for room')
+    throw refusal(outbound, 'timeout', 'the broker is slower than its senders and no room was left within the timeout')
+  }
+}
+
+function refusal({ type, id }: OutboundMessage, code: 'aborted' | 'timeout', why: string): MessagingError {
+  const options = { fate: 'not-sent', retryable: code === 'timeout' } as const
+  return new MessagingError(code, `Message ${type} ${id} was not sent: ${why}`, options)
+}
+
+function under(root: string, issues: readonly Issue[]): Issue[] {
+  return issues.map(({ path, message }) => ({ path: path === '' ? root : `${root}.${path}`, message }))
+}
+
+function checkOptions(options: SendOptions): Issue[] {
+  const result = sendSchema.safeParse(options)
+  return result.success ? [] : under('options', toIssues(result.error))
+}
