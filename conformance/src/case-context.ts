@@ -1,0 +1,228 @@
+import {
+  type Bus,
+  type ConnectOptions,
+  defineTopic,
+  type Message,
+  type Topic,
+  type TopicOptions,
+} from '@waybill/core'
+import type { Capabilities } from '@waybill/core/driver'
+import { CaseSkipped } from './case-skipped.ts'
+import { ChildProcess, type ChildProgram } from './children/child-process.ts'
+import type { Harness, ProxiedConnection } from './harness.ts'
+import { Recorder } from './recorder.ts'
+import { Stage, type StageOptions } from './stage.ts'
+import { describeTally, tally } from './tally.ts'
+
+/** How long a case waits for something that should happen, at a `timeScale` of 1. */
+const deadlineMs = 15_000
+/** How long nothing must happen before a case believes that nothing will, at a `timeScale` of 1. */
+const quietMs = 250
+/** How late a timer may fire on a busy machine, beyond what the driver states. */
+export const schedulingSlackMs = 750
+/** `Date.now`, `performance.now` and timers round to milliseconds, each its own way. */
+export const clockToleranceMs = 3
+
+/** What a case works with. Whatever it opens is closed when the case ends. */
+export class CaseContext {
+  readonly harness: Harness
+  readonly capabilities: Capabilities
+  /** Fires when the case's time is over. */
+  readonly signal: AbortSignal
+  readonly #uniquePart: string
+  readonly #deadlineScale: number
+  readonly #cleanups: (() => Promise<unknown> | unknown)[] = []
+  readonly #waits = new Set<string>()
+  #names = 0
+
+  constructor(options: {
+    readonly harness: Harness
+    readonly capabilities: Capabilities
+    readonly signal: AbortSignal
+    readonly uniquePart: string
+    readonly deadlineScale: number
+  }) {
+    this.harness = options.harness
+    this.capabilities = options.capabilities
+    this.signal = options.signal
+    this.#uniquePart = options.uniquePart
+    this.#deadlineScale = options.deadlineScale
+  }
+
+  /** What the case is waiting for at the moment, for the message of its timeout. */
+  get waitingFor(): readonly string[] {
+    return [...this.#waits]
+  }
+
+  /** A duration the case chooses (a delay, a backoff, a lease), in milliseconds on this broker. */
+  pace(ms: number): number {
+    return Math.round(ms * this.harness.timeScale)
+  }
+
+  /** A number of messages, less on brokers whose harness says so, at least 1. */
+  load(count: number): number {
+    return Math.max(1, Math.round(count * (this.harness.loadScale ?? 1)))
+  }
+
+  /** How late a delayed message may come at most. */
+  get latenessMs(): number {
+    return this.capabilities.delayGranularityMs + schedulingSlackMs
+  }
+
+  unique(label: string): string {
+    this.#names += 1
+    return `${label}-${this.#uniquePart}-${this.#names}`
+  }
+
+  topic(options: TopicOptions = {}): Topic {
+    return defineTopic(this.unique('topic'), options)
+  }
+
+  recorder(): Recorder {
+    return new Recorder()
+  }
+
+  async bus(options: Partial<ConnectOptions> = {}): Promise<Bus> {
+    const bus = await this.harness.connect(options)
+    // An unhandled `failure` event is no fault of the case.
+    this.defer(() => this.within('the bus closes', bus.close({ timeout: this.pace(2000) })))
+    return bus
+  }
+
+  /** A bus, a topic with one group, a message type and a producer. */
+  async stage(options: StageOptions = {}): Promise<Stage> {
+    return Stage.open(this, options)
+  }
+
+  async proxied(): Promise<ProxiedConnection> {
+    const open = this.harness.openProxy?.bind(this.harness)
+    if (open === undefined) throw new Error('The case needs the ability "proxy" and does not say so')
+    const connection = await open()
+    this.defer(() => connection.close())
+    return connection
+  }
+
+  child(program: ChildProgram, settings: object): ChildProcess {
+    const child = new ChildProcess(program, { connection: this.harness.connection, ...settings })
+    this.defer(() => child.kill())
+    return child
+  }
+
+  /** Runs when the case ends, last registered first. */
+  defer(cleanup: () => Promise<unknown> | unknown): void {
+    this.#cleanups.push(cleanup)
+  }
+
+  /** Ends the case as skipped. */
+  skip(reason: string): never {
+    throw new CaseSkipped(reason)
+  }
+
+  /** Resolves as soon as the predicate holds; rejects when it does not in time. What it throws counts as false. */
+  async eventually(
+    description: string,
+    predicate: () => boolean | Promise<boolean>,
+    withinMs = this.pace(deadlineMs),
+  ): Promise<void> {
+    await this.#waiting(description, async () => {
+      const deadline = performance.now() + withinMs * this.#deadlineScale
+      let thrown: unknown
+      for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
+        try {
+          if (await predicate()) return
+          thrown = undefined
+        } catch (error) {
+          thrown = error
+        }
+        if (performance.now() > deadline) {
+          throw new Error(`Not in time: ${description}`, { ...(thrown !== undefined && { cause: thrown }) })
+        }
+        await this.#pause(pauseMs)
+      }
+    })
+  }
+
+  /** The promise's result; rejects when it takes longer. */
+  async within<Result>(
+    description: string,
+    promise: Promise<Result>,
+    withinMs = this.pace(deadlineMs),
+  ): Promise<Result> {
+    return this.#waiting(description, async () => {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(
+          () => reject(new Error(`Not in time: ${description}`)),
+          withinMs * this.#deadlineScale,
+        )
+      })
+      try {
+        return await Promise.race([promise, late])
+      } finally {
+        clearTimeout(timer)
+      }
+    })
+  }
+
+  /** Waits long enough to believe that nothing more will come. Only beside a control that did come. */
+  async quiet(windowMs = this.pace(quietMs)): Promise<void> {
+    await this.#waiting('the quiet window', () => this.#pause(windowMs))
+  }
+
+  /**
+   * Waits until each message has been delivered as often as it stands in `expected`, then for a quiet window, and rejects
+   * if there is one too few, or more too many than `duplicateBudget`.
+   */
+  async exactly(
+    recorder: Recorder,
+    expected: readonly Pick<Message, 'id'>[],
+    { duplicateBudget = 0, withinMs = this.pace(deadlineMs), quietMs = undefined as number | undefined } = {},
+  ): Promise<void> {
+    const ids = expected.map(({ id }) => id)
+    const difference = () => describeTally(tally(ids, recorder.ids), duplicateBudget)
+    let problem: string | undefined
+    try {
+      await this.eventually(
+        `${ids.length} deliveries`,
+        () => recorder.deliveries.length >= ids.length && tally(ids, recorder.ids).missing.length === 0,
+        withinMs,
+      )
+      await this.quiet(quietMs)
+    } finally {
+      problem = difference()
+    }
+    if (problem !== undefined) throw new Error(`Of ${ids.length} deliveries: ${problem}`)
+  }
+
+  /** Runs what was deferred; rejects with the first failure after all have run. */
+  async close(): Promise<void> {
+    const failures: unknown[] = []
+    for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
+      try {
+        await cleanup()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #waiting<Result>(description: string, wait: () => Promise<Result>): Promise<Result> {
+    this.#waits.add(description)
+    try {
+      const result = await wait()
+      this.#waits.delete(description)
+      return result
+    } catch (error) {
+      this.#waits.delete(description)
+      throw error
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (this.signal.aborted) throw new Error('The case is over')
+    await new Promise((resolve) => {
+      setTimeout(resolve, ms)
+    })
+  }
+}

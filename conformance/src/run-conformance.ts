@@ -1,0 +1,147 @@
+import { type Ability, abilities } from './abilities.ts'
+import { type Case, caseId, type Section } from './case.ts'
+import { CaseContext } from './case-context.ts'
+import { CaseSkipped } from './case-skipped.ts'
+import { sections } from './cases/index.ts'
+import type { Harness } from './harness.ts'
+import { Probes } from './probes.ts'
+import { ProcessWatch } from './process-watch.ts'
+import { type CaseResult, describeError, type Report } from './report.ts'
+import { selects } from './selection.ts'
+
+export interface RunOptions {
+  /** Numbers, ids and ranges: `['34', '52a', '60-66']`. Default: all. */
+  readonly only?: readonly string[]
+  /** How many cases run at once. Default: 4. */
+  readonly parallel?: number
+  /** Multiplies every deadline and timeout; mutants run with a short one. Default: 1. */
+  readonly deadlineScale?: number
+  /** Instead of the contract's own. */
+  readonly sections?: readonly Section[]
+  /** Called as results come in. */
+  readonly onResult?: (result: CaseResult) => void
+}
+
+interface PlannedCase {
+  readonly section: string
+  readonly testCase: Case
+}
+
+type Outcome = Pick<CaseResult, 'status' | 'reason'>
+
+/**
+ * Runs the contract against a broker.
+ *
+ * Rejects only when no bus can be had; everything else is in the report. What nobody handles while it runs (rejected
+ * promises, exceptions in callbacks) is a failure of the run.
+ */
+export async function runConformance(harness: Harness, options: RunOptions = {}): Promise<Report> {
+  const { only = [], parallel = 4, deadlineScale = 1, onResult = () => undefined } = options
+  const bus = await harness.connect()
+  const { capabilities } = bus
+  await bus.close()
+
+  const planned: PlannedCase[] = (options.sections ?? sections).flatMap(({ title, cases }) =>
+    cases.filter((each) => selects(only, each)).map((testCase) => ({ section: title, testCase })),
+  )
+  const results = new Map<PlannedCase, CaseResult>()
+  const runId = Math.random().toString(36).slice(2, 8)
+  const probes = new Probes()
+  const watch = new ProcessWatch()
+
+  const contextOf = (label: string, timeoutMs: number) => {
+    const limitMs = timeoutMs * harness.timeScale * deadlineScale
+    const signal = AbortSignal.timeout(limitMs)
+    const context = new CaseContext({
+      harness,
+      capabilities,
+      signal,
+      uniquePart: `${runId}-${label}`,
+      deadlineScale,
+    })
+    return { context, limitMs }
+  }
+
+  async function outcomeOf(testCase: Case): Promise<Outcome> {
+    const missing = (testCase.requires ?? []).filter((feature) => !capabilities[feature])
+    const { context, limitMs } = contextOf(caseId(testCase), testCase.timeoutMs ?? 60_000)
+    if (missing.length > 0) {
+      const refused = await outcome(context, limitMs, () => probes.run(missing, context))
+      if (refused.status === 'failed') return refused
+      return { status: 'skipped', reason: `no capability ${missing.join(', ')}; asking for it is refused` }
+    }
+    const lacking = testCase.needs?.find((ability: Ability) => !abilities[ability].has(harness))
+    if (lacking !== undefined) return { status: 'skipped', reason: abilities[lacking].missing }
+    return outcome(context, limitMs, () => testCase.run(context))
+  }
+
+  async function runCase(plannedCase: PlannedCase): Promise<void> {
+    const { testCase, section } = plannedCase
+    const startedAt = performance.now()
+    const { status, reason } = await outcomeOf(testCase)
+    const result: CaseResult = {
+      number: testCase.number,
+      id: caseId(testCase),
+      section,
+      title: testCase.title,
+      status,
+      ...(reason !== undefined && { reason }),
+      durationMs: Math.round(performance.now() - startedAt),
+    }
+    results.set(plannedCase, result)
+    onResult(result)
+  }
+
+  const together = planned.filter(({ testCase }) => testCase.alone !== true)
+  const alone = planned.filter(({ testCase }) => testCase.alone === true)
+  try {
+    await inParallel(together, parallel, runCase)
+    await inParallel(alone, 1, runCase)
+  } finally {
+    await watch.stop()
+  }
+  const ofCases = planned.flatMap((plannedCase) => results.get(plannedCase) ?? [])
+  const unnoticed = watch.results()
+  for (const result of unnoticed) onResult(result)
+  return { adapter: harness.name, capabilities, results: [...ofCases, ...unnoticed] }
+}
+
+/** How a case ends that is given `limitMs`, its cleaning up included. */
+async function outcome(context: CaseContext, limitMs: number, run: () => Promise<void>): Promise<Outcome> {
+  let result: Outcome = { status: 'passed' }
+  try {
+    await Promise.race([run(), timeLimit(context, limitMs)])
+  } catch (error) {
+    result =
+      error instanceof CaseSkipped
+        ? { status: 'skipped', reason: error.message }
+        : { status: 'failed', reason: describeError(error) }
+  }
+  try {
+    await context.close()
+  } catch (error) {
+    if (result.status === 'passed') result = { status: 'failed', reason: describeError(error) }
+  }
+  return result
+}
+
+function timeLimit(context: CaseContext, limitMs: number): Promise<never> {
+  return new Promise((_, reject) => {
+    context.signal.addEventListener('abort', () => {
+      const waits = context.waitingFor.join('; ')
+      reject(new Error(`Not done within ${Math.round(limitMs)} ms${waits && `, waiting for: ${waits}`}`))
+    })
+  })
+}
+
+async function inParallel<Item>(
+  items: readonly Item[],
+  parallel: number,
+  run: (item: Item) => Promise<void>,
+): Promise<void> {
+  const queue = items.values()
+  const worker = async () => {
+    for (const item of queue) await run(item)
+  }
+  await Promise.all(Array.from({ length: Math.max(1, parallel) }, worker))
+}
