@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { DelayLine } from './delay-line.ts'
 
 export interface TcpProxyOptions {
   /** Where accepted connections are forwarded to. */
@@ -10,6 +11,7 @@ export interface TcpProxyOptions {
 /** A TCP proxy on the loopback address that misbehaves on request. */
 export interface TcpProxy extends AsyncDisposable {
   readonly host: string
+  /** Stays the same over {@link refuse} and {@link accept}. */
   readonly port: number
   /** How many client connections are open. */
   readonly connections: number
@@ -19,13 +21,13 @@ export interface TcpProxy extends AsyncDisposable {
   reset(): void
   /** From now on no byte passes in either direction, connections stay open; new ones are accepted and silent. */
   blackhole(): void
-  /** Ends {@link blackhole}: what was held back is delivered, nothing is lost. */
+  /** Ends {@link blackhole}: what was held back passes, in order. */
   heal(): void
-  /** Delays every byte by this much in each direction; 0 ends it. */
+  /** Delays what arrives from now on by this much in each direction; 0 ends it. Order is kept. */
   delay(ms: number): void
   /** Refuses new connections (ECONNREFUSED); open ones stay. */
-  refuse(): Promise<void>
-  /** Ends {@link refuse}. */
+  refuse(): void
+  /** Ends {@link refuse}. Resolves once new connections are accepted. */
   accept(): Promise<void>
   /** Cuts what is open and stops listening. A second call does nothing. */
   close(): Promise<void>
@@ -35,70 +37,59 @@ const HOST = '127.0.0.1'
 
 /** Starts a proxy; resolves once it listens. */
 export async function createProxy(options: TcpProxyOptions): Promise<TcpProxy> {
-  const proxy = new LoopbackProxy(options.target)
-  await proxy.listen(options.port ?? 0)
+  const proxy = new LoopbackProxy(options)
+  await proxy.accept()
   return proxy
 }
 
-/** A client's connection and the one to the target made for it. */
+/** A client's connection, the one to the target made for it, and what is on its way between them. */
 interface Pair {
   readonly client: Socket
   readonly upstream: Socket
+  readonly lines: readonly DelayLine[]
 }
 
 class LoopbackProxy implements TcpProxy {
   readonly host = HOST
-  port = 0
+  port: number
   accepted = 0
   readonly #target: TcpProxyOptions['target']
   readonly #pairs = new Set<Pair>()
-  readonly #timers = new Set<NodeJS.Timeout>()
   #server: Server | undefined
   #silent = false
   #delayMs = 0
   #closed = false
 
-  constructor(target: TcpProxyOptions['target']) {
+  constructor({ target, port = 0 }: TcpProxyOptions) {
     this.#target = target
+    this.port = port
   }
 
   get connections(): number {
     return this.#pairs.size
   }
 
-  async listen(port: number): Promise<void> {
-    const server = createServer({ noDelay: true }, (client) => this.#open(client))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(port, HOST, () => {
-        server.off('error', reject)
-        resolve()
-      })
-    })
-    const address = server.address()
-    if (address !== null && typeof address === 'object') this.port = address.port
-    this.#server = server
-  }
-
   reset(): void {
-    for (const { client, upstream } of this.#pairs) {
-      client.resetAndDestroy()
-      upstream.resetAndDestroy()
+    for (const pair of [...this.#pairs]) {
+      this.#forget(pair)
+      pair.client.resetAndDestroy()
+      pair.upstream.resetAndDestroy()
     }
-    this.#pairs.clear()
   }
 
   blackhole(): void {
     this.#silent = true
-    for (const { client, upstream } of this.#pairs) {
+    for (const { client, upstream, lines } of this.#pairs) {
       client.pause()
       upstream.pause()
+      for (const line of lines) line.hold()
     }
   }
 
   heal(): void {
     this.#silent = false
-    for (const { client, upstream } of this.#pairs) {
+    for (const { client, upstream, lines } of this.#pairs) {
+      for (const line of lines) line.release()
       client.resume()
       upstream.resume()
     }
@@ -108,23 +99,32 @@ class LoopbackProxy implements TcpProxy {
     this.#delayMs = ms
   }
 
-  async refuse(): Promise<void> {
-    const server = this.#server
+  refuse(): void {
+    // Its callback is of no interest: it comes when the open connections are gone, and those stay.
+    this.#server?.close()
     this.#server = undefined
-    // Not awaited to its end: `close` reports back only once the open connections are gone, and they stay.
-    server?.close()
   }
 
   async accept(): Promise<void> {
-    if (this.#server === undefined && !this.#closed) await this.listen(this.port)
+    if (this.#server !== undefined || this.#closed) return
+    // Half-open connections are passed on as such: what the proxy adds is only what it is told to.
+    const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#open(client))
+    this.#server = server
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(this.port, HOST, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    const address = server.address()
+    if (address !== null && typeof address === 'object') this.port = address.port
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    await this.refuse()
+    this.refuse()
     this.reset()
-    for (const timer of this.#timers) clearTimeout(timer)
-    this.#timers.clear()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,17 +133,21 @@ class LoopbackProxy implements TcpProxy {
 
   #open(client: Socket): void {
     this.accepted += 1
-    const upstream = connect({ ...this.#target, noDelay: true })
-    const pair: Pair = { client, upstream }
+    const upstream = connect({ ...this.#target, noDelay: true, allowHalfOpen: true })
+    const lines = [new DelayLine(), new DelayLine()] as const
+    const pair: Pair = { client, upstream, lines }
     this.#pairs.add(pair)
-    this.#pipe(pair, client, upstream)
-    this.#pipe(pair, upstream, client)
+    this.#forward(pair, client, upstream, lines[0])
+    this.#forward(pair, upstream, client, lines[1])
   }
 
-  #pipe(pair: Pair, from: Socket, to: Socket): void {
-    if (this.#silent) from.pause()
+  #forward(pair: Pair, from: Socket, to: Socket, line: DelayLine): void {
+    if (this.#silent) {
+      from.pause()
+      line.hold()
+    }
     from.on('data', (chunk) => {
-      this.#later(() => {
+      line.pass(this.#delayMs, () => {
         if (to.destroyed || to.write(chunk)) return
         from.pause()
         to.once('drain', () => {
@@ -151,25 +155,19 @@ class LoopbackProxy implements TcpProxy {
         })
       })
     })
-    from.on('end', () => this.#later(() => to.end()))
-    from.on('error', () => to.resetAndDestroy())
-    from.on('close', () => {
-      this.#pairs.delete(pair)
-      // A close without an end was a cut, and is passed on as one; half-closed connections finish by themselves.
-      this.#later(() => to.destroySoon())
+    from.on('end', () => line.pass(this.#delayMs, () => to.end()))
+    from.on('error', () => {
+      this.#forget(pair)
+      to.resetAndDestroy()
+    })
+    from.on('close', () => line.pass(this.#delayMs, () => to.destroySoon()))
+    to.on('close', () => {
+      if (from.destroyed) this.#forget(pair)
     })
   }
 
-  /** Runs at once, or after the delay that applies now; equal delays keep their order. */
-  #later(action: () => void): void {
-    if (this.#delayMs === 0 && this.#timers.size === 0) {
-      action()
-      return
-    }
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      action()
-    }, this.#delayMs)
-    this.#timers.add(timer)
+  #forget(pair: Pair): void {
+    this.#pairs.delete(pair)
+    for (const line of pair.lines) line.clear()
   }
 }

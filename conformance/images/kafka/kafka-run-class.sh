@@ -1,4 +1,7 @@
 #!/bin/sh
 # The official script of this name, cut down to what the image needs.
+archive=/opt/kafka/cache/kafka.jsa
+if [ -e "$archive" ]; then KAFKA_JVM_OPTS="-XX:SharedArchiveFile=$archive -Xlog:cds=off -Xlog:class+path=off ${KAFKA_JVM_OPTS:-}"; fi
 exec java ${KAFKA_HEAP_OPTS:--Xmx256m} ${KAFKA_JVM_OPTS:-} -Djava.awt.headless=true \
-  -Dlog4j2.configurationFile=/opt/kafka/config/log4j2.properties -cp '/opt/kafka/libs/*' "$@"
+  -Dlog4j2.configurationFile="/opt/kafka/config/${KAFKA_LOG_CONFIGURATION:-log4j2.properties}" \
+  -cp '/opt/kafka/libs/*' "$@"

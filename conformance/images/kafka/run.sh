@@ -3,8 +3,8 @@
 # becomes the broker.
 set -eu
 configuration=/opt/kafka/config/server.properties
-data=/tmp/kafka-data
 cp /mnt/shared/config/server.properties "$configuration"
+data=$(sed -n 's/^log.dirs=//p' "$configuration")
 if [ ! -e "$data/meta.properties" ]; then
   /opt/kafka/bin/kafka-run-class.sh kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$configuration"
 fi

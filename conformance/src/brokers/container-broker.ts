@@ -1,8 +1,9 @@
 import type { StartedTestContainer } from 'testcontainers'
 import { createProxy } from '../proxy.ts'
 import type { BrokerProxy } from './broker-proxy.ts'
-import type { BrokerDefinition, Placement } from './definition.ts'
+import type { BrokerDefinition, Placement, ProxyListener } from './definition.ts'
 import { docker } from './docker.ts'
+import { chooseFreePort } from './free-port.ts'
 import { forgetContainer } from './leftovers.ts'
 import type { BrokerName, ExecResult, RunningBroker } from './running-broker.ts'
 import { readLogs, waitUntilReady } from './wait-until-ready.ts'
@@ -28,6 +29,7 @@ export class ContainerBroker implements RunningBroker {
   readonly port: number
   readonly #parts: ContainerBrokerParts
   readonly #proxies = new Set<BrokerProxy>()
+  readonly #takenListeners = new Set<ProxyListener>()
   #stopped: Promise<void> | undefined
 
   constructor(parts: ContainerBrokerParts) {
@@ -46,6 +48,8 @@ export class ContainerBroker implements RunningBroker {
 
   async kill(): Promise<void> {
     await this.#docker('kill', '--signal', 'KILL')
+    // Until it is really gone, `start` would find it running and do nothing.
+    await this.#docker('wait')
   }
 
   async start(): Promise<void> {
@@ -71,22 +75,21 @@ export class ContainerBroker implements RunningBroker {
   }
 
   async openProxy(): Promise<BrokerProxy> {
-    const { definition, placement } = this.#parts
-    const { targetPort, listenPort } = this.#freeListener()
-    const proxy = await createProxy({
-      target: { host: this.host, port: targetPort },
-      ...(listenPort === undefined ? {} : { port: listenPort }),
-    })
+    const listener = this.#takeListener()
+    const port = listener?.listenPort ?? (await chooseFreePort())
+    const target = { host: this.host, port: listener?.targetPort ?? this.port }
+    const proxy = await createProxy({ target, port })
     const close = proxy.close.bind(proxy)
-    const named: BrokerProxy = Object.assign(proxy, {
-      url: definition.url(placement.proxies.length > 0 ? placement.host : proxy.host, proxy.port),
+    const brokerProxy = Object.assign(proxy, {
+      url: this.#parts.definition.url(proxy.host, port),
       close: async () => {
-        this.#proxies.delete(named)
         await close()
+        this.#proxies.delete(brokerProxy)
+        if (listener !== undefined) this.#takenListeners.delete(listener)
       },
     })
-    this.#proxies.add(named)
-    return named
+    this.#proxies.add(brokerProxy)
+    return brokerProxy
   }
 
   stop(): Promise<void> {
@@ -104,16 +107,17 @@ export class ContainerBroker implements RunningBroker {
     forgetContainer(this.#parts.containerName)
   }
 
-  #freeListener(): { targetPort: number; listenPort: number | undefined } {
+  /** A free one of the listeners that name a proxy's port; `undefined` for a broker that needs none. */
+  #takeListener(): ProxyListener | undefined {
     const { proxies } = this.#parts.placement
-    if (proxies.length === 0) return { targetPort: this.port, listenPort: undefined }
-    const taken = new Set([...this.#proxies].map((proxy) => proxy.port))
-    const free = proxies.find(({ listenPort }) => !taken.has(listenPort))
+    if (proxies.length === 0) return undefined
+    const free = proxies.find((listener) => !this.#takenListeners.has(listener))
     if (free === undefined) {
       throw new Error(
         `All ${proxies.length} proxied listeners of ${this.name} are in use: close a proxy first`,
       )
     }
+    this.#takenListeners.add(free)
     return free
   }
 

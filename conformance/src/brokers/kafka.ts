@@ -1,11 +1,11 @@
 import type { BrokerDefinition, Placement } from './definition.ts'
 import { exchange } from './exchange.ts'
 
-/**
- * An ApiVersions request, version 0, correlation id 1, no client id (Kafka protocol guide, "Request Header v1").
- * The broker answers it on a client's listener once it is unfenced, so when it accepts work.
- */
-const API_VERSIONS_REQUEST = Buffer.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff])
+/** FindCoordinator, version 1 (Kafka protocol guide, "FindCoordinator API", "Request Header v1"). */
+const FIND_COORDINATOR = 10
+const COORDINATOR_TYPES = { group: 0, transaction: 1 } as const
+/** Where the error code stands in the answer: after size, correlation id and throttle time. */
+const ERROR_CODE_OFFSET = 12
 
 /** Ports inside the container. */
 const CLIENT_PORT = 9092
@@ -35,10 +35,24 @@ export const kafka: BrokerDefinition = {
     // The image's "file input": it replaces the default server.properties (Kafka Docker Image Usage Guide).
     files: [{ target: '/mnt/shared/config/server.properties', content: propertiesFile(placement) }],
   }),
+  // An answer means that the broker is unfenced; one without an error that the internal topics for offsets
+  // and transactions are there (the question has them created), so that no client meets their absence.
   async probe(host, port) {
-    const answer = await exchange(host, port, API_VERSIONS_REQUEST)
-    if (answer.length < 10) throw new Error('no answer to ApiVersions')
+    for (const type of Object.values(COORDINATOR_TYPES)) {
+      const answer = await exchange(host, port, findCoordinatorRequest(type))
+      const errorCode = answer.readInt16BE(ERROR_CODE_OFFSET)
+      if (errorCode !== 0) throw new Error(`FindCoordinator: error ${errorCode}`)
+    }
   },
+}
+
+function findCoordinatorRequest(type: number): Buffer {
+  const key = Buffer.from('waybill-probe')
+  const header = Buffer.from([0, FIND_COORDINATOR, 0, 1, 0, 0, 0, 1, 0xff, 0xff])
+  const body = Buffer.concat([header, Buffer.from([0, key.length]), key, Buffer.from([type])])
+  const size = Buffer.alloc(4)
+  size.writeInt32BE(body.length)
+  return Buffer.concat([size, body])
 }
 
 /** The keys are those of Kafka's documentation, "Broker Configs". */
@@ -77,6 +91,9 @@ function propertiesFile({ host, port, proxies, configuration }: Placement): stri
     // Fifty partitions each by default; on one node they only cost time at start-up.
     'offsets.topic.num.partitions': '4',
     'transaction.state.log.num.partitions': '4',
+    // Nine seconds by default, for which the controller turns away a broker that comes back after a kill.
+    'broker.session.timeout.ms': '3000',
+    'broker.heartbeat.interval.ms': '500',
     // Three seconds by default, so that the members of a large group come together; tests would only wait.
     'group.initial.rebalance.delay.ms': '0',
     'auto.create.topics.enable': 'false',
