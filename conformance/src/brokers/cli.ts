@@ -21,6 +21,11 @@ function fail(problem: string): never {
   process.exit(2)
 }
 
+function giveUp(error: unknown): never {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+}
+
 async function start(name: BrokerName, json: boolean): Promise<RunningBroker> {
   const startedAt = Date.now()
   const broker = await startBroker(name)
@@ -40,7 +45,7 @@ if (values['stop-engine']) {
 } else {
   if (positionals.length === 0) fail('Name at least one broker.')
   const names = positionals.map((name) => (isBrokerName(name) ? name : fail(`Unknown broker: ${name}`)))
-  const brokers = await Promise.all(names.map((name) => start(name, values.json)))
+  const brokers = await Promise.all(names.map((name) => start(name, values.json))).catch(giveUp)
   if (values.json) {
     process.stdout.write(
       `${JSON.stringify(Object.fromEntries(brokers.map(({ name, url }) => [name, url])))}\n`,

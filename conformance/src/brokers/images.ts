@@ -39,11 +39,19 @@ export async function resolveImage(source: ImageSource): Promise<ResolvedImage> 
   }
   const problem = await pullProblem(source.officialImage)
   if (problem === undefined) return { image: source.officialImage, kind: 'official' }
-  announce(
+  announceOnce(
     `image ${source.officialImage} cannot be pulled (${problem}); ` +
       `using an equivalent built from conformance/images/${source.recipe}`,
   )
   return { image: await buildFromRecipe(source.recipe), kind: 'built' }
+}
+
+const announced = new Set<string>()
+
+function announceOnce(message: string): void {
+  if (announced.has(message)) return
+  announced.add(message)
+  announce(message)
 }
 
 /**

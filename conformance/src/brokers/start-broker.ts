@@ -103,7 +103,8 @@ async function startContainer(
   } catch (error) {
     await docker(['rm', '-f', '-v', containerName]).catch(() => undefined)
     forgetContainer(containerName)
-    throw new Error(`${name} did not start from image ${image}`, { cause: error })
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`${name} did not start from image ${image}: ${reason}`, { cause: error })
   }
 }
 
