@@ -17,7 +17,12 @@ const attributeHeader = /^(?:ce[-_]|cloudevents[:_])(.+)$/i
 
 /** Header names that users' metadata may not have, because they would be taken for something else. */
 export function isReservedName(name: string): boolean {
-  return attributeHeader.test(name) || /^waybill-/i.test(name) || /^content-type$/i.test(name) || name in attributeOf
+  return (
+    attributeHeader.test(name) ||
+    /^waybill-/i.test(name) ||
+    /^content-type$/i.test(name) ||
+    name in attributeOf
+  )
 }
 
 /** Message metadata that is a CloudEvents attribute, under its name there. */
@@ -84,7 +89,10 @@ function decodeStructured(body: Uint8Array): { attributes: Record<string, unknow
   const event = parseJson(body)
   if (!isObject(event)) throw undecodable('the JSON is not an object')
   const { data, data_base64: base64, ...attributes } = event
-  return { attributes, data: typeof base64 === 'string' ? new Uint8Array(Buffer.from(base64, 'base64')) : data }
+  return {
+    attributes,
+    data: typeof base64 === 'string' ? new Uint8Array(Buffer.from(base64, 'base64')) : data,
+  }
 }
 
 function decodeBinary(body: Uint8Array, contentType: string | undefined): unknown {
@@ -135,8 +143,22 @@ export function decodeDelivery(delivery: Pick<Delivery, 'body' | 'contentType' |
   return { attributes: parsed.data, data: event.data, headers: others }
 }
 
-const known = new Set(['specversion', 'id', 'type', 'time', 'datacontenttype', 'dataversion', 'partitionkey', 'expirytime', 'dataschema', 'subject'])
-const metadataOf: Readonly<Record<string, string>> = { correlationid: 'correlationId', causationid: 'causationId' }
+const known = new Set([
+  'specversion',
+  'id',
+  'type',
+  'time',
+  'datacontenttype',
+  'dataversion',
+  'partitionkey',
+  'expirytime',
+  'dataschema',
+  'subject',
+])
+const metadataOf: Readonly<Record<string, string>> = {
+  correlationid: 'correlationId',
+  causationid: 'causationId',
+}
 
 /** The message of an envelope, with its data as it travelled. */
 export function toMessage({ attributes, data, headers }: Envelope, receivedAt: number): Message {

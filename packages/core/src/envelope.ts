@@ -1,6 +1,8 @@
 import { z } from 'zod'
 
-const dateTime = z.string().refine((text) => !Number.isNaN(Date.parse(text)), 'expected an RFC 3339 date and time')
+const dateTime = z
+  .string()
+  .refine((text) => !Number.isNaN(Date.parse(text)), 'expected an RFC 3339 date and time')
 
 /**
  * The context attributes of a CloudEvents 1.0 event that Waybill reads (CloudEvents 1.0.2, "Context Attributes"; the

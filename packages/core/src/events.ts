@@ -1,5 +1,6 @@
+import { EventEmitter } from 'node:events'
 import type { DriverEvent } from './driver.ts'
-import type { MessagingError } from './errors.ts'
+import { type MessagingError, toError } from './errors.ts'
 import type { Message } from './message.ts'
 
 /** Where a delivery stands when something happens to it. */
@@ -44,3 +45,24 @@ export interface BusEvents extends DriverEvents {
 
 /** Takes events from the inside of the bus. */
 export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[Name][0]) => void
+
+/** A bus's events. A listener that throws is reported as a process warning and disturbs nothing else. */
+export class BusEmitter {
+  readonly #emitter = new EventEmitter().setMaxListeners(0)
+
+  on<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): void {
+    this.#emitter.on(name, listener)
+  }
+
+  off<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): void {
+    this.#emitter.off(name, listener)
+  }
+
+  readonly emit: Emit = (name, event) => {
+    try {
+      this.#emitter.emit(name, event)
+    } catch (error) {
+      process.emitWarning(`A listener of "${name}" threw: ${toError(error).message}`, 'WaybillWarning')
+    }
+  }
+}

@@ -37,7 +37,10 @@ export interface IdempotencyStore {
 export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {}): IdempotencyStore {
   const { clock = systemClock } = options
   // Insertion order is expiry order closely enough to let old marks go from the front.
-  const marks = new Map<string, { readonly token: string; readonly done: boolean; readonly expiresAt: number }>()
+  const marks = new Map<
+    string,
+    { readonly token: string; readonly done: boolean; readonly expiresAt: number }
+  >()
   const keyOf = ({ group, source, id }: IdempotencyMark) => JSON.stringify([group, source, id])
 
   function put(key: string, token: string, done: boolean, durationMs: number): void {

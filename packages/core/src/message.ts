@@ -64,7 +64,8 @@ const definitionSchema = z.strictObject({
   version: z.int().min(1).default(1),
   upcast: z.record(z.string().regex(/^[1-9]\d*$/, 'expected a version number'), z.function()).default({}),
   schema: z.custom<StandardSchemaV1>(
-    (value) => (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
+    (value) =>
+      (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
     'expected a Standard Schema such as one of zod',
   ),
   key: z.function().optional(),
@@ -119,7 +120,11 @@ export function validateData<Output>(
  * Data of any known version as the definition's version; undefined when there is no way there.
  * What an upcast throws is the caller's to handle.
  */
-export function upcastData(definition: MessageDefinition, version: number, data: unknown): { data: unknown } | undefined {
+export function upcastData(
+  definition: MessageDefinition,
+  version: number,
+  data: unknown,
+): { data: unknown } | undefined {
   let current = data
   if (version > definition.version) return undefined
   for (let from = version; from < definition.version; from += 1) {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { ByteBudget } from './byte-budget.ts'
 import { type Clock, sleep } from './clock.ts'
 import { encodeMessage, isReservedName } from './codec.ts'
-import { messageBytes, type OutboundMessage } from './driver.ts'
+import { type Feature, messageBytes, type OutboundMessage } from './driver.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
@@ -61,17 +61,25 @@ export type SendMiddleware = (context: SendContext, next: () => Promise<void>) =
 
 /** Some messages of a batch were not sent; the others were. */
 export class BatchError extends MessagingError {
-  readonly failures: readonly { readonly index: number; readonly id: string; readonly error: MessagingError }[]
+  readonly failures: readonly {
+    readonly index: number
+    readonly id: string
+    readonly error: MessagingError
+  }[]
   readonly sent: readonly Message[]
 
   constructor(failures: BatchError['failures'], sent: readonly Message[]) {
     const total = failures.length + sent.length
     const first = failures[0]?.error
-    super('rejected', `${failures.length} of ${total} messages were not sent; the first because: ${first?.message}`, {
-      cause: first,
-      retryable: failures.every(({ error }) => error.retryable),
-      fate: failures.every(({ error }) => error.fate === 'not-sent') ? 'not-sent' : 'unknown',
-    })
+    super(
+      'rejected',
+      `${failures.length} of ${total} messages were not sent; the first because: ${first?.message}`,
+      {
+        cause: first,
+        retryable: failures.every(({ error }) => error.retryable),
+        fate: failures.every(({ error }) => error.fate === 'not-sent') ? 'not-sent' : 'unknown',
+      },
+    )
     this.failures = failures
     this.sent = sent
   }
@@ -88,7 +96,9 @@ const producerSchema = z.strictObject({
 
 // Names of RFC 9110 tokens pass every transport; the value may be any text.
 const metadataSchema = z.record(
-  z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
+  z
+    .string()
+    .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
   z.string(),
 )
 
@@ -101,7 +111,11 @@ const sendSchema = z.strictObject({
   metadata: metadataSchema
     .superRefine((metadata, context) => {
       for (const name of Object.keys(metadata).filter(isReservedName)) {
-        context.addIssue({ code: 'custom', path: [name], message: 'the name is reserved; use the option for it or another name' })
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: 'the name is reserved; use the option for it or another name',
+        })
       }
     })
     .optional(),
@@ -117,10 +131,12 @@ export interface ProducerHost {
   readonly publisher: Publisher
   readonly emit: Emit
   readonly maxMessageBytes: number
+  /** The bus's, outside of the producer's own. */
+  readonly middleware: readonly SendMiddleware[]
   /** Throws `closed` after the bus was closed. */
   ensureOpen(): void
   /** Throws `unsupported` when the driver lacks it. */
-  require(feature: 'delay' | 'priority', what: string): void
+  require(feature: Feature, what: string): void
 }
 
 interface Prepared<Output> {
@@ -170,10 +186,10 @@ export class Producer {
     options: SendOptions = noOptions,
   ): Promise<Message<Output>> {
     this.#host.ensureOpen()
-    if (this.#middleware.length === 0) return this.#deliver(await this.#prepare(definition, data, options))
+    if (!this.#hasMiddleware) return this.#deliver(await this.#prepare(definition, data, options))
     const context: SendContext = { definition, data, options, message: undefined }
     let sent: Message<Output> | undefined
-    await compose(this.#middleware, context, async () => {
+    await compose([...this.#host.middleware, ...this.#middleware], context, async () => {
       sent = await this.#deliver(await this.#prepare(definition, context.data, context.options))
       context.message = sent
     })
@@ -197,18 +213,28 @@ export class Producer {
     const prepared = await this.#prepareAll(definition, items, options)
     const settled = await Promise.allSettled(
       prepared.map((each, index) =>
-        this.#middleware.length === 0
-          ? this.#deliver(each)
-          : this.send(definition, items[index] as Input, { ...options, id: each.message.id }),
+        this.#hasMiddleware
+          ? this.send(definition, items[index] as Input, { ...options, id: each.message.id })
+          : this.#deliver(each),
       ),
     )
     const sent = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     const failures = settled.flatMap((result, index) => {
       if (result.status === 'fulfilled') return []
-      return [{ index, id: prepared[index]?.message.id ?? '', error: toMessagingError(result.reason, 'Sending failed') }]
+      return [
+        {
+          index,
+          id: prepared[index]?.message.id ?? '',
+          error: toMessagingError(result.reason, 'Sending failed'),
+        },
+      ]
     })
     if (failures.length > 0) throw new BatchError(failures, sent)
     return sent
+  }
+
+  get #hasMiddleware(): boolean {
+    return this.#middleware.length + this.#host.middleware.length > 0
   }
 
   async #prepareAll<Input, Output>(
@@ -237,6 +263,7 @@ export class Producer {
     options: SendOptions,
   ): Promise<Prepared<Output>> {
     const { topic, type } = definition
+    if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
     const issues = options === noOptions ? [] : checkOptions(options)
     const checked = validateData(definition.schema, data)
     const validated = checked instanceof Promise ? await checked : checked
@@ -259,7 +286,9 @@ export class Producer {
       timestamp: new Date(now),
       data,
       ...(key !== undefined && { key }),
-      ...(options.expiresIn !== undefined && { expiresAt: new Date(now + toMilliseconds(options.expiresIn)) }),
+      ...(options.expiresIn !== undefined && {
+        expiresAt: new Date(now + toMilliseconds(options.expiresIn)),
+      }),
       metadata: this.#metadata(options),
     }
     const outbound = this.#encode(definition, message, options)
@@ -344,8 +373,13 @@ export class Producer {
     over.abort()
     if (!gaveUp) return
     place.cancel()
-    if (signal?.aborted) throw refusal(outbound, 'aborted', 'the signal given to send was aborted while it waited for room')
-    throw refusal(outbound, 'timeout', 'the broker is slower than its senders and no room was left within the timeout')
+    if (signal?.aborted)
+      throw refusal(outbound, 'aborted', 'the signal given to send was aborted while it waited for room')
+    throw refusal(
+      outbound,
+      'timeout',
+      'the broker is slower than its senders and no room was left within the timeout',
+    )
   }
 }
 

@@ -19,7 +19,10 @@ interface Pending {
   readonly done: (error: MessagingError | undefined) => void
 }
 
-const noAnswer: Outcome = { ok: false, error: new MessagingError('failed', 'The driver gave no answer for the message') }
+const noAnswer: Outcome = {
+  ok: false,
+  error: new MessagingError('failed', 'The driver gave no answer for the message'),
+}
 
 export interface PublishLimits {
   /** Milliseconds since the epoch. */
@@ -81,7 +84,8 @@ export class Publisher {
     waited.abort()
     this.#closing.abort()
     this.#alarm?.cancel()
-    for (const pending of [...this.#pending]) this.#end(pending, 'closed', 'The bus was closed before the broker answered')
+    for (const pending of [...this.#pending])
+      this.#end(pending, 'closed', 'The bus was closed before the broker answered')
   }
 
   #batcherOf(topic: string): Batcher<Pending> {
@@ -105,16 +109,19 @@ export class Publisher {
       const fates = open.map(({ fate }) => fate)
       const outcomes = await this.#attempt(open)
       const again: Pending[] = []
-      open.forEach((pending, index) => {
+      for (const [index, pending] of open.entries()) {
         const outcome = outcomes[index] ?? noAnswer
-        if (outcome.ok) return pending.done(undefined)
+        if (outcome.ok) {
+          pending.done(undefined)
+          continue
+        }
         const { error } = outcome
         if (error.fate === 'not-sent') pending.fate = fates[index] ?? 'unknown'
         pending.lastError = error
         if (error.code === 'topology-missing') this.#provisioner.forget(pending.topic)
         if (error.retryable) again.push(pending)
         else pending.done(this.#failure(pending, error))
-      })
+      }
       open = again
       if (open.length > 0) await sleep(this.#clock, reconnectBackoff(attempt), this.#closing.signal)
     }
@@ -147,18 +154,25 @@ export class Publisher {
 
   #failure({ message, fate }: Pending, error: MessagingError): MessagingError {
     const { id, topic } = message
-    return new MessagingError(error.code, `Sending ${message.type} ${id} to topic ${topic.name} failed: ${error.message}`, {
-      cause: error,
-      retryable: error.retryable,
-      fate,
-    })
+    return new MessagingError(
+      error.code,
+      `Sending ${message.type} ${id} to topic ${topic.name} failed: ${error.message}`,
+      {
+        cause: error,
+        retryable: error.retryable,
+        fate,
+      },
+    )
   }
 
   #end(pending: Pending, code: 'timeout' | 'aborted' | 'closed', why: string): void {
     const { lastError } = pending
     const message = lastError === undefined ? why : `${why}; the last try failed with: ${lastError.message}`
     pending.done(
-      this.#failure(pending, new MessagingError(code, message, { retryable: code === 'timeout', cause: lastError })),
+      this.#failure(
+        pending,
+        new MessagingError(code, message, { retryable: code === 'timeout', cause: lastError }),
+      ),
     )
   }
 
@@ -166,7 +180,9 @@ export class Publisher {
   #watch(deadline: number): void {
     if (!Number.isFinite(deadline) || (this.#alarm !== undefined && this.#alarm.at <= deadline)) return
     this.#alarm?.cancel()
-    const cancel = this.#clock.after(Math.max(0, deadline - this.#clock.now()), () => this.#onAlarm(), { background: true })
+    const cancel = this.#clock.after(Math.max(0, deadline - this.#clock.now()), () => this.#onAlarm(), {
+      background: true,
+    })
     this.#alarm = { at: deadline, cancel }
   }
 
@@ -175,7 +191,8 @@ export class Publisher {
     const now = this.#clock.now()
     let next = Number.POSITIVE_INFINITY
     for (const pending of [...this.#pending]) {
-      if (pending.deadline <= now) this.#end(pending, 'timeout', 'no answer from the broker within the timeout')
+      if (pending.deadline <= now)
+        this.#end(pending, 'timeout', 'no answer from the broker within the timeout')
       else next = Math.min(next, pending.deadline)
     }
     this.#watch(next)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Duration, durationHint, parseDuration, toMilliseconds } from './duration.ts'
-import { MessagingError, RetryAfter } from './errors.ts'
+import { MessagingError, type RetryAfter } from './errors.ts'
 
 /** Milliseconds to wait after the given attempt (1 for the first) has failed. */
 export type Backoff = (attempt: number) => number
@@ -47,9 +47,14 @@ export const durationSchema = z.custom<Duration>((value) => parseDuration(value)
 export const retrySchema = z
   .strictObject({
     attempts: z.int().min(1).default(5),
-    backoff: z.custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()').optional(),
+    backoff: z
+      .custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()')
+      .optional(),
     isRetryable: z
-      .custom<(error: unknown) => boolean>((value) => typeof value === 'function', 'expected a function of the error')
+      .custom<(error: unknown) => boolean>(
+        (value) => typeof value === 'function',
+        'expected a function of the error',
+      )
       .optional(),
   })
   .prefault({})

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { parseOptions } from './validation.ts'
 import type { TopicSpec } from './driver.ts'
+import { parseOptions } from './validation.ts'
 
 export interface TopicOptions {
   /** Deliveries of one key within a group are sequential and in order. Default: false. */

@@ -1,0 +1,100 @@
+import type { Clock } from './clock.ts'
+import type { DeliveryInHand } from './delivery.ts'
+import { toError } from './errors.ts'
+import type { Slots } from './lanes.ts'
+import type { Message } from './message.ts'
+import { ReleaseRequest } from './requests.ts'
+
+export interface BatchContext {
+  /** Fires when any delivery of the batch is lost or the consumer stops without waiting any longer. */
+  readonly signal: AbortSignal
+  readonly topic: string
+  readonly group: string
+  /** This one failed, the others did not: it alone is retried by the policy. A throw fails them all. */
+  fail(message: Message, error: unknown): void
+}
+
+export type BatchHandler = (messages: readonly Message[], context: BatchContext) => unknown
+
+export interface BatchSettings {
+  readonly size: number
+  readonly waitMs: number
+  readonly clock: Clock
+}
+
+interface Entry {
+  readonly delivery: DeliveryInHand
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Gathers deliveries until there are enough or the oldest has waited long enough, and handles them as one. */
+export class BatchCollector {
+  readonly #handle: BatchHandler
+  readonly #settings: BatchSettings
+  readonly #slots: Slots
+  #entries: Entry[] = []
+  #cancelTimer: (() => void) | undefined
+
+  constructor(handle: BatchHandler, settings: BatchSettings, slots: Slots) {
+    this.#handle = handle
+    this.#settings = settings
+    this.#slots = slots
+  }
+
+  /** Resolves when the delivery's batch was handled, rejects when the delivery or its batch failed. */
+  add(delivery: DeliveryInHand): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#entries.push({ delivery, resolve, reject })
+      if (this.#entries.length >= this.#settings.size) void this.#flush()
+      else if (this.#entries.length === 1) {
+        this.#cancelTimer = this.#settings.clock.after(this.#settings.waitMs, () => void this.#flush())
+      }
+    })
+  }
+
+  close(): void {
+    this.#cancelTimer?.()
+  }
+
+  async #flush(): Promise<void> {
+    this.#cancelTimer?.()
+    const gathered = this.#entries
+    this.#entries = []
+    await this.#slots.acquire()
+    // What was lost or released while it waited has its verdict already; no handler has seen it.
+    for (const { delivery, reject } of gathered) if (delivery.ended) reject(new ReleaseRequest())
+    const entries = gathered.filter(({ delivery }) => !delivery.ended)
+    if (entries.length > 0) await this.#run(entries)
+    this.#slots.release()
+  }
+
+  async #run(entries: readonly Entry[]): Promise<void> {
+    const failed = new Map<Message, unknown>()
+    const first = entries[0]?.delivery
+    let signal: AbortSignal | undefined
+    const context: BatchContext = {
+      // Put together when it is first asked for: most handlers never look.
+      get signal() {
+        signal ??= AbortSignal.any(entries.map(({ delivery }) => delivery.signal))
+        return signal
+      },
+      topic: first?.topic ?? '',
+      group: first?.group ?? '',
+      fail: (message, error) => failed.set(message, error),
+    }
+    for (const { delivery } of entries) delivery.stage = 'running'
+    try {
+      await this.#handle(
+        entries.map(({ delivery }) => delivery.message),
+        context,
+      )
+      for (const { delivery, resolve, reject } of entries) {
+        if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
+        else resolve()
+      }
+    } catch (error) {
+      for (const { reject } of entries) reject(error)
+    }
+  }
+}

@@ -1,0 +1,357 @@
+import { z } from 'zod'
+import type { BatchContext, BatchHandler } from './batch-collector.ts'
+import type { Clock } from './clock.ts'
+import type { Driver, Feature, GroupSpec } from './driver.ts'
+import { type Duration, toMilliseconds } from './duration.ts'
+import { ConfigurationError, type Issue, MessagingError } from './errors.ts'
+import type { Emit } from './events.ts'
+import { type Handler, Handlers, type Registration } from './handlers.ts'
+import type { IdempotencyStore } from './idempotency.ts'
+import { Slots } from './lanes.ts'
+import type { Message, MessageDefinition } from './message.ts'
+import { type HandlerMiddleware, Processing } from './processing.ts'
+import type { Provisioner } from './provisioner.ts'
+import { durationSchema, type RetryPolicy, retrySchema } from './retry.ts'
+import { nameSchema, type Topic, typeSchema } from './topic.ts'
+import { parseOptions } from './validation.ts'
+import { type StopReport, Worker, type WorkerHealth } from './worker.ts'
+
+export interface ConsumerOptions {
+  /** Handlers that run at once, on each topic the consumer handles. Batch handlers count by batch. Default: 10. */
+  readonly concurrency?: number
+  /**
+   * Unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at once; 256
+   * more on ordered topics, for what waits behind a key that is being retried.
+   */
+  readonly prefetch?: number
+  /** For how long the broker leaves a delivery with us at a time, where it knows leases; renewed. Default: 30 s. */
+  readonly lease?: Duration
+  /** When renewing ends: a handler that runs longer loses its delivery. Default: 1 h. */
+  readonly maxLease?: Duration
+  readonly retry?: RetryPolicy
+  /**
+   * How often the broker may hand a message out beyond its scheduled attempts, because consumers died with it in hand,
+   * before it goes to the dead letters. Neighbours of such a message are counted too, so be generous. Default: 20.
+   */
+  readonly maxDeliveries?: number
+  /** Gives each (group, source, id) one effect. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */
+  readonly idempotency?:
+    | IdempotencyStore
+    | { readonly store: IdempotencyStore; readonly window?: Duration; readonly lease?: Duration }
+  /** Where the group starts if it does not exist yet. `earliest` needs the feature `replay`. Default: `latest`. */
+  readonly from?: 'earliest' | 'latest'
+  /**
+   * Every consumer gets each message sent while it runs, instead of sharing them with the group. For caches and
+   * notices: nothing is kept for a consumer that is away, and what it fails to handle is dropped after its retries.
+   * Default: false.
+   */
+  readonly broadcast?: boolean
+}
+
+export interface BatchOptions {
+  /** Messages a batch holds at most. Default: 100. */
+  readonly size?: number
+  /** How long the first of a batch waits for more. Default: 1 s. */
+  readonly wait?: Duration
+}
+
+export interface StartOptions {
+  /** How long to try while the broker is away. Default: 30 s. */
+  readonly timeout?: Duration
+  readonly signal?: AbortSignal
+}
+
+export interface StopOptions {
+  /** How long running handlers get. Default: 30 s. */
+  readonly timeout?: Duration
+}
+
+const isStore = (value: unknown): value is IdempotencyStore =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['begin', 'extend', 'complete', 'abandon'].every((name) => typeof Reflect.get(value, name) === 'function')
+
+const storeSchema = z.custom<IdempotencyStore>(
+  isStore,
+  'expected an idempotency store, such as memoryIdempotencyStore()',
+)
+const milliseconds = (initial: Duration) =>
+  durationSchema.default(initial).transform((value) => toMilliseconds(value))
+
+const consumerSchema = z.strictObject({
+  group: nameSchema,
+  concurrency: z.int().min(1).max(10_000).default(10),
+  prefetch: z.int().min(1).max(100_000).optional(),
+  lease: milliseconds('30s').refine((value) => value >= 100, 'expected at least 100ms'),
+  maxLease: milliseconds('1h'),
+  retry: retrySchema,
+  maxDeliveries: z.int().min(1).default(20),
+  idempotency: z
+    .preprocess(
+      (value) => (isStore(value) ? { store: value } : value),
+      z.strictObject({ store: storeSchema, window: milliseconds('24h'), lease: milliseconds('1m') }),
+    )
+    .optional(),
+  from: z.enum(['earliest', 'latest']).default('latest'),
+  broadcast: z.boolean().default(false),
+})
+
+const batchSchema = z.strictObject({
+  size: z.int().min(1).max(10_000).default(100),
+  wait: milliseconds('1s'),
+})
+const startSchema = z.strictObject({
+  timeout: milliseconds('30s'),
+  signal: z.instanceof(AbortSignal).optional(),
+})
+const stopSchema = z.strictObject({ timeout: milliseconds('30s') })
+
+/** What a consumer needs of its bus. */
+export interface ConsumerHost {
+  readonly driver: Driver
+  readonly provisioner: Provisioner
+  readonly clock: Clock
+  readonly emit: Emit
+  /** The bus's, outside of the consumer's own. */
+  readonly middleware: HandlerMiddleware[]
+  ensureOpen(): void
+  require(feature: Feature, what: string): void
+  /** Called when the consumer has stopped. */
+  forget(consumer: Consumer): void
+}
+
+/** A registration, and the topic it was made for; undefined: every topic of the consumer. */
+interface Bound extends Registration {
+  readonly topic: Topic | undefined
+}
+
+/** Handles a group's messages. Register handlers, then `start`. */
+export class Consumer {
+  readonly group: string
+  readonly #host: ConsumerHost
+  readonly #options: z.output<typeof consumerSchema>
+  readonly #registrations: Bound[] = []
+  readonly #middleware: HandlerMiddleware[] = []
+  #workers: readonly { readonly worker: Worker; readonly processing: Processing }[] = []
+  #state: 'new' | 'started' | 'stopped' = 'new'
+  #stopped: Promise<StopReport> | undefined
+
+  /** Made by `bus.consumer()`. */
+  constructor(host: ConsumerHost, group: string, options: ConsumerOptions = {}) {
+    this.#host = host
+    this.#options = parseOptions(consumerSchema, { ...options, group }, `options of consumer "${group}"`)
+    this.group = group
+    if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
+    if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
+  }
+
+  /** Handles one message type; its data is upcast and validated before. */
+  on<Input, Output>(definition: MessageDefinition<Input, Output>, handler: Handler<Output>): this
+  /** Handles every type that matches, on each topic that other handlers of this consumer name. Data is as it travelled. */
+  on(pattern: string, handler: Handler): this
+  /** Handles every type of the topic that matches. Data is as it travelled. */
+  on(topic: Topic, pattern: string, handler: Handler): this
+  on(first: MessageDefinition | Topic | string, second: Handler | string, third?: Handler): this {
+    if (typeof first === 'string') return this.#onPattern(undefined, first, second)
+    if (typeof second === 'string')
+      return this.#onPattern('topic' in first ? first.topic : first, second, third)
+    if (!('topic' in first)) {
+      throw new ConfigurationError('handler', [
+        { path: 'pattern', message: 'expected on(topic, pattern, handler)' },
+      ])
+    }
+    return this.#register({
+      topic: first.topic,
+      definition: first,
+      types: first.type,
+      handle: second,
+      batch: undefined,
+    })
+  }
+
+  /**
+   * Handles one message type in batches. `context.fail(message, error)` fails single ones; a throw fails all. On an
+   * ordered topic a batch holds one message of a key at most, so that order survives a partial failure.
+   */
+  onBatch<Input, Output>(
+    definition: MessageDefinition<Input, Output>,
+    options: BatchOptions,
+    handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
+  ): this {
+    const { size, wait } = parseOptions(batchSchema, options, `batch options of ${definition.type}`)
+    const settings = { size, waitMs: wait, clock: this.#host.clock }
+    return this.#register({
+      topic: definition.topic,
+      definition,
+      types: definition.type,
+      handle: undefined,
+      batch: { handle: handler as BatchHandler, settings },
+    })
+  }
+
+  /** Wraps every handling of a message from now on; the first added is the outermost. */
+  use(middleware: HandlerMiddleware): this {
+    this.#ensureNew('use')
+    this.#middleware.push(middleware)
+    return this
+  }
+
+  /**
+   * Subscribes; once it resolves, the next message sent arrives.
+   *
+   * @throws {ConfigurationError} when there is nothing to handle.
+   * @throws {MessagingError} when the broker refuses, or is not there within the timeout.
+   */
+  async start(options: StartOptions = {}): Promise<void> {
+    this.#host.ensureOpen()
+    const { timeout, signal } = parseOptions(startSchema, options, 'start options')
+    this.#ensureNew('start')
+    const topics = this.#topics()
+    this.#state = 'started'
+    this.#workers = topics.map((topic) => this.#createWorker(topic))
+    const limit = new AbortController()
+    const cancel = this.#host.clock.after(timeout, () => limit.abort(), { background: true })
+    const signals = AbortSignal.any(signal === undefined ? [limit.signal] : [limit.signal, signal])
+    try {
+      await Promise.all(this.#workers.map(({ worker }) => worker.start(signals)))
+    } catch (error) {
+      await this.stop({ timeout: 0 })
+      if (limit.signal.aborted && MessagingError.is(error) && error.code === 'aborted') {
+        throw new MessagingError('timeout', error.message, { retryable: true, cause: error.cause })
+      }
+      throw error
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Takes no more until `resume`; what no handler has seen goes back to the group. */
+  pause(): void {
+    for (const { worker } of this.#workers) worker.pause()
+  }
+
+  resume(): void {
+    for (const { worker } of this.#workers) worker.resume()
+  }
+
+  /**
+   * Takes nothing new, lets running handlers finish within the timeout, then gives the rest back to the group.
+   * Idempotent; a stopped consumer does not start again.
+   */
+  stop(options: StopOptions = {}): Promise<StopReport> {
+    const { timeout } = parseOptions(stopSchema, options, 'stop options')
+    this.#state = 'stopped'
+    this.#stopped ??= this.#stop(timeout)
+    return this.#stopped
+  }
+
+  /** How it stands on each topic. */
+  health(): readonly WorkerHealth[] {
+    return this.#workers.map(({ worker }) => worker.health())
+  }
+
+  async #stop(timeoutMs: number): Promise<StopReport> {
+    const reports = await Promise.all(this.#workers.map(({ worker }) => worker.stop(timeoutMs)))
+    for (const { processing } of this.#workers) processing.close()
+    this.#host.forget(this)
+    return {
+      abandoned: reports.flatMap(({ abandoned }) => abandoned),
+      released: reports.reduce((sum, { released }) => sum + released, 0),
+    }
+  }
+
+  #onPattern(topic: Topic | undefined, pattern: string, handle: Handler | string | undefined): this {
+    const issues: Issue[] = []
+    const parsed = typeSchema.safeParse(pattern)
+    if (!parsed.success)
+      issues.push(...parsed.error.issues.map(({ message }) => ({ path: 'pattern', message })))
+    if (typeof handle !== 'function') issues.push({ path: 'handler', message: 'expected a function' })
+    if (issues.length > 0 || typeof handle !== 'function')
+      throw new ConfigurationError(`handler of "${pattern}"`, issues)
+    return this.#register({ topic, definition: undefined, types: pattern, handle, batch: undefined })
+  }
+
+  #register(registration: Bound): this {
+    this.#ensureNew('on')
+    const { definition, topic, types } = registration
+    const twin = this.#registrations.find(
+      (other) => other.types === types && other.topic?.name === topic?.name,
+    )
+    if (definition !== undefined && twin?.definition !== undefined) {
+      const message = `type "${types}" of topic "${topic?.name}" already has a handler in this consumer`
+      throw new ConfigurationError('handler', [{ path: 'type', message }])
+    }
+    if (
+      definition === undefined ||
+      typeof registration.handle === 'function' ||
+      registration.batch !== undefined
+    ) {
+      this.#registrations.push(registration)
+      return this
+    }
+    throw new ConfigurationError(`handler of "${types}"`, [
+      { path: 'handler', message: 'expected a function' },
+    ])
+  }
+
+  #topics(): readonly Topic[] {
+    const topics = new Map<string, Topic>()
+    for (const { topic } of this.#registrations) if (topic !== undefined) topics.set(topic.name, topic)
+    if (topics.size > 0) {
+      for (const topic of topics.values()) {
+        if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
+      }
+      return [...topics.values()]
+    }
+    const message =
+      this.#registrations.length === 0
+        ? 'there is no handler; call on(definition, handler) before start()'
+        : 'no handler names a topic; use on(topic, pattern, handler) for patterns'
+    throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'handlers', message }])
+  }
+
+  #createWorker(topic: Topic): { worker: Worker; processing: Processing } {
+    const { concurrency, lease, maxLease, retry, maxDeliveries, idempotency, from, broadcast } = this.#options
+    const { driver, provisioner, clock, emit } = this.#host
+    const registrations = this.#registrations.filter(
+      (each) => (each.topic?.name ?? topic.name) === topic.name,
+    )
+    const slots = new Slots(concurrency)
+    const processing = new Processing(
+      {
+        clock,
+        emit,
+        retry,
+        maxDeliveries,
+        idempotency: idempotency && {
+          store: idempotency.store,
+          windowMs: idempotency.window,
+          leaseMs: idempotency.lease,
+        },
+        middleware: [...this.#host.middleware, ...this.#middleware],
+        ordered: topic.ordered,
+        broadcast,
+      },
+      new Handlers(registrations, slots),
+    )
+    const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
+    const prefetch = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    const group: GroupSpec = {
+      name: this.group,
+      types: [...new Set(registrations.map(({ types }) => types))],
+      from,
+    }
+    const settings = { driver, provisioner, clock, emit, topic, group, prefetch, broadcast }
+    return {
+      worker: new Worker({ ...settings, leaseMs: lease, maxLeaseMs: maxLease }, processing, slots),
+      processing,
+    }
+  }
+
+  #ensureNew(call: string): void {
+    if (this.#state === 'new') return
+    const why =
+      this.#state === 'started' ? 'is already started' : 'is stopped; make a new one with bus.consumer()'
+    throw new MessagingError('closed', `${call}: consumer "${this.group}" ${why}`)
+  }
+}

@@ -1,0 +1,53 @@
+import { v7 as uuidv7 } from 'uuid'
+import type { DeliveryInHand } from './delivery.ts'
+import { toError } from './errors.ts'
+import { headerNames } from './transport-headers.ts'
+
+// Brokers bound headers (RabbitMQ's frame, SQS's attributes): enough to find the place, no more.
+const maxMessageLength = 1024
+const maxStackLength = 4096
+
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`
+}
+
+/** The headers of a copy that comes back for another attempt. */
+export function retryHeaders(
+  { delivery }: DeliveryInHand,
+  attempt: number,
+  now: number,
+): Record<string, string> {
+  return {
+    ...delivery.headers,
+    [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),
+    [headerNames.attempt]: String(attempt),
+  }
+}
+
+/** The headers of a dead letter: those it came with, and why, whence, when and after how many attempts it was given up. */
+export function deadLetterHeaders(
+  { delivery, topic, group, attempt, deliveries }: DeliveryInHand,
+  reason: string,
+  thrown: unknown,
+  now: number,
+): Record<string, string> {
+  const failedAt = new Date(now).toISOString()
+  const headers: Record<string, string> = {
+    ...delivery.headers,
+    [headerNames.deadLetterId]: uuidv7(),
+    [headerNames.reason]: clip(reason, maxMessageLength),
+    [headerNames.originTopic]: topic,
+    [headerNames.originGroup]: group,
+    [headerNames.attempt]: String(attempt),
+    [headerNames.deliveries]: String(deliveries),
+    [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? failedAt,
+    [headerNames.failedAt]: failedAt,
+  }
+  if (thrown !== undefined) {
+    const error = toError(thrown)
+    headers[headerNames.errorName] = clip(error.name, 256)
+    headers[headerNames.errorMessage] = clip(error.message, maxMessageLength)
+    if (error.stack !== undefined) headers[headerNames.errorStack] = clip(error.stack, maxStackLength)
+  }
+  return headers
+}

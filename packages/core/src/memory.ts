@@ -1,0 +1,377 @@
+import { z } from 'zod'
+import {
+  type Adapter,
+  type Capabilities,
+  type Delivery,
+  type Driver,
+  type DriverContext,
+  MessagingError,
+  type OutboundMessage,
+  type Outcome,
+  parseOptions,
+  type SeekPosition,
+  type Settlement,
+  type Subscription,
+  type SubscriptionRequest,
+  type TopicSpec,
+  type Topology,
+  type TopologyReport,
+} from './driver.ts'
+import {
+  type Member,
+  MemoryBroker,
+  type MemoryDelivery,
+  type MemoryGroup,
+  type MemoryTopic,
+} from './memory-broker.ts'
+
+export interface MemoryOptions {
+  /** Messages a topic remembers for groups that start at the earliest, and for `seek`. Default: 10,000. */
+  readonly retention?: number
+  /** Default: 1 MiB. */
+  readonly maxMessageBytes?: number
+}
+
+/** What `bus.native()` gives on the memory driver. */
+export interface MemoryNative {
+  readonly broker: MemoryBroker
+  /** Puts any body on a topic, as a foreign producer would. */
+  publishRaw(topic: string, message: RawMessage): void
+}
+
+export interface RawMessage {
+  readonly body: Uint8Array
+  readonly contentType?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly key?: string
+}
+
+const optionsSchema = z
+  .strictObject({
+    retention: z.int().min(0).default(10_000),
+    maxMessageBytes: z
+      .int()
+      .min(1024)
+      .default(1024 * 1024),
+  })
+  .prefault({})
+
+// The brokers that have a name, so that the buses of one process can meet. Each is gone with its last bus.
+const named = new Map<string, { readonly broker: MemoryBroker; users: number }>()
+
+const done: Outcome = { ok: true }
+
+/** The adapter for `memory:` URLs: everything in this process, nothing kept after it. For tests and for trying out. */
+export function memory(): Adapter {
+  return {
+    name: 'memory',
+    schemes: ['memory'],
+    async connect({ path: name }, { native, clock, emit }: DriverContext) {
+      const options = parseOptions(optionsSchema, native, 'memory options', 'native.memory')
+      const shared = (name === undefined ? undefined : named.get(name)) ?? {
+        broker: new MemoryBroker(clock, options.retention),
+        users: 0,
+      }
+      shared.users += 1
+      if (name !== undefined) named.set(name, shared)
+      const onClose = () => {
+        shared.users -= 1
+        if (shared.users > 0) return
+        shared.broker.close()
+        if (name !== undefined) named.delete(name)
+      }
+      emit({ type: 'connected' })
+      return new MemoryDriver(shared.broker, options.maxMessageBytes, onClose)
+    },
+  }
+}
+
+class MemoryDriver implements Driver {
+  readonly name = 'memory'
+  readonly capabilities: Capabilities
+  readonly #broker: MemoryBroker
+  readonly #onClose: () => void
+  readonly #subscriptions = new Set<MemorySubscription>()
+  #closed = false
+
+  constructor(broker: MemoryBroker, maxMessageBytes: number, onClose: () => void) {
+    this.#broker = broker
+    this.#onClose = onClose
+    this.capabilities = {
+      ordered: true,
+      delay: true,
+      priority: true,
+      broadcast: true,
+      replay: true,
+      seek: true,
+      lease: true,
+      countsCrashes: true,
+      // Timers may be late by their resolution and by what else the process does.
+      delayGranularityMs: 20,
+      redeliveryMs: 100,
+      maxMessageBytes,
+      publishBatchSize: 1000,
+      publishParallelism: 1,
+    }
+  }
+
+  async apply({ topics }: Topology, mode: 'create' | 'verify'): Promise<TopologyReport> {
+    this.#ensureOpen()
+    const created: string[] = []
+    const missing: string[] = []
+    for (const { topic: spec, groups } of topics) {
+      const existing = this.#broker.topics.get(spec.name)
+      if (existing === undefined) (mode === 'create' ? created : missing).push(`topic ${spec.name}`)
+      else if (existing.ordered !== spec.ordered) throw mismatch(spec, existing)
+      const topic = existing ?? (mode === 'create' ? this.#broker.topic(spec.name, spec.ordered) : undefined)
+      for (const { name, from } of groups) {
+        if (topic?.groups.has(name)) continue
+        ;(mode === 'create' ? created : missing).push(`group ${name} of topic ${spec.name}`)
+        if (mode === 'verify' || topic === undefined) continue
+        const group = this.#broker.createGroup(topic)
+        topic.groups.set(name, group)
+        if (from === 'earliest') group.restart(topic.since(0))
+      }
+    }
+    return { created, missing }
+  }
+
+  async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
+    this.#ensureOpen()
+    const time = this.#broker.clock.now()
+    return batch.map(({ topic: { name }, body, contentType, attributes, headers, key, delayMs }) => {
+      const topic = this.#broker.topics.get(name)
+      if (topic === undefined) return { ok: false, error: noTopic(name) }
+      const all: Record<string, string> = { ...headers }
+      for (const attribute in attributes) all[`ce-${attribute}`] = attributes[attribute] ?? ''
+      topic.publish({ body, contentType, headers: all, key, time }, delayMs)
+      return done
+    })
+  }
+
+  async subscribe({
+    topic: { name },
+    group,
+    leaseMs,
+    broadcast,
+  }: SubscriptionRequest): Promise<Subscription> {
+    this.#ensureOpen()
+    const topic = this.#topic(name)
+    const queue = broadcast ? this.#broker.createGroup(topic) : this.#group(name, group.name)
+    if (broadcast) topic.instances.add(queue)
+    const subscription = new MemorySubscription(this.#broker, queue, leaseMs, () => {
+      this.#subscriptions.delete(subscription)
+      if (topic.instances.delete(queue)) queue.close()
+    })
+    this.#subscriptions.add(subscription)
+    return subscription
+  }
+
+  deadLetters({ name }: TopicSpec, group: string) {
+    const queue = () => {
+      this.#ensureOpen()
+      return this.#group(name, group)
+    }
+    const idsOf = (ids: readonly string[] | 'all') => (ids === 'all' ? [...queue().dead.keys()] : ids)
+    return {
+      count: async () => queue().dead.size,
+      list: async function* () {
+        yield* [...queue().dead.values()]
+      },
+      replay: async (ids: readonly string[] | 'all') => queue().replay(idsOf(ids)),
+      discard: async (ids: readonly string[] | 'all') =>
+        idsOf(ids).filter((id) => queue().dead.delete(id)).length,
+    }
+  }
+
+  async seek({ name }: TopicSpec, group: string, position: SeekPosition): Promise<void> {
+    this.#ensureOpen()
+    const topic = this.#topic(name)
+    this.#group(name, group).restart(messagesFrom(topic, position))
+  }
+
+  async stats({ name }: TopicSpec, group: string) {
+    this.#ensureOpen()
+    const { waiting, inFlight, delayed, dead } = this.#group(name, group)
+    return { waiting, inFlight, delayed, dead: dead.size }
+  }
+
+  async health() {
+    return {
+      status: this.#closed ? ('down' as const) : ('up' as const),
+      details: { topics: this.#broker.topics.size },
+    }
+  }
+
+  native(): MemoryNative {
+    return {
+      broker: this.#broker,
+      publishRaw: (topic, { body, contentType, headers = {}, key }) => {
+        this.#topic(topic).publish({ body, contentType, headers, key, time: this.#broker.clock.now() }, 0)
+      },
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()))
+    this.#onClose()
+  }
+
+  #topic(name: string): MemoryTopic {
+    const topic = this.#broker.topics.get(name)
+    if (topic === undefined) throw noTopic(name)
+    return topic
+  }
+
+  #group(topic: string, name: string): MemoryGroup {
+    const group = this.#topic(topic).groups.get(name)
+    if (group === undefined) {
+      throw new MessagingError(
+        'topology-missing',
+        `Group ${name} of topic ${topic} does not exist; start a consumer or provision it`,
+      )
+    }
+    return group
+  }
+
+  #ensureOpen(): void {
+    if (this.#closed) throw new MessagingError('closed', 'The memory driver is closed')
+  }
+}
+
+class MemorySubscription implements Subscription, Member {
+  readonly leaseMs: number
+  readonly #broker: MemoryBroker
+  readonly #group: MemoryGroup
+  readonly #onClose: () => void
+  readonly #expiry = new Map<MemoryDelivery, number>()
+  readonly #closed = new AbortController()
+  #cancelCheck: (() => void) | undefined
+  #listener: (deliveries: readonly Delivery[]) => void = () => {}
+  #wake = () => {}
+
+  constructor(broker: MemoryBroker, group: MemoryGroup, leaseMs: number, onClose: () => void) {
+    this.leaseMs = leaseMs
+    this.#broker = broker
+    this.#group = group
+    this.#onClose = onClose
+    group.join(this)
+  }
+
+  wake = () => this.#wake()
+
+  lose = (deliveries: readonly MemoryDelivery[]) => {
+    for (const delivery of deliveries) this.#expiry.delete(delivery)
+    this.#listener(deliveries)
+  }
+
+  async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    while (!signal.aborted) {
+      if (this.#closed.signal.aborted) throw new MessagingError('closed', 'The memory subscription is closed')
+      const taken = this.#group.take(this, max)
+      if (taken.length > 0) {
+        this.#hold(taken, this.leaseMs)
+        return taken
+      }
+      const woken = new AbortController()
+      this.#wake = () => woken.abort()
+      const signals = AbortSignal.any([woken.signal, signal, this.#closed.signal])
+      await new Promise<void>((resolve) => signals.addEventListener('abort', () => resolve(), { once: true }))
+    }
+    return []
+  }
+
+  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
+    for (const { delivery, verdict } of settlements) {
+      if (!this.#isOurs(delivery)) continue
+      this.#expiry.delete(delivery)
+      const { message } = delivery.entry
+      switch (verdict.kind) {
+        case 'ack':
+          this.#group.remove(delivery)
+          break
+        case 'retry':
+          if (!this.#group.remove(delivery)) break
+          this.#group.add({ ...message, headers: verdict.headers }, verdict.delayMs)
+          break
+        case 'dead-letter':
+          this.#group.bury(message, verdict.headers)
+          this.#group.remove(delivery)
+          break
+        case 'release':
+          this.#group.giveBack([delivery])
+          break
+      }
+    }
+    return settlements.map(() => done)
+  }
+
+  async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
+    this.#hold(
+      deliveries.filter((delivery) => this.#isOurs(delivery)),
+      leaseMs,
+    )
+  }
+
+  onLost(listener: (deliveries: readonly Delivery[]) => void): void {
+    this.#listener = listener
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed.signal.aborted) return
+    this.#closed.abort()
+    this.#cancelCheck?.()
+    this.#expiry.clear()
+    this.#group.leave(this)
+    this.#onClose()
+  }
+
+  #isOurs(delivery: Delivery): delivery is MemoryDelivery {
+    return 'entry' in delivery && this.#expiry.has(delivery as MemoryDelivery)
+  }
+
+  #hold(deliveries: readonly MemoryDelivery[], leaseMs: number): void {
+    const expiresAt = this.#broker.clock.now() + leaseMs
+    for (const delivery of deliveries) this.#expiry.set(delivery, expiresAt)
+    this.#cancelCheck ??= this.#broker.clock.after(leaseMs, () => this.#expire(), { background: true })
+  }
+
+  // Leases are all of one length, so one timer set to the earliest will do.
+  #expire(): void {
+    const now = this.#broker.clock.now()
+    const expired = [...this.#expiry]
+      .filter(([, expiresAt]) => expiresAt <= now)
+      .map(([delivery]) => delivery)
+    this.lose(expired)
+    this.#group.giveBack(expired)
+    const next = Math.min(...this.#expiry.values())
+    this.#cancelCheck = Number.isFinite(next)
+      ? this.#broker.clock.after(Math.max(1, next - now), () => this.#expire(), { background: true })
+      : undefined
+  }
+}
+
+function messagesFrom(topic: MemoryTopic, position: SeekPosition) {
+  switch (position.to) {
+    case 'earliest':
+      return topic.since(0)
+    case 'latest':
+      return []
+    case 'time':
+      return topic.sinceTime(position.time)
+    case 'offset':
+      return topic.since(Number(position.offset))
+  }
+}
+
+function noTopic(name: string): MessagingError {
+  return new MessagingError('topology-missing', `Topic ${name} does not exist`, { fate: 'not-sent' })
+}
+
+function mismatch({ name, ordered }: TopicSpec, topic: MemoryTopic): MessagingError {
+  const kind = (isOrdered: boolean) => (isOrdered ? 'ordered' : 'not ordered')
+  const what = `Topic ${name} exists and is ${kind(topic.ordered)}, but is defined as ${kind(ordered)}`
+  return new MessagingError('topology-mismatch', `${what}; use another name or the same definition`)
+}

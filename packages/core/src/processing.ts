@@ -1,0 +1,183 @@
+import type { Clock } from './clock.ts'
+import { decodeDelivery, toMessage } from './codec.ts'
+import type { DeliveryInHand, HandlerContext } from './delivery.ts'
+import type { Verdict } from './driver.ts'
+import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
+import { MessagingError, toError } from './errors.ts'
+import type { Emit } from './events.ts'
+import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
+import type { ActiveHandler, Handlers } from './handlers.ts'
+import { whileHandling } from './handling.ts'
+import { upcastData, validateData } from './message.ts'
+import { compose } from './middleware.ts'
+import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
+import { decideRetry, type ResolvedRetryPolicy } from './retry.ts'
+
+export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<void>) => Promise<void>
+
+/** What comes of an attempt. */
+export type Disposition =
+  /** `settled` is called once the verdict is durable. */
+  | { readonly kind: 'settle'; readonly verdict: Verdict; readonly settled?: () => void }
+  /** To be tried again by this member, its key held until then. */
+  | { readonly kind: 'hold'; readonly delayMs: number; readonly attempt: number }
+
+export interface ProcessingSettings {
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly retry: ResolvedRetryPolicy
+  readonly maxDeliveries: number
+  readonly idempotency: IdempotencySettings | undefined
+  readonly middleware: readonly HandlerMiddleware[]
+  /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
+  readonly ordered: boolean
+  /** There is no queue of the group's own to come back from: retries wait in this process, and there are no dead letters. */
+  readonly broadcast: boolean
+}
+
+function acked(settled: () => void): Disposition {
+  return { kind: 'settle', verdict: { kind: 'ack' }, settled }
+}
+
+const release: Disposition = { kind: 'settle', verdict: { kind: 'release' } }
+
+// How soon a duplicate of a message that is being handled looks again.
+const duplicateDelayMs = 5000
+
+/** Decides what becomes of each delivery: all of at-least-once, retries, dead letters and idempotency in one place. */
+export class Processing {
+  readonly #settings: ProcessingSettings
+  readonly #handlers: Handlers
+  readonly #guard: EffectGuard | undefined
+
+  constructor(settings: ProcessingSettings, handlers: Handlers) {
+    this.#settings = settings
+    this.#handlers = handlers
+    this.#guard = settings.idempotency && new EffectGuard(settings.idempotency, settings.clock, settings.emit)
+  }
+
+  /** Looks at a delivery before it queues up: what it is, and whether it needs a handler at all. */
+  triage(delivery: DeliveryInHand): { readonly handler: ActiveHandler } | Disposition {
+    const { emit, maxDeliveries, ordered } = this.#settings
+    try {
+      delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
+      if (ordered) delivery.laneKey = delivery.message.key ?? delivery.delivery.key
+    } catch (error) {
+      return this.#giveUp(delivery, 'undecodable', error)
+    }
+    const handler = this.#handlers.find(delivery.message.type)
+    if (handler === undefined) return acked(() => emit('unhandled', delivery.info))
+    if (delivery.deliveries > delivery.attempt - 1 + maxDeliveries) {
+      const why = `Delivered ${delivery.deliveries} times, ${delivery.attempt} of them scheduled: its consumers keep dying`
+      return this.#giveUp(delivery, 'crash-loop', new MessagingError('failed', why))
+    }
+    return { handler }
+  }
+
+  /** One attempt. Never rejects. */
+  async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
+    const { middleware, emit, clock } = this.#settings
+    const startedAt = clock.now()
+    const { expiresAt } = delivery.message
+    if (expiresAt !== undefined && expiresAt.getTime() <= startedAt) {
+      return acked(() => emit('expired', delivery.info))
+    }
+    if (!delivery.prepared) {
+      const refused = await this.#prepare(delivery, handler)
+      if (refused !== undefined) return refused
+    }
+    const guard = this.#guard
+    try {
+      const state = await guard?.begin(delivery)
+      if (state !== undefined && state.state !== 'started') return this.#duplicate(delivery, state)
+      try {
+        const { message } = delivery
+        await whileHandling(message, () =>
+          middleware.length === 0
+            ? handler.handle(delivery)
+            : compose(middleware, delivery, () => handler.handle(delivery)),
+        )
+      } catch (error) {
+        await guard?.abandon(delivery)
+        throw error
+      }
+      await guard?.complete(delivery)
+    } catch (error) {
+      return this.#failed(delivery, error)
+    }
+    const durationMs = clock.now() - startedAt
+    return acked(() => emit('handled', { ...delivery.info, durationMs }))
+  }
+
+  close(): void {
+    this.#guard?.close()
+    for (const collector of this.#handlers.collectors) collector.close()
+  }
+
+  /** Upcasts and validates the data; a disposition when it cannot be handled. */
+  async #prepare(delivery: DeliveryInHand, { definition }: ActiveHandler): Promise<Disposition | undefined> {
+    delivery.prepared = true
+    if (definition === undefined) return undefined
+    const { message } = delivery
+    try {
+      const upcast = upcastData(definition, message.version, message.data)
+      if (upcast === undefined) {
+        const why = `No upcast leads from version ${message.version} of ${message.type} to version ${definition.version}`
+        return this.#giveUp(delivery, 'unknown-version', new MessagingError('undecodable', why))
+      }
+      const checked = validateData(definition.schema, upcast.data)
+      const validated = checked instanceof Promise ? await checked : checked
+      if ('issues' in validated) {
+        const list = validated.issues.map(
+          ({ path, message: problem }) => `${path === '' ? 'data' : path}: ${problem}`,
+        )
+        return this.#giveUp(delivery, 'invalid-data', new MessagingError('undecodable', list.join('; ')))
+      }
+      delivery.message = { ...message, version: definition.version, data: validated.value }
+      return undefined
+    } catch (error) {
+      return this.#giveUp(delivery, 'invalid-data', error)
+    }
+  }
+
+  #duplicate(
+    delivery: DeliveryInHand,
+    state: { readonly state: 'done' } | { readonly state: 'processing'; readonly remainingMs: number },
+  ): Disposition {
+    const { info, attempt } = delivery
+    const settled = () => this.#settings.emit('duplicate', { ...info, state: state.state })
+    if (state.state === 'done') return acked(settled)
+    return this.#again(delivery, Math.min(state.remainingMs, duplicateDelayMs), attempt, settled)
+  }
+
+  #failed(delivery: DeliveryInHand, error: unknown): Disposition {
+    const { retry, emit } = this.#settings
+    if (error instanceof ReleaseRequest) return release
+    if (error instanceof DeadLetterRequest) return this.#giveUp(delivery, error.reason, undefined)
+    const decision = decideRetry(retry, delivery.attempt, error)
+    if (!decision.retry) return this.#giveUp(delivery, decision.reason, error)
+    const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
+    return this.#again(delivery, decision.delayMs, delivery.attempt + 1, () => emit('retried', event))
+  }
+
+  #again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
+    if (this.#settings.ordered || this.#settings.broadcast) {
+      scheduled()
+      return { kind: 'hold', delayMs, attempt }
+    }
+    const headers = retryHeaders(delivery, attempt, this.#settings.clock.now())
+    return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }
+  }
+
+  #giveUp(delivery: DeliveryInHand, reason: string, thrown: unknown): Disposition {
+    const { clock, emit, broadcast } = this.#settings
+    const event = { ...delivery.info, reason, error: thrown === undefined ? undefined : toError(thrown) }
+    if (broadcast) return acked(() => emit('dropped', event))
+    const headers = deadLetterHeaders(delivery, reason, thrown, clock.now())
+    return {
+      kind: 'settle',
+      verdict: { kind: 'dead-letter', headers },
+      settled: () => emit('deadLettered', event),
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import type { Consumer } from './consumer.ts'
+import { DeliveryInHand, type HandlerContext } from './delivery.ts'
+import { type Duration, toMilliseconds } from './duration.ts'
+import { RetryAfter } from './errors.ts'
+import type { Message, MessageDefinition } from './message.ts'
+import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
+
+/** A pulled message, to be settled by hand. Its lease is renewed until then. Settling it again has no effect. */
+export class ReceivedMessage<Data = unknown> {
+  readonly message: Message<Data>
+  readonly #context: HandlerContext
+  readonly #resolve: () => void
+  readonly #reject: (reason: unknown) => void
+
+  /** Made by `bus.receive()`. */
+  constructor(
+    message: Message<Data>,
+    context: HandlerContext,
+    resolve: () => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.message = message
+    this.#context = context
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  get attempt(): number {
+    return this.#context.attempt
+  }
+
+  get deliveries(): number {
+    return this.#context.deliveries
+  }
+
+  /** Fires when the message is no longer ours: its lease ran out, or its partition went to another member. */
+  get signal(): AbortSignal {
+    return this.#context.signal
+  }
+
+  /** Done. Resolves once the broker knows. */
+  ack(): Promise<void> {
+    this.#resolve()
+    return this.#settled()
+  }
+
+  /** Failed: comes back by the group's retry policy, or goes to the dead letters when its attempts are used up. */
+  retry(options: { readonly delay?: Duration } = {}): Promise<void> {
+    const { delay } = options
+    if (delay !== undefined) toMilliseconds(delay, 'delay')
+    this.#reject(delay === undefined ? new Error('Retry was asked for') : new RetryAfter(delay))
+    return this.#settled()
+  }
+
+  /** To the dead letters at once. */
+  deadLetter(reason: string): Promise<void> {
+    this.#reject(new DeadLetterRequest(reason))
+    return this.#settled()
+  }
+
+  /** Back to the group at once; counts as no attempt. */
+  release(): Promise<void> {
+    this.#reject(new ReleaseRequest())
+    return this.#settled()
+  }
+
+  #settled(): Promise<void> {
+    return this.#context instanceof DeliveryInHand ? this.#context.whenSettled : Promise.resolve()
+  }
+}
+
+/** Pulls the messages of one type through a consumer whose handlers wait for their message to be settled by hand. */
+export async function* pull<Input, Output>(
+  createConsumer: (onStopped: () => void) => Consumer,
+  definition: MessageDefinition<Input, Output>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ReceivedMessage<Output>, void> {
+  const queue: ReceivedMessage<Output>[] = []
+  const unsettled = new Set<ReceivedMessage<Output>>()
+  let ended = false
+  let wake = () => {}
+  const end = () => {
+    ended = true
+    wake()
+  }
+  const consumer = createConsumer(end).on(definition, (message, context) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const received = new ReceivedMessage(message, context, resolve, reject)
+    unsettled.add(received)
+    context.signal.addEventListener('abort', () => reject(new ReleaseRequest()), { once: true })
+    queue.push(received)
+    wake()
+    return promise.finally(() => unsettled.delete(received))
+  })
+  signal?.addEventListener('abort', end, { once: true })
+  try {
+    if (signal?.aborted) return
+    await consumer.start(signal === undefined ? {} : { signal })
+    while (!ended) {
+      const next = queue.shift()
+      if (next === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      } else if (!next.signal.aborted) yield next
+    }
+  } finally {
+    signal?.removeEventListener('abort', end)
+    for (const received of unsettled) void received.release()
+    await consumer.stop()
+  }
+}

@@ -1,0 +1,208 @@
+import { Batcher } from './batcher.ts'
+import { type Clock, sleep } from './clock.ts'
+import { DeliveryInHand } from './delivery.ts'
+import type { Delivery, Outcome, Settlement, Subscription, Verdict } from './driver.ts'
+import { MessagingError, toMessagingError } from './errors.ts'
+import type { Emit } from './events.ts'
+import { reconnectBackoff } from './reconnect-backoff.ts'
+
+export interface SessionSettings {
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly topic: string
+  readonly group: string
+  readonly prefetch: number
+  readonly maxLeaseMs: number
+}
+
+interface PendingSettlement extends Settlement {
+  readonly inHand: DeliveryInHand
+  readonly settled: (() => void) | undefined
+  readonly tries: number
+}
+
+const noAnswer: Outcome = {
+  ok: false,
+  error: new MessagingError('failed', 'The driver gave no answer for a settlement'),
+}
+
+// Settlements are small; the bound only keeps one call from growing with the backlog.
+const maxSettlements = 1000
+
+/**
+ * One subscription's life: the deliveries in hand from receipt to durable verdict, their leases, and their settlement,
+ * coalesced and tried again until it is durable or the subscription is gone.
+ */
+export class Session {
+  readonly #subscription: Subscription
+  readonly #settings: SessionSettings
+  readonly #inHand = new Map<Delivery, DeliveryInHand>()
+  readonly #settlements: Batcher<PendingSettlement>
+  readonly #closed = new AbortController()
+  #roomMade: (() => void) | undefined
+  #cancelRenewal: (() => void) | undefined
+  /** Settlements that failed and are tried again; an operator sees it in `health()`. */
+  settlementError: MessagingError | undefined
+  receivedAny = false
+
+  constructor(subscription: Subscription, settings: SessionSettings) {
+    this.#subscription = subscription
+    this.#settings = settings
+    this.#settlements = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism: 1 })
+    subscription.onLost((deliveries) => this.#lose(deliveries, 'The broker took the delivery back'))
+    this.#scheduleRenewal()
+  }
+
+  get size(): number {
+    return this.#inHand.size
+  }
+
+  inHand(): readonly DeliveryInHand[] {
+    return [...this.#inHand.values()]
+  }
+
+  /** Receives while there is room, until the signal fires. Rejects when the subscription is broken. */
+  async receive(signal: AbortSignal, accept: (inHand: DeliveryInHand) => void): Promise<void> {
+    const { topic, group, prefetch, clock } = this.#settings
+    const wake = () => this.#roomMade?.()
+    signal.addEventListener('abort', wake)
+    try {
+      while (!signal.aborted) {
+        const room = prefetch - this.#inHand.size
+        if (room <= 0) {
+          await new Promise<void>((resolve) => {
+            this.#roomMade = resolve
+          })
+          continue
+        }
+        const deliveries = await this.#subscription.receive(room, signal)
+        const now = clock.now()
+        for (const delivery of deliveries) {
+          this.receivedAny = true
+          const inHand = new DeliveryInHand(delivery, topic, group, now)
+          this.#inHand.set(delivery, inHand)
+          accept(inHand)
+        }
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+    }
+  }
+
+  /** Hands the verdict over, once; `settled` is called when it is durable. */
+  settle(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
+    if (inHand.ended) return
+    inHand.stage = 'ended'
+    this.#settlements.add({ delivery: inHand.delivery, verdict, inHand, settled, tries: 0 })
+  }
+
+  /** Resolves when nothing in hand waits for its verdict to be durable. */
+  async settled(): Promise<void> {
+    await Promise.all(this.inHand().map(({ whenSettled }) => whenSettled))
+  }
+
+  /** Everything still in hand is lost. Never rejects. */
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#cancelRenewal?.()
+    try {
+      await this.#subscription.close()
+    } catch (error) {
+      this.#report('closing the subscription', error)
+    }
+    this.#lose([...this.#inHand.keys()], 'The subscription ended')
+  }
+
+  async #run(batch: readonly PendingSettlement[]): Promise<void> {
+    const outcomes = await this.#attempt(batch)
+    const failed: PendingSettlement[] = []
+    for (const [index, pending] of batch.entries()) {
+      const outcome = outcomes[index] ?? noAnswer
+      if (outcome.ok) this.#done(pending)
+      else if (outcome.error.code === 'stale') this.#lose([pending.delivery], outcome.error.message)
+      else {
+        failed.push(pending)
+        this.#report(`settling (${pending.verdict.kind})`, outcome.error)
+      }
+    }
+    if (failed.length === 0) this.settlementError = undefined
+    else void this.#again(failed)
+  }
+
+  async #attempt(batch: readonly PendingSettlement[]): Promise<readonly Outcome[]> {
+    try {
+      return await this.#subscription.settle(batch)
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'The driver failed to settle')
+      return batch.map(() => ({ ok: false, error }))
+    }
+  }
+
+  // Beside the batches, so that what fails holds up nothing else. Even errors that look final are tried again: giving
+  // up would strand the message with this member, and the permission or the queue may be put right.
+  async #again(failed: readonly PendingSettlement[]): Promise<void> {
+    const tries = Math.max(...failed.map((pending) => pending.tries)) + 1
+    await sleep(this.#settings.clock, reconnectBackoff(tries), this.#closed.signal)
+    if (this.#closed.signal.aborted) return
+    for (const pending of failed) {
+      if (this.#inHand.has(pending.delivery)) this.#settlements.add({ ...pending, tries })
+    }
+  }
+
+  #done({ delivery, inHand, settled }: PendingSettlement): void {
+    this.#remove(delivery, inHand)
+    settled?.()
+  }
+
+  #lose(deliveries: readonly Delivery[], why: string): void {
+    for (const delivery of deliveries) {
+      const inHand = this.#inHand.get(delivery)
+      if (inHand === undefined) continue
+      inHand.stage = 'ended'
+      this.#remove(delivery, inHand)
+      inHand.abort(new MessagingError('stale', why))
+      this.#settings.emit('lost', inHand.info)
+    }
+  }
+
+  #remove(delivery: Delivery, inHand: DeliveryInHand): void {
+    this.#inHand.delete(delivery)
+    inHand.markSettled()
+    this.#roomMade?.()
+  }
+
+  #scheduleRenewal(): void {
+    const { leaseMs } = this.#subscription
+    if (leaseMs === undefined) return
+    const renew = () => {
+      this.#scheduleRenewal()
+      void this.#renew(leaseMs)
+    }
+    this.#cancelRenewal = this.#settings.clock.after(leaseMs / 3, renew, { background: true })
+  }
+
+  async #renew(leaseMs: number): Promise<void> {
+    const oldest = this.#settings.clock.now() - this.#settings.maxLeaseMs
+    const all = this.inHand()
+    const overdue = all.filter(({ receivedAt }) => receivedAt < oldest)
+    this.#lose(
+      overdue.map(({ delivery }) => delivery),
+      'The handler ran longer than maxLease',
+    )
+    const current = all.filter(({ receivedAt }) => receivedAt >= oldest).map(({ delivery }) => delivery)
+    if (current.length === 0) return
+    try {
+      await this.#subscription.extend(current, leaseMs)
+    } catch (error) {
+      this.#report('renewing leases', error)
+    }
+  }
+
+  #report(what: string, thrown: unknown): void {
+    if (this.#closed.signal.aborted) return
+    const { topic, group, emit } = this.#settings
+    const error = toMessagingError(thrown, `Failed ${what}`)
+    if (what.startsWith('settling')) this.settlementError = error
+    emit('failure', { what: `${what}, topic ${topic}, group ${group}`, error })
+  }
+}

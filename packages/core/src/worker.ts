@@ -1,0 +1,282 @@
+import { type Clock, sleep } from './clock.ts'
+import type { DeliveryInHand } from './delivery.ts'
+import type { Driver, GroupSpec, SubscriptionRequest } from './driver.ts'
+import { MessagingError, toMessagingError } from './errors.ts'
+import type { Emit } from './events.ts'
+import type { ActiveHandler } from './handlers.ts'
+import { Lanes, type Slots } from './lanes.ts'
+import type { Processing } from './processing.ts'
+import type { Provisioner } from './provisioner.ts'
+import { reconnectBackoff } from './reconnect-backoff.ts'
+import { Session } from './session.ts'
+import type { Topic } from './topic.ts'
+import { within } from './within.ts'
+
+export interface WorkerSettings {
+  readonly driver: Driver
+  readonly provisioner: Provisioner
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly topic: Topic
+  readonly group: GroupSpec
+  readonly prefetch: number
+  readonly leaseMs: number
+  readonly maxLeaseMs: number
+  readonly broadcast: boolean
+}
+
+/** How a worker stands, for `health()`. */
+export interface WorkerHealth {
+  readonly topic: string
+  readonly group: string
+  /** `recovering`: the subscription was lost, or could not be had yet; it is tried again with backoff. */
+  readonly state: 'starting' | 'running' | 'paused' | 'recovering' | 'stopped'
+  readonly error?: MessagingError
+  readonly inFlight: number
+}
+
+export interface StopReport {
+  /** Ids of messages whose handler was still running when the time was over; they go back to the group. */
+  readonly abandoned: readonly string[]
+  /** How many messages in hand no handler had seen; they went back to the group. */
+  readonly released: number
+}
+
+/** A queued delivery and the handler it is for. */
+interface Task {
+  readonly inHand: DeliveryInHand
+  readonly handler: ActiveHandler
+  readonly session: Session
+  readonly laneKey: string | undefined
+}
+
+// What a broker gets for settling, giving back and closing once the handlers are through.
+const graceMs = 5000
+
+/** A consumer on one topic: subscribes, keeps the handlers busy, recovers, drains. */
+export class Worker {
+  readonly #settings: WorkerSettings
+  readonly #processing: Processing
+  readonly #slots: Slots
+  readonly #lanes: Lanes<Task>
+  readonly #stopping = new AbortController()
+  readonly #started = Promise.withResolvers<void>()
+  #receiving = new AbortController()
+  #resumed: (() => void) | undefined
+  #paused = false
+  #session: Session | undefined
+  #state: WorkerHealth['state'] = 'starting'
+  #error: MessagingError | undefined
+  #running = new Set<DeliveryInHand>()
+  #whenQuiet: (() => void) | undefined
+  #supervised: Promise<void> | undefined
+
+  constructor(settings: WorkerSettings, processing: Processing, slots: Slots) {
+    this.#settings = settings
+    this.#processing = processing
+    this.#slots = slots
+    this.#lanes = new Lanes((task) => void this.#drive(task))
+    // Whoever starts the worker hears of it; nobody else needs to.
+    this.#started.promise.catch(() => {})
+  }
+
+  /**
+   * Resolves once subscribed. While the broker is away it keeps trying until the signal fires; an error that will not
+   * go away by itself rejects.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#supervised ??= this.#supervise()
+    const onAbort = () => {
+      const why = this.#error === undefined ? '' : `; the last try failed with: ${this.#error.message}`
+      this.#started.reject(
+        new MessagingError('aborted', `Starting ${this.#what} was ended before it was subscribed${why}`, {
+          cause: this.#error ?? signal.reason,
+        }),
+      )
+    }
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      await this.#started.promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#slots.pause()
+    this.#receiving.abort()
+    this.#releaseWaiting(['waiting'])
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#slots.resume()
+    this.#resumed?.()
+  }
+
+  /** Takes nothing new, lets handlers finish, gives the rest back. */
+  async stop(timeoutMs: number): Promise<StopReport> {
+    const { clock, emit } = this.#settings
+    this.#stopping.abort()
+    this.#receiving.abort()
+    this.#resumed?.()
+    let released = this.#releaseWaiting(['waiting', 'held'])
+    await within(clock, timeoutMs, this.#quiet())
+    const abandoned = [...this.#running].filter(({ stage }) => stage === 'running')
+    for (const inHand of abandoned) {
+      inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
+      emit('abandoned', inHand.info)
+      this.#session?.settle(inHand, { kind: 'release' })
+    }
+    if (this.#supervised !== undefined) await within(clock, graceMs, this.#supervised)
+    released += this.#releaseWaiting(['waiting', 'held'])
+    if (this.#session !== undefined) {
+      await within(clock, graceMs, this.#session.settled())
+      await within(clock, graceMs, this.#session.close())
+    }
+    this.#state = 'stopped'
+    return { abandoned: abandoned.map(({ message }) => message.id), released }
+  }
+
+  health(): WorkerHealth {
+    const error = this.#error ?? this.#session?.settlementError
+    const state = this.#state === 'running' && this.#paused ? 'paused' : this.#state
+    return {
+      topic: this.#settings.topic.name,
+      group: this.#settings.group.name,
+      state,
+      ...(error !== undefined && { error }),
+      inFlight: this.#session?.size ?? 0,
+    }
+  }
+
+  get #what(): string {
+    return `consumer ${this.#settings.group.name} on topic ${this.#settings.topic.name}`
+  }
+
+  async #supervise(): Promise<void> {
+    const { clock, emit } = this.#settings
+    let failures = 0
+    while (!this.#stopping.signal.aborted) {
+      try {
+        this.#session = await this.#subscribe()
+        this.#state = 'running'
+        this.#error = undefined
+        this.#started.resolve()
+        await this.#receive(this.#session)
+        return
+      } catch (thrown) {
+        const error = toMessagingError(thrown, `The ${this.#what} failed`)
+        failures = this.#session?.receivedAny ? 1 : failures + 1
+        await this.#session?.close()
+        this.#session = undefined
+        if (this.#stopping.signal.aborted) return
+        this.#error = error
+        emit('failure', { what: this.#what, error })
+        if (this.#state === 'starting' && !error.retryable) {
+          this.#state = 'stopped'
+          this.#started.reject(error)
+          return
+        }
+        if (this.#state !== 'starting') this.#state = 'recovering'
+        await sleep(clock, reconnectBackoff(failures), this.#stopping.signal)
+      }
+    }
+  }
+
+  async #subscribe(): Promise<Session> {
+    const { driver, provisioner, topic, group, prefetch, leaseMs, broadcast } = this.#settings
+    await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
+    const request: SubscriptionRequest = { topic, group, prefetch, leaseMs, broadcast }
+    const subscription = await driver.subscribe(request)
+    return new Session(subscription, { ...this.#settings, topic: topic.name, group: group.name })
+  }
+
+  async #receive(session: Session): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      if (this.#paused) {
+        await new Promise<void>((resolve) => {
+          this.#resumed = resolve
+        })
+        continue
+      }
+      this.#receiving = new AbortController()
+      await session.receive(this.#receiving.signal, (inHand) => this.#accept(session, inHand))
+    }
+  }
+
+  #accept(session: Session, inHand: DeliveryInHand): void {
+    if (this.#receiving.signal.aborted) {
+      // It came after stop or pause: straight back, no handler has seen it.
+      session.settle(inHand, { kind: 'release' })
+      return
+    }
+    const triaged = this.#processing.triage(inHand)
+    if ('handler' in triaged) {
+      this.#lanes.add({ inHand, handler: triaged.handler, session, laneKey: inHand.laneKey })
+    } else if (triaged.kind === 'settle') session.settle(inHand, triaged.verdict, triaged.settled)
+  }
+
+  /** A delivery's way through its attempts. */
+  async #drive(task: Task): Promise<void> {
+    const { inHand, handler, session } = task
+    const { clock } = this.#settings
+    while (!inHand.ended) {
+      const needsSlot = handler.collector === undefined
+      if (needsSlot) {
+        const slot = this.#slots.acquire()
+        if (slot !== undefined) await slot
+        if (inHand.ended) {
+          this.#slots.release()
+          break
+        }
+        inHand.stage = 'running'
+      } else inHand.stage = 'waiting'
+      this.#running.add(inHand)
+      const disposition = await this.#processing.attempt(inHand, handler)
+      this.#running.delete(inHand)
+      if (needsSlot) this.#slots.release()
+      this.#whenQuiet?.()
+      if (disposition.kind === 'settle') session.settle(inHand, disposition.verdict, disposition.settled)
+      else if (this.#stopping.signal.aborted) session.settle(inHand, { kind: 'release' })
+      else await this.#hold(inHand, disposition, clock)
+    }
+    this.#lanes.done(task)
+  }
+
+  async #hold(
+    inHand: DeliveryInHand,
+    { delayMs, attempt }: { delayMs: number; attempt: number },
+    clock: Clock,
+  ) {
+    // It can have been lost while the handler ran.
+    if (inHand.ended) return
+    inHand.stage = 'held'
+    inHand.attempt = attempt
+    await sleep(clock, delayMs, inHand.signal)
+  }
+
+  #releaseWaiting(stages: readonly DeliveryInHand['stage'][]): number {
+    let released = 0
+    for (const inHand of this.#session?.inHand() ?? []) {
+      if (!stages.includes(inHand.stage)) continue
+      this.#session?.settle(inHand, { kind: 'release' })
+      // Ends the wait of a held one.
+      inHand.abort(new MessagingError('closed', 'The delivery was given back'))
+      released += 1
+    }
+    return released
+  }
+
+  #quiet(): Promise<void> {
+    const busy = [...this.#running].some(({ stage }) => stage === 'running')
+    if (!busy) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#whenQuiet = () => {
+        if (![...this.#running].some(({ stage }) => stage === 'running')) resolve()
+      }
+    })
+  }
+}
