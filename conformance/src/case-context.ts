@@ -3,13 +3,17 @@ import {
   type ConnectOptions,
   defineTopic,
   type Message,
+  type MessageDefinition,
+  type ReceiveOptions,
   type Topic,
   type TopicOptions,
 } from '@waybill/core'
 import type { Capabilities } from '@waybill/core/driver'
+import type { Ability } from './abilities.ts'
 import { CaseSkipped } from './case-skipped.ts'
 import { ChildProcess, type ChildProgram } from './children/child-process.ts'
-import type { Harness, ProxiedConnection } from './harness.ts'
+import type { BrokerControl, Harness, ProxiedConnection, RawMessage } from './harness.ts'
+import { Pull } from './pull.ts'
 import { Recorder } from './recorder.ts'
 import { Stage, type StageOptions } from './stage.ts'
 import { describeTally, tally } from './tally.ts'
@@ -17,11 +21,18 @@ import { describeTally, tally } from './tally.ts'
 /** How long a case waits for something that should happen, at a `timeScale` of 1. */
 const deadlineMs = 15_000
 /** How long nothing must happen before a case believes that nothing will, at a `timeScale` of 1. */
-const quietMs = 250
+const defaultQuietMs = 250
 /** How late a timer may fire on a busy machine, beyond what the driver states. */
 export const schedulingSlackMs = 750
 /** `Date.now`, `performance.now` and timers round to milliseconds, each its own way. */
 export const clockToleranceMs = 3
+
+export interface ExactlyOptions {
+  /** How many deliveries more than expected are allowed, in all. Default: none. */
+  readonly duplicateBudget?: number
+  readonly withinMs?: number
+  readonly quietMs?: number
+}
 
 /** What a case works with. Whatever it opens is closed when the case ends. */
 export class CaseContext {
@@ -94,12 +105,51 @@ export class CaseContext {
     return Stage.open(this, options)
   }
 
+  /** Behind the SDK's back. */
+  async publishRaw(topic: Topic, message: RawMessage & { readonly type: string }): Promise<void> {
+    await this.#needed('publishRaw', this.harness.inspect?.publishRaw?.(topic, message))
+  }
+
+  /** Behind the SDK's back; may consume. */
+  async rawMessages(topic: Topic, group: string): Promise<readonly RawMessage[]> {
+    return this.#needed('rawMessages', this.harness.inspect?.rawMessages?.(topic, group))
+  }
+
+  async unsettled(topic: Topic, group: string): Promise<number> {
+    return this.#needed('unsettled', this.harness.inspect?.unsettled?.(topic, group))
+  }
+
+  async breakSubscription(topic: Topic, group: string): Promise<void> {
+    await this.#needed('breakSubscription', this.harness.inspect?.breakSubscription?.(topic, group))
+  }
+
+  /** Until the case ends, or what this resolves with is called. */
+  async failDeadLetterWrites(topic: Topic, group: string): Promise<() => Promise<void>> {
+    const heal = await this.#needed(
+      'failDeadLetterWrites',
+      this.harness.inspect?.failDeadLetterWrites?.(topic, group),
+    )
+    this.defer(heal)
+    return heal
+  }
+
+  async connectionCount(): Promise<number> {
+    return this.#needed('connectionCount', this.harness.inspect?.connectionCount?.())
+  }
+
+  get broker(): BrokerControl {
+    return this.#needed('restart', this.harness.broker)
+  }
+
   async proxied(): Promise<ProxiedConnection> {
-    const open = this.harness.openProxy?.bind(this.harness)
-    if (open === undefined) throw new Error('The case needs the ability "proxy" and does not say so')
-    const connection = await open()
+    const connection = await this.#needed('proxy', this.harness.openProxy?.())
     this.defer(() => connection.close())
     return connection
+  }
+
+  /** A consumer that settles by hand. */
+  pull<Data>(bus: Bus, definition: MessageDefinition<unknown, Data>, options: ReceiveOptions): Pull<Data> {
+    return new Pull(this, bus, definition, options)
   }
 
   child(program: ChildProgram, settings: object): ChildProcess {
@@ -164,8 +214,15 @@ export class CaseContext {
     })
   }
 
+  /** What a handler does that takes a while. */
+  async work(ms: number): Promise<void> {
+    await new Promise((resolve) => {
+      setTimeout(resolve, this.pace(ms))
+    })
+  }
+
   /** Waits long enough to believe that nothing more will come. Only beside a control that did come. */
-  async quiet(windowMs = this.pace(quietMs)): Promise<void> {
+  async quiet(windowMs = this.pace(defaultQuietMs)): Promise<void> {
     await this.#waiting('the quiet window', () => this.#pause(windowMs))
   }
 
@@ -176,22 +233,28 @@ export class CaseContext {
   async exactly(
     recorder: Recorder,
     expected: readonly Pick<Message, 'id'>[],
-    { duplicateBudget = 0, withinMs = this.pace(deadlineMs), quietMs = undefined as number | undefined } = {},
+    options: ExactlyOptions = {},
   ): Promise<void> {
+    const { duplicateBudget = 0, withinMs = this.pace(deadlineMs), quietMs } = options
     const ids = expected.map(({ id }) => id)
-    const difference = () => describeTally(tally(ids, recorder.ids), duplicateBudget)
-    let problem: string | undefined
+    const difference = () => tally(ids, recorder.ids)
+    const problem = () => describeTally(difference(), duplicateBudget)
+    const isDecided = () => {
+      const { missing, unexpected, duplicates } = difference()
+      return missing.length === 0 || unexpected.length > 0 || duplicates.length > duplicateBudget
+    }
     try {
       await this.eventually(
         `${ids.length} deliveries`,
-        () => recorder.deliveries.length >= ids.length && tally(ids, recorder.ids).missing.length === 0,
+        () => recorder.deliveries.length >= ids.length && isDecided(),
         withinMs,
       )
-      await this.quiet(quietMs)
-    } finally {
-      problem = difference()
+    } catch (error) {
+      throw new Error(`Of ${ids.length} deliveries: ${problem()}`, { cause: error })
     }
-    if (problem !== undefined) throw new Error(`Of ${ids.length} deliveries: ${problem}`)
+    if (problem() === undefined) await this.quiet(quietMs)
+    const found = problem()
+    if (found !== undefined) throw new Error(`Of ${ids.length} deliveries: ${found}`)
   }
 
   /** Runs what was deferred; rejects with the first failure after all have run. */
@@ -205,6 +268,11 @@ export class CaseContext {
       }
     }
     if (failures.length > 0) throw failures[0]
+  }
+
+  #needed<Part>(ability: Ability, part: Part | undefined): Part {
+    if (part === undefined) throw new Error(`The case needs the ability "${ability}" and does not say so`)
+    return part
   }
 
   async #waiting<Result>(description: string, wait: () => Promise<Result>): Promise<Result> {

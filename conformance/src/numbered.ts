@@ -17,3 +17,13 @@ export function numberOf(message: { readonly data: unknown }): number {
   const parsed = numberedSchema.safeParse(message.data)
   return parsed.success ? parsed.data.n : Number.NaN
 }
+
+/** The number in a body as it is sent. */
+export function numberInBody(body: Uint8Array): number {
+  try {
+    const event: unknown = JSON.parse(new TextDecoder().decode(body))
+    return numberOf(z.object({ data: z.unknown() }).parse(event))
+  } catch {
+    return Number.NaN
+  }
+}

@@ -19,7 +19,10 @@ import type { Recorder } from './recorder.ts'
 export interface StageOptions {
   /** Of the topic; its first group is the stage's. Default: one group. */
   readonly topic?: TopicOptions
-  readonly bus?: Partial<ConnectOptions>
+  /** Of a connection of its own. */
+  readonly connect?: Partial<ConnectOptions>
+  /** Instead of a connection of its own. */
+  readonly bus?: Bus
 }
 
 export interface ConsumeOptions extends ConsumerOptions {
@@ -53,8 +56,11 @@ export class Stage {
     const topic = context.topic({ ...options.topic, groups })
     const first = topic.groups[0]
     if (first === undefined) throw new Error('A stage needs a group')
-    const bus = await context.bus({ ...options.bus, topics: [topic] })
-    return new Stage(bus, topic, first.name)
+    if (options.bus === undefined) {
+      return new Stage(await context.bus({ ...options.connect, topics: [topic] }), topic, first.name)
+    }
+    await options.bus.provision([topic])
+    return new Stage(options.bus, topic, first.name)
   }
 
   /** Sends numbers, each its own `send`, all at once; they go on from call to call. */

@@ -1,4 +1,24 @@
 import type { Section } from '../case.ts'
+import { basics } from './basics.ts'
+import { concurrency } from './concurrency.ts'
+import { connections } from './connections.ts'
+import { deadLetters } from './dead-letters.ts'
+import { delays } from './delays.ts'
+import { groups } from './groups.ts'
+import { order } from './order.ts'
+import { retries } from './retries.ts'
+import { leases, settlement } from './settlement.ts'
+import { types } from './types.ts'
 
 /** The contract, in its order. */
-export const sections: readonly Section[] = []
+export const sections: readonly Section[] = [
+  { title: 'Basics', cases: [...basics, ...connections] },
+  { title: 'Groups and fan-out', cases: groups },
+  { title: 'Types and wildcards', cases: types },
+  { title: 'Settlement', cases: [...settlement, ...leases] },
+  { title: 'Retries', cases: retries },
+  { title: 'Dead letters', cases: deadLetters },
+  { title: 'Order', cases: order },
+  { title: 'Concurrency and backpressure', cases: concurrency },
+  { title: 'Delay, expiry, priority', cases: delays },
+]
