@@ -26,10 +26,15 @@ export const consumerSettingsSchema = z.object({
     attempts: z.number().optional(),
     backoffMs: z.number().optional(),
   }),
-  /** `record`: resolve at once; `hang`: never; `hang-before`: those with a number below `n`; `throw`: always. */
+  /** Of the idempotency store, where the behaviour has one. */
+  idempotencyLeaseMs: z.number().default(60_000),
+  /** What its handler does. */
   behaviour: z.discriminatedUnion('kind', [
+    /** Resolves at once. */
     z.object({ kind: z.literal('record') }),
+    /** Never resolves. */
     z.object({ kind: z.literal('hang') }),
+    /** Never resolves for numbers below `n`. */
     z.object({ kind: z.literal('hang-below'), n: z.number() }),
     z.object({ kind: z.literal('throw') }),
     /** Writes an effect and its mark into the SQLite database in one transaction, then hangs. */
@@ -39,14 +44,19 @@ export const consumerSettingsSchema = z.object({
   ]),
 })
 
-export const cyclesSettingsSchema = z.object({ connection: connectionSchema, cycles: z.number() })
+export const cyclesSettingsSchema = z.object({
+  connection: connectionSchema,
+  topic: z.string(),
+  group: z.string(),
+  cycles: z.number(),
+})
 
 /** What a child says on its standard output, one JSON document a line. */
 export const reportSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready') }),
   z.object({ type: z.literal('sent'), id: z.string(), n: z.number() }),
   z.object({ type: z.literal('delivered'), id: z.string(), n: z.number(), attempt: z.number() }),
-  z.object({ type: z.literal('handled'), id: z.string(), n: z.number() }),
+  z.object({ type: z.literal('handled'), id: z.string() }),
   z.object({ type: z.literal('retried'), id: z.string() }),
   z.object({ type: z.literal('effect'), id: z.string() }),
   z.object({ type: z.literal('resources'), before: z.array(z.string()), after: z.array(z.string()) }),

@@ -1,0 +1,61 @@
+// Consumes, behaves as its parent asks, and reports what it got.
+import { type ConsumerOptions, fixed, type HandlerContext, type IdempotencyStore } from '@waybill/core'
+import { EffectDatabase } from '../effect-database.ts'
+import { type Numbered, numbered } from '../numbered.ts'
+import { connectChild, report, settingsOf, toTopic } from './connect-child.ts'
+import { consumerSettingsSchema } from './protocol.ts'
+
+const settings = settingsOf(consumerSettingsSchema)
+const { behaviour, group, options } = settings
+const topic = toTopic(settings.topic)
+const database = 'database' in behaviour ? new EffectDatabase(behaviour.database) : undefined
+const store: IdempotencyStore | undefined = database?.store
+const forever = new Promise<never>(() => undefined)
+
+async function handle(data: Numbered, { message, attempt, idempotencyKey }: HandlerContext): Promise<void> {
+  const { id } = message
+  report({ type: 'delivered', id, n: data.n, attempt })
+  switch (behaviour.kind) {
+    case 'record':
+      break
+    case 'hang':
+      await forever
+      break
+    case 'hang-below':
+      if (data.n < behaviour.n) await forever
+      break
+    case 'throw':
+      throw new Error('the child fails')
+    case 'effect-then-hang':
+      database?.effectWithMark(idempotencyKey)
+      report({ type: 'effect', id })
+      await forever
+      break
+    case 'effect':
+      await new Promise((resolve) => {
+        setTimeout(resolve, behaviour.durationMs)
+      })
+      database?.effect(id)
+      report({ type: 'effect', id })
+      break
+  }
+}
+
+const bus = await connectChild(settings.connection)
+bus.on('handled', ({ message }) => {
+  if (message !== undefined) report({ type: 'handled', id: message.id })
+})
+bus.on('retried', ({ message }) => {
+  if (message !== undefined) report({ type: 'retried', id: message.id })
+})
+const consumerOptions: ConsumerOptions = {
+  ...(options.concurrency !== undefined && { concurrency: options.concurrency }),
+  ...(options.lease !== undefined && { lease: options.lease }),
+  ...(store !== undefined && { idempotency: { store, lease: settings.idempotencyLeaseMs } }),
+  retry: { attempts: options.attempts ?? 5, backoff: fixed(options.backoffMs ?? 100) },
+}
+await bus
+  .consumer(group, consumerOptions)
+  .on(numbered(topic), (message, context) => handle(message.data, context))
+  .start()
+report({ type: 'ready' })

@@ -1,0 +1,91 @@
+import { parseArgs } from 'node:util'
+import { z } from 'zod'
+import type { Harness } from './harness.ts'
+import { runMatrix } from './matrix.ts'
+import { runMutants } from './mutants/run-mutants.ts'
+import { type CaseResult, countOf, type Report, summaryLine } from './report.ts'
+import { type RunOptions, runConformance } from './run-conformance.ts'
+import { saveReport } from './saved-reports.ts'
+
+const usage = `Usage: npm run conformance -- NAME... [options]
+       npm run conformance -- --mutants
+       npm run conformance -- --matrix [--check]
+
+Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, redis).
+
+  --only 34,52a,60-66   numbers, ids and ranges of cases
+  --repeat N            each driver N times; stops at the first failure
+  --parallel N          cases at once (default 4)
+  --verbose             prints passed cases too
+  --mutants             checks that every case on memory catches its mutants
+  --matrix              writes docs/capability-matrix.md and .json from the results of past runs
+  --check               with --matrix: fails when they are not current, and writes nothing
+`
+
+const harnessModuleSchema = z.object({
+  open: z.custom<() => Promise<{ harness: Harness; close(): Promise<void> }>>(
+    (value) => typeof value === 'function',
+  ),
+})
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: 'string', default: '' },
+    repeat: { type: 'string', default: '1' },
+    parallel: { type: 'string', default: '4' },
+    verbose: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
+    matrix: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
+  },
+})
+
+function print(result: CaseResult): void {
+  const line = `${result.id.padStart(4)} ${result.title}`
+  if (result.status === 'failed') console.log(`  failed  ${line}\n${indent(result.reason ?? '')}`)
+  else if (result.status === 'skipped') console.log(`  skipped ${line}\n${indent(result.reason ?? '')}`)
+  else if (values.verbose) console.log(`  passed  ${line} (${result.durationMs} ms)`)
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '            ')
+}
+
+async function runDriver(name: string): Promise<boolean> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const module = harnessModuleSchema.parse(await import(`./harnesses/${name}.${extension}`))
+  const options: RunOptions = {
+    only: values.only.split(',').filter((part) => part !== ''),
+    parallel: Number(values.parallel),
+    onResult: print,
+  }
+  const { harness, close } = await module.open()
+  try {
+    for (let round = 1; round <= Number(values.repeat); round += 1) {
+      const startedAt = performance.now()
+      const report: Report = await runConformance(harness, options)
+      if (values.only === '') await saveReport(report)
+      const seconds = Math.round((performance.now() - startedAt) / 1000)
+      console.log(`${summaryLine(report)} (${seconds} s${Number(values.repeat) > 1 ? `, run ${round}` : ''})`)
+      if (countOf(report, 'failed') > 0) return false
+    }
+    return true
+  } finally {
+    await close()
+  }
+}
+
+async function main(): Promise<boolean> {
+  if (values.mutants) return runMutants()
+  if (values.matrix) return runMatrix({ check: values.check })
+  if (positionals.length === 0) {
+    console.error(usage)
+    return false
+  }
+  let isGreen = true
+  for (const name of positionals) isGreen = (await runDriver(name)) && isGreen
+  return isGreen
+}
+
+if (!(await main())) process.exitCode = 1

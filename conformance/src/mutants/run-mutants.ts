@@ -1,0 +1,3 @@
+export async function runMutants(): Promise<boolean> {
+  throw new Error('Not there yet')
+}
