@@ -12,7 +12,8 @@
  *   with `disconnected` (retryable); core calls again with backoff and jitter. A driver connects again when it is
  *   next called; it needs no reconnect loop.
  * - **Concurrency.** Any method may be called while another is running. `publish` runs at most
- *   `capabilities.publishParallelism` times at once; `receive` of one subscription never overlaps itself.
+ *   `capabilities.publishParallelism` times at once for a topic; `receive` and `settle` of one subscription never overlap
+ *   themselves.
  * - **Bounded.** Nothing waits for ever: a broker that does not answer ends in a `timeout` or `disconnected` error.
  * - **Time** comes from `context.clock`.
  */
@@ -100,7 +101,7 @@ export interface Capabilities {
   readonly maxMessageBytes: number
   /** How many messages core puts into one `publish` at most. */
   readonly publishBatchSize: number
-  /** How many calls of `publish` core has under way at most. 1 keeps the order of sends across batches. */
+  /** How many calls of `publish` core has under way at most for a topic. 1 keeps the order of sends across batches. */
   readonly publishParallelism: number
 }
 
@@ -122,7 +123,7 @@ export interface Driver {
    */
   apply(topology: Topology, mode: 'create' | 'verify'): Promise<TopologyReport>
   /**
-   * Sends a batch of any mix of topics, at most `publishBatchSize`; split it further as the broker demands. Result i
+   * Sends a batch for one topic, at most `publishBatchSize`; split it further as the broker demands. Result i
    * belongs to message i. Resolves when the broker has taken responsibility for, or refused, each one. A message that
    * certainly did not arrive has `fate: 'not-sent'`; one whose confirmation was lost has `fate: 'unknown'`. Messages
    * of one key keep their order within the batch. Rejects only when the whole batch failed for one reason.
@@ -228,8 +229,8 @@ export interface Subscription {
   /**
    * Resolves with 1 to `max` deliveries as soon as there are any, or with none when the signal fires, or now and then
    * with none (a poll that ended). What was already taken from the broker when the signal fires is returned, not
-   * dropped. Rejects when the subscription can no longer work: core closes it, treats all its deliveries as lost and
-   * subscribes again with backoff.
+   * dropped. Rejects when the subscription can no longer work, with a lost connection for example: core closes it,
+   * treats all its deliveries as lost, applies the topology and subscribes again, with backoff.
    */
   receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**

@@ -16,7 +16,10 @@ export class Lanes<Item extends Keyed> {
 
   add(item: Item): void {
     const key = item.laneKey
-    if (key === undefined) return this.#run(item)
+    if (key === undefined) {
+      this.#run(item)
+      return
+    }
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined) {
       waiting.push(item)

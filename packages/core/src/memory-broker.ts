@@ -77,7 +77,10 @@ export class MemoryGroup {
       this.#insert({ message, place: this.#places, priority, deliveries: 0 })
       this.#wake()
     }
-    if (delayMs <= 0) return enqueue()
+    if (delayMs <= 0) {
+      enqueue()
+      return
+    }
     const cancel = this.#clock.after(delayMs, () => {
       this.#delayed.delete(cancel)
       enqueue()

@@ -1,0 +1,92 @@
+/** Everything that needs no broker: format, lint, types, import rules, package checks, unit tests. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { command } from './command.ts'
+
+export interface Counts {
+  readonly passed: number
+  readonly failed: number
+}
+
+const packages = ['core', 'adapter-rabbitmq', 'adapter-kafka', 'adapter-sqs', 'adapter-redis']
+const published = [...packages.map((name) => `packages/${name}`), 'conformance']
+
+/** Each runs on its own; those of one group run together. Packages are checked as built, so after the build. */
+const groups: readonly (readonly {
+  readonly name: string
+  readonly command: readonly [string, ...string[]]
+}[])[] = [
+  [
+    { name: 'format and lint', command: ['biome', 'check', '.'] },
+    { name: 'types of the packages', command: ['tsc', '-b'] },
+    { name: 'import rules', command: ['node', 'scripts/import-rules.ts'] },
+  ],
+  [
+    { name: 'types of the tests and scripts', command: ['tsc', '-p', 'tsconfig.test.json'] },
+    ...published.flatMap((folder) => [
+      { name: `publint ${folder}`, command: ['publint', '--strict', folder] as const },
+      {
+        name: `are-the-types-wrong ${folder}`,
+        command: ['attw', '--pack', folder, '--profile', 'esm-only'] as const,
+      },
+    ]),
+  ],
+]
+
+async function unitTests(): Promise<Counts> {
+  const folder = await mkdtemp(join(tmpdir(), 'waybill-check-'))
+  const file = join(folder, 'unit.json')
+  const { exitCode, output, seconds } = await command('vitest', [
+    'run',
+    '--reporter=json',
+    `--outputFile=${file}`,
+  ])
+  try {
+    const report: unknown = JSON.parse(await readFile(file, 'utf8'))
+    const passed = numberAt(report, 'numPassedTests')
+    // Counts what failed to load, too, which is no failed test.
+    const failed = Math.max(numberAt(report, 'numFailedTests'), exitCode === 0 ? 0 : 1)
+    console.log(
+      `${failed === 0 ? 'ok    ' : 'FAILED'} unit tests: ${passed} passed, ${failed} failed (${seconds.toFixed(1)} s)`,
+    )
+    if (failed > 0) console.log((await command('vitest', ['run', '--reporter=dot'])).output)
+    return { passed, failed }
+  } catch {
+    console.log(`FAILED unit tests\n${output}`)
+    return { passed: 0, failed: 1 }
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+function numberAt(report: unknown, name: string): number {
+  const value: unknown = typeof report === 'object' && report !== null ? Reflect.get(report, name) : undefined
+  return typeof value === 'number' ? value : 0
+}
+
+/** Runs every check; prints a line each, and the output of those that fail. */
+export async function check(): Promise<Counts> {
+  let passed = 0
+  let failed = 0
+  for (const group of groups) {
+    await Promise.all(
+      group.map(async ({ name, command: [program, ...args] }) => {
+        const { exitCode, output, seconds } = await command(program, args)
+        if (exitCode === 0) passed += 1
+        else failed += 1
+        console.log(`${exitCode === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds.toFixed(1)} s)`)
+        if (exitCode !== 0) console.log(output)
+      }),
+    )
+  }
+  const unit = await unitTests()
+  return { passed: passed + unit.passed, failed: failed + unit.failed }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const { passed, failed } = await check()
+  console.log(`${passed} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}

@@ -1,0 +1,8 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  // Unit tests run the sources of all packages, so nothing has to be built first.
+  resolve: { conditions: ['@waybill/source'] },
+  ssr: { resolve: { conditions: ['@waybill/source'] } },
+  test: { include: ['packages/*/src/**/*.test.ts', 'conformance/src/**/*.test.ts'] },
+})
