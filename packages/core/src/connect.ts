@@ -1,4 +1,3 @@
-import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import { loadAdapter } from './adapter-loader.ts'
 import { Bus } from './bus.ts'
@@ -8,6 +7,7 @@ import { type Duration, toMilliseconds } from './duration.ts'
 import { ConfigurationError, MessagingError, toMessagingError } from './errors.ts'
 import { BusEmitter } from './events.ts'
 import { features, requireFeature } from './features.ts'
+import { newId } from './new-id.ts'
 import type { ProvisionMode } from './provisioner.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
 import { durationSchema } from './retry.ts'
@@ -96,7 +96,7 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
   const events = new BusEmitter()
   const driver = await open(adapter, parsed, {
     native: parsed.native[adapter.name],
-    instance: uuidv7(),
+    instance: newId(),
     clock: parsed.clock,
     emit: ({ type, ...event }) => events.emit(type, event),
   })

@@ -1,6 +1,6 @@
-import { v7 as uuidv7 } from 'uuid'
 import type { DeliveryInHand } from './delivery.ts'
 import { toError } from './errors.ts'
+import { newId } from './new-id.ts'
 import { headerNames } from './transport-headers.ts'
 
 // Brokers bound headers (RabbitMQ's frame, SQS's attributes): enough to find the place, no more.
@@ -34,7 +34,7 @@ export function deadLetterHeaders(
   const failedAt = new Date(now).toISOString()
   const headers: Record<string, string> = {
     ...delivery.headers,
-    [headerNames.deadLetterId]: uuidv7(),
+    [headerNames.deadLetterId]: newId(),
     [headerNames.reason]: clip(reason, maxMessageLength),
     [headerNames.originTopic]: topic,
     [headerNames.originGroup]: group,

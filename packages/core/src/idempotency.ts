@@ -1,5 +1,5 @@
-import { v7 as uuidv7 } from 'uuid'
 import { type Clock, systemClock } from './clock.ts'
+import { newId } from './new-id.ts'
 
 /** What one effect is known by. */
 export interface IdempotencyMark {
@@ -66,7 +66,7 @@ export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {})
       if (current !== undefined && remainingMs > 0) {
         return current.done ? { state: 'done' } : { state: 'processing', remainingMs }
       }
-      const token = uuidv7()
+      const token = newId()
       put(key, token, false, leaseMs)
       return { state: 'started', token }
     },

@@ -247,7 +247,7 @@ class MemorySubscription implements Subscription, Member {
   readonly #group: MemoryGroup
   readonly #onClose: () => void
   readonly #expiry = new Map<MemoryDelivery, number>()
-  readonly #closed = new AbortController()
+  #closed = false
   #cancelCheck: (() => void) | undefined
   #listener: (deliveries: readonly Delivery[]) => void = () => {}
   #wake = () => {}
@@ -268,19 +268,23 @@ class MemorySubscription implements Subscription, Member {
   }
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    while (!signal.aborted) {
-      if (this.#closed.signal.aborted) throw new MessagingError('closed', 'The memory subscription is closed')
-      const taken = this.#group.take(this, max)
-      if (taken.length > 0) {
-        this.#hold(taken, this.leaseMs)
-        return taken
+    signal.addEventListener('abort', this.wake)
+    try {
+      while (!signal.aborted) {
+        if (this.#closed) throw new MessagingError('closed', 'The memory subscription is closed')
+        const taken = this.#group.take(this, max)
+        if (taken.length > 0) {
+          this.#hold(taken, this.leaseMs)
+          return taken
+        }
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
       }
-      const woken = new AbortController()
-      this.#wake = () => woken.abort()
-      const signals = AbortSignal.any([woken.signal, signal, this.#closed.signal])
-      await new Promise<void>((resolve) => signals.addEventListener('abort', () => resolve(), { once: true }))
+      return []
+    } finally {
+      signal.removeEventListener('abort', this.wake)
     }
-    return []
   }
 
   async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
@@ -320,8 +324,9 @@ class MemorySubscription implements Subscription, Member {
   }
 
   async close(): Promise<void> {
-    if (this.#closed.signal.aborted) return
-    this.#closed.abort()
+    if (this.#closed) return
+    this.#closed = true
+    this.#wake()
     this.#cancelCheck?.()
     this.#expiry.clear()
     this.#group.leave(this)

@@ -1,4 +1,3 @@
-import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import { ByteBudget } from './byte-budget.ts'
 import { type Clock, sleep } from './clock.ts'
@@ -10,6 +9,7 @@ import type { Emit } from './events.ts'
 import { currentMessage } from './handling.ts'
 import { type Message, type MessageDefinition, type Metadata, validateData } from './message.ts'
 import { compose } from './middleware.ts'
+import { newId } from './new-id.ts'
 import type { Publisher } from './publisher.ts'
 import { durationSchema } from './retry.ts'
 import type { Topic } from './topic.ts'
@@ -280,7 +280,7 @@ export class Producer {
     if (options.priority !== undefined) this.#host.require('priority', 'send with a priority')
     const now = this.#host.clock.now()
     const message: Message = {
-      id: options.id ?? uuidv7(),
+      id: options.id ?? newId(),
       type,
       version: definition.version,
       timestamp: new Date(now),
