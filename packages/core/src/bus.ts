@@ -206,8 +206,7 @@ export class Bus implements AsyncDisposable {
     this.#ensureOpen()
     for (const topic of topics)
       if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
-    const reports = await Promise.all(topics.map((topic) => this.#provisioner.topic(topic)))
-    return { created: reports.flatMap(({ created }) => created), missing: [] }
+    return this.#provisioner.topics(topics)
   }
 
   async health(): Promise<Health> {

@@ -87,7 +87,7 @@ export class DeadLetters {
     this.#group = group
   }
 
-  count(): Promise<number> {
+  async count(): Promise<number> {
     return this.#open().count()
   }
 
@@ -97,21 +97,21 @@ export class DeadLetters {
   }
 
   /** Sends letters back to this group only, their attempts starting anew. Resolves with how many were there. */
-  replay(ids: string | readonly string[]): Promise<number> {
+  async replay(ids: string | readonly string[]): Promise<number> {
     return this.#open().replay(typeof ids === 'string' ? [ids] : ids)
   }
 
   /** All that are there now. */
-  replayAll(): Promise<number> {
+  async replayAll(): Promise<number> {
     return this.#open().replay('all')
   }
 
   /** Removes letters for good. Resolves with how many were there. */
-  discard(ids: string | readonly string[]): Promise<number> {
+  async discard(ids: string | readonly string[]): Promise<number> {
     return this.#open().discard(typeof ids === 'string' ? [ids] : ids)
   }
 
-  discardAll(): Promise<number> {
+  async discardAll(): Promise<number> {
     return this.#open().discard('all')
   }
 }

@@ -1,5 +1,4 @@
 import type { DeliveryInHand } from './delivery.ts'
-import { toError } from './errors.ts'
 import { newId } from './new-id.ts'
 import { headerNames } from './transport-headers.ts'
 
@@ -28,7 +27,7 @@ export function retryHeaders(
 export function deadLetterHeaders(
   { delivery, topic, group, attempt, deliveries }: DeliveryInHand,
   reason: string,
-  thrown: unknown,
+  error: Error | undefined,
   now: number,
 ): Record<string, string> {
   const failedAt = new Date(now).toISOString()
@@ -43,8 +42,7 @@ export function deadLetterHeaders(
     [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? failedAt,
     [headerNames.failedAt]: failedAt,
   }
-  if (thrown !== undefined) {
-    const error = toError(thrown)
+  if (error !== undefined) {
     headers[headerNames.errorName] = clip(error.name, 256)
     headers[headerNames.errorMessage] = clip(error.message, maxMessageLength)
     if (error.stack !== undefined) headers[headerNames.errorStack] = clip(error.stack, maxStackLength)

@@ -63,7 +63,7 @@ export class Processing {
       delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
       if (ordered) delivery.laneKey = delivery.message.key ?? delivery.delivery.key
     } catch (error) {
-      return this.#giveUp(delivery, 'undecodable', error)
+      return this.#giveUp(delivery, 'undecodable', toError(error))
     }
     const handler = this.#handlers.find(delivery.message.type)
     if (handler === undefined) return acked(() => emit('unhandled', delivery.info))
@@ -136,7 +136,7 @@ export class Processing {
       delivery.message = { ...message, version: definition.version, data: validated.value }
       return undefined
     } catch (error) {
-      return this.#giveUp(delivery, 'invalid-data', error)
+      return this.#giveUp(delivery, 'invalid-data', toError(error))
     }
   }
 
@@ -155,7 +155,7 @@ export class Processing {
     if (error instanceof ReleaseRequest) return release
     if (error instanceof DeadLetterRequest) return this.#giveUp(delivery, error.reason, undefined)
     const decision = decideRetry(retry, delivery.attempt, error)
-    if (!decision.retry) return this.#giveUp(delivery, decision.reason, error)
+    if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
     return this.#again(delivery, decision.delayMs, delivery.attempt + 1, () => emit('retried', event))
   }
@@ -169,11 +169,11 @@ export class Processing {
     return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }
   }
 
-  #giveUp(delivery: DeliveryInHand, reason: string, thrown: unknown): Disposition {
+  #giveUp(delivery: DeliveryInHand, reason: string, error: Error | undefined): Disposition {
     const { clock, emit, broadcast } = this.#settings
-    const event = { ...delivery.info, reason, error: thrown === undefined ? undefined : toError(thrown) }
+    const event = { ...delivery.info, reason, error }
     if (broadcast) return acked(() => emit('dropped', event))
-    const headers = deadLetterHeaders(delivery, reason, thrown, clock.now())
+    const headers = deadLetterHeaders(delivery, reason, error, clock.now())
     return {
       kind: 'settle',
       verdict: { kind: 'dead-letter', headers },

@@ -28,6 +28,14 @@ export class Provisioner {
     return this.#mode === 'none' || this.#ready.has(topic.name)
   }
 
+  /** Several topics and their declared groups as one topology, so that one error names all that is missing. */
+  async topics(topics: readonly Topic[]): Promise<TopologyReport> {
+    if (topics.length === 0) return { created: [], missing: [] }
+    const report = await this.#apply({ topics: topics.flatMap((topic) => topologyOf(topic).topics) })
+    for (const topic of topics) this.#ready.add(topic.name)
+    return report
+  }
+
   /** The topic and its declared groups; single flight, remembered until `forget`. */
   async topic(topic: Topic): Promise<TopologyReport> {
     const current = this.#topics.get(topic.name)
@@ -61,13 +69,12 @@ export class Provisioner {
   async #apply(topology: Topology): Promise<TopologyReport> {
     if (this.#mode === 'none') return { created: [], missing: [] }
     const report = await this.#driver.apply(topology, this.#mode)
-    if (report.missing.length > 0) {
-      throw new MessagingError(
-        'topology-missing',
-        `Missing at the broker, and provision is 'verify': ${report.missing.join(', ')}. ` +
-          "Create it, or connect with provision: 'create'",
-      )
-    }
+    if (report.missing.length > 0) throw missingTopology(report.missing)
     return report
   }
+}
+
+function missingTopology(missing: readonly string[]): MessagingError {
+  const what = `Missing at the broker, and provision is 'verify': ${missing.join(', ')}`
+  return new MessagingError('topology-missing', `${what}. Create it, or connect with provision: 'create'`)
 }

@@ -13,6 +13,8 @@ export interface SessionSettings {
   readonly group: string
   readonly prefetch: number
   readonly maxLeaseMs: number
+  /** How many handlers still run for deliveries that are lost: they take room too. */
+  readonly strays: () => number
 }
 
 interface PendingSettlement extends Settlement {
@@ -61,14 +63,16 @@ export class Session {
     return [...this.#inHand.values()]
   }
 
+  /** There may be room now. */
+  readonly wake = (): void => this.#roomMade?.()
+
   /** Receives while there is room, until the signal fires. Rejects when the subscription is broken. */
   async receive(signal: AbortSignal, accept: (inHand: DeliveryInHand) => void): Promise<void> {
-    const { topic, group, prefetch, clock } = this.#settings
-    const wake = () => this.#roomMade?.()
-    signal.addEventListener('abort', wake)
+    const { topic, group, prefetch, clock, strays } = this.#settings
+    signal.addEventListener('abort', this.wake)
     try {
       while (!signal.aborted) {
-        const room = prefetch - this.#inHand.size
+        const room = prefetch - this.#inHand.size - strays()
         if (room <= 0) {
           await new Promise<void>((resolve) => {
             this.#roomMade = resolve
@@ -85,7 +89,7 @@ export class Session {
         }
       }
     } finally {
-      signal.removeEventListener('abort', wake)
+      signal.removeEventListener('abort', this.wake)
     }
   }
 

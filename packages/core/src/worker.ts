@@ -191,7 +191,8 @@ export class Worker {
     await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
     const request: SubscriptionRequest = { topic, group, prefetch, leaseMs, broadcast }
     const subscription = await driver.subscribe(request)
-    return new Session(subscription, { ...this.#settings, topic: topic.name, group: group.name })
+    const strays = () => [...this.#running].reduce((count, { ended }) => (ended ? count + 1 : count), 0)
+    return new Session(subscription, { ...this.#settings, topic: topic.name, group: group.name, strays })
   }
 
   async #receive(session: Session): Promise<void> {
@@ -237,6 +238,7 @@ export class Worker {
       this.#running.add(inHand)
       const disposition = await this.#processing.attempt(inHand, handler)
       this.#running.delete(inHand)
+      if (inHand.ended) this.#session?.wake()
       if (needsSlot) this.#slots.release()
       this.#whenQuiet?.()
       if (disposition.kind === 'settle') session.settle(inHand, disposition.verdict, disposition.settled)
