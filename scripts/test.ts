@@ -1,0 +1,47 @@
+/** All of it: the checks, the example, the contract on every driver against real brokers, and the suite's own mutants. */
+import { ensureEngine, stopEngine } from '../conformance/src/brokers/index.ts'
+import { type Counts, check } from './check.ts'
+import { command } from './command.ts'
+
+const drivers = ['memory', 'rabbitmq']
+
+const source = '--conditions=@waybill/source'
+const conformance = (...args: string[]) => ['node', source, 'conformance/src/cli.ts', ...args] as const
+
+/** Each prints `NAME: N passed, N failed` once or more, or counts as one by its exit code. */
+const steps: readonly { readonly title: string; readonly command: readonly [string, ...string[]] }[] = [
+  { title: 'The example', command: ['node', source, 'examples/checkout/src/main.ts'] },
+  ...drivers.map((name) => ({ title: `The contract on ${name}`, command: conformance(name) })),
+  { title: 'The mutants', command: conformance('--mutants') },
+  { title: 'The capability matrix is current', command: conformance('--matrix', '--check') },
+]
+
+const summary = /^\S+: (?<passed>\d+) passed, (?<failed>\d+) failed/gm
+
+async function run({ title, command: [program, ...args] }: (typeof steps)[number]): Promise<Counts> {
+  console.log(`\n── ${title}`)
+  const { exitCode, output, seconds } = await command(program, args, true)
+  const lines = [...output.matchAll(summary)]
+  const sum = (name: string) => lines.reduce((total, { groups }) => total + Number(groups?.[name]), 0)
+  console.log(`── ${exitCode === 0 ? 'ok' : 'FAILED'} (${Math.round(seconds)} s)`)
+  if (lines.length === 0) return exitCode === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
+  // A run that ends badly without a failed case, such as a broker that did not start, is a failure all the same.
+  return { passed: sum('passed'), failed: Math.max(sum('failed'), exitCode === 0 ? 0 : 1) }
+}
+
+console.log('── The checks')
+const results = [await check()]
+try {
+  await ensureEngine()
+  for (const step of steps) results.push(await run(step))
+} catch (error) {
+  console.error(error)
+  results.push({ passed: 0, failed: 1 })
+} finally {
+  await stopEngine()
+}
+const passed = results.reduce((total, each) => total + each.passed, 0)
+const failed = results.reduce((total, each) => total + each.failed, 0)
+console.log(`\n${passed} passed, ${failed} failed`)
+// Nothing that was left behind by a test may keep the run from ending with its verdict.
+process.exit(failed === 0 ? 0 : 1)
