@@ -1,4 +1,5 @@
 export type { BatchContext } from './batch-collector.ts'
+export { BatchError } from './batch-error.ts'
 export type {
   Bus,
   BusMiddleware,
@@ -9,7 +10,8 @@ export type {
   ReceiveOptions,
 } from './bus.ts'
 export { type ConnectOptions, connect, type NativeOptions } from './connect.ts'
-export type { BatchOptions, Consumer, ConsumerOptions, StartOptions, StopOptions } from './consumer.ts'
+export type { Consumer } from './consumer.ts'
+export type { BatchOptions, ConsumerOptions, StartOptions, StopOptions } from './consumer-options.ts'
 export type { DeadLetter, DeadLetters } from './dead-letter.ts'
 export type { HandlerContext } from './delivery.ts'
 export type {
@@ -50,16 +52,10 @@ export {
   type Metadata,
 } from './message.ts'
 export type { HandlerMiddleware } from './processing.ts'
-export {
-  BatchError,
-  type Producer,
-  type ProducerOptions,
-  type SendContext,
-  type SendMiddleware,
-  type SendOptions,
-} from './producer.ts'
+export type { Producer, SendContext, SendMiddleware } from './producer.ts'
 export type { ProvisionMode } from './provisioner.ts'
 export type { ReceivedMessage } from './received-message.ts'
 export { type Backoff, type ExponentialOptions, exponential, fixed, type RetryPolicy } from './retry.ts'
+export type { ProducerOptions, SendOptions } from './send-options.ts'
 export { defineTopic, type Topic, type TopicOptions } from './topic.ts'
 export type { StopReport, WorkerHealth } from './worker.ts'

@@ -2,7 +2,6 @@ import { z } from 'zod'
 import {
   type Adapter,
   type Capabilities,
-  type Delivery,
   type Driver,
   type DriverContext,
   MessagingError,
@@ -10,20 +9,15 @@ import {
   type Outcome,
   parseOptions,
   type SeekPosition,
-  type Settlement,
   type Subscription,
   type SubscriptionRequest,
   type TopicSpec,
   type Topology,
   type TopologyReport,
 } from './driver.ts'
-import {
-  type Member,
-  MemoryBroker,
-  type MemoryDelivery,
-  type MemoryGroup,
-  type MemoryTopic,
-} from './memory-broker.ts'
+import { MemoryBroker, type MemoryTopic } from './memory-broker.ts'
+import type { MemoryGroup } from './memory-group.ts'
+import { MemorySubscription } from './memory-subscription.ts'
 
 export interface MemoryOptions {
   /** Messages a topic remembers for groups that start at the earliest, and for `seek`. Default: 10,000. */
@@ -159,7 +153,7 @@ class MemoryDriver implements Driver {
     const topic = this.#topic(name)
     const queue = broadcast ? this.#broker.createGroup(topic) : this.#group(name, group.name)
     if (broadcast) topic.instances.add(queue)
-    const subscription = new MemorySubscription(this.#broker, queue, leaseMs, () => {
+    const subscription = new MemorySubscription(this.#broker.clock, queue, leaseMs, () => {
       this.#subscriptions.delete(subscription)
       if (topic.instances.delete(queue)) queue.close()
     })
@@ -238,123 +232,6 @@ class MemoryDriver implements Driver {
 
   #ensureOpen(): void {
     if (this.#closed) throw new MessagingError('closed', 'The memory driver is closed')
-  }
-}
-
-class MemorySubscription implements Subscription, Member {
-  readonly leaseMs: number
-  readonly #broker: MemoryBroker
-  readonly #group: MemoryGroup
-  readonly #onClose: () => void
-  readonly #expiry = new Map<MemoryDelivery, number>()
-  #closed = false
-  #cancelCheck: (() => void) | undefined
-  #listener: (deliveries: readonly Delivery[]) => void = () => {}
-  #wake = () => {}
-
-  constructor(broker: MemoryBroker, group: MemoryGroup, leaseMs: number, onClose: () => void) {
-    this.leaseMs = leaseMs
-    this.#broker = broker
-    this.#group = group
-    this.#onClose = onClose
-    group.join(this)
-  }
-
-  wake = () => this.#wake()
-
-  lose = (deliveries: readonly MemoryDelivery[]) => {
-    for (const delivery of deliveries) this.#expiry.delete(delivery)
-    this.#listener(deliveries)
-  }
-
-  async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    signal.addEventListener('abort', this.wake)
-    try {
-      while (!signal.aborted) {
-        if (this.#closed) throw new MessagingError('closed', 'The memory subscription is closed')
-        const taken = this.#group.take(this, max)
-        if (taken.length > 0) {
-          this.#hold(taken, this.leaseMs)
-          return taken
-        }
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve
-        })
-      }
-      return []
-    } finally {
-      signal.removeEventListener('abort', this.wake)
-    }
-  }
-
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    for (const { delivery, verdict } of settlements) {
-      if (!this.#isOurs(delivery)) continue
-      this.#expiry.delete(delivery)
-      const { message } = delivery.entry
-      switch (verdict.kind) {
-        case 'ack':
-          this.#group.remove(delivery)
-          break
-        case 'retry':
-          if (!this.#group.remove(delivery)) break
-          this.#group.add({ ...message, headers: verdict.headers }, verdict.delayMs)
-          break
-        case 'dead-letter':
-          this.#group.bury(message, verdict.headers)
-          this.#group.remove(delivery)
-          break
-        case 'release':
-          this.#group.giveBack([delivery])
-          break
-      }
-    }
-    return settlements.map(() => done)
-  }
-
-  async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
-    this.#hold(
-      deliveries.filter((delivery) => this.#isOurs(delivery)),
-      leaseMs,
-    )
-  }
-
-  onLost(listener: (deliveries: readonly Delivery[]) => void): void {
-    this.#listener = listener
-  }
-
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    this.#wake()
-    this.#cancelCheck?.()
-    this.#expiry.clear()
-    this.#group.leave(this)
-    this.#onClose()
-  }
-
-  #isOurs(delivery: Delivery): delivery is MemoryDelivery {
-    return 'entry' in delivery && this.#expiry.has(delivery as MemoryDelivery)
-  }
-
-  #hold(deliveries: readonly MemoryDelivery[], leaseMs: number): void {
-    const expiresAt = this.#broker.clock.now() + leaseMs
-    for (const delivery of deliveries) this.#expiry.set(delivery, expiresAt)
-    this.#cancelCheck ??= this.#broker.clock.after(leaseMs, () => this.#expire(), { background: true })
-  }
-
-  // Leases are all of one length, so one timer set to the earliest will do.
-  #expire(): void {
-    const now = this.#broker.clock.now()
-    const expired = [...this.#expiry]
-      .filter(([, expiresAt]) => expiresAt <= now)
-      .map(([delivery]) => delivery)
-    this.lose(expired)
-    this.#group.giveBack(expired)
-    const next = Math.min(...this.#expiry.values())
-    this.#cancelCheck = Number.isFinite(next)
-      ? this.#broker.clock.after(Math.max(1, next - now), () => this.#expire(), { background: true })
-      : undefined
   }
 }
 

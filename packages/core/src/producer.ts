@@ -1,9 +1,9 @@
-import { z } from 'zod'
+import { BatchError } from './batch-error.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { type Clock, sleep } from './clock.ts'
-import { encodeMessage, isReservedName } from './codec.ts'
+import { encodeMessage } from './codec.ts'
 import { type Feature, messageBytes, type OutboundMessage } from './driver.ts'
-import { type Duration, toMilliseconds } from './duration.ts'
+import { toMilliseconds } from './duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { currentMessage } from './handling.ts'
@@ -11,42 +11,16 @@ import { type Message, type MessageDefinition, type Metadata, validateData } fro
 import { compose } from './middleware.ts'
 import { newId } from './new-id.ts'
 import type { Publisher } from './publisher.ts'
-import { durationSchema } from './retry.ts'
+import {
+  checkSendOptions,
+  type ProducerOptions,
+  producerSchema,
+  type SendOptions,
+  under,
+} from './send-options.ts'
 import type { Topic } from './topic.ts'
 import { headerNames } from './transport-headers.ts'
-import { parseOptions, toIssues } from './validation.ts'
-
-export interface ProducerOptions {
-  /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */
-  readonly source?: string
-  /** How long a send may take, a broker's restart and waiting for room included. Default: 30 s. */
-  readonly timeout?: Duration
-  /** Bytes that may be on their way to the broker at once; further sends wait. Default: 16 MiB. */
-  readonly maxInFlightBytes?: number
-}
-
-export interface SendOptions {
-  /** Default: a new UUIDv7. Give it again to send the same message again. */
-  readonly id?: string
-  /** Instead of the definition's `key`. */
-  readonly key?: string
-  /** Not delivered before. */
-  readonly delay?: Duration
-  /** 0 (lowest) to 9. */
-  readonly priority?: number
-  /** Not delivered after this long, counted from now. */
-  readonly expiresIn?: Duration
-  /** Text to text, carried beside the message. */
-  readonly metadata?: Readonly<Record<string, string>>
-  /** Default: of the message being handled, else none. */
-  readonly correlationId?: string
-  /** Default: the id of the message being handled, else none. */
-  readonly causationId?: string
-  /** Ends the wait with an `aborted` error. */
-  readonly signal?: AbortSignal
-  /** Instead of the producer's. */
-  readonly timeout?: Duration
-}
+import { parseOptions } from './validation.ts'
 
 /** What a send middleware sees, and may change before it calls `next`. */
 export interface SendContext {
@@ -58,72 +32,6 @@ export interface SendContext {
 }
 
 export type SendMiddleware = (context: SendContext, next: () => Promise<void>) => Promise<void>
-
-/** Some messages of a batch were not sent; the others were. */
-export class BatchError extends MessagingError {
-  readonly failures: readonly {
-    readonly index: number
-    readonly id: string
-    readonly error: MessagingError
-  }[]
-  readonly sent: readonly Message[]
-
-  constructor(failures: BatchError['failures'], sent: readonly Message[]) {
-    const total = failures.length + sent.length
-    const first = failures[0]?.error
-    super(
-      'rejected',
-      `${failures.length} of ${total} messages were not sent; the first because: ${first?.message}`,
-      {
-        cause: first,
-        retryable: failures.every(({ error }) => error.retryable),
-        fate: failures.every(({ error }) => error.fate === 'not-sent') ? 'not-sent' : 'unknown',
-      },
-    )
-    this.failures = failures
-    this.sent = sent
-  }
-}
-
-const producerSchema = z.strictObject({
-  source: z.string().min(1).default('waybill'),
-  timeout: durationSchema.default('30s').transform((value) => toMilliseconds(value)),
-  maxInFlightBytes: z
-    .int()
-    .min(1)
-    .default(16 * 1024 * 1024),
-})
-
-// Names of RFC 9110 tokens pass every transport; the value may be any text.
-const metadataSchema = z.record(
-  z
-    .string()
-    .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
-  z.string(),
-)
-
-const sendSchema = z.strictObject({
-  id: z.string().min(1).max(256).optional(),
-  key: z.string().min(1).max(1024).optional(),
-  delay: durationSchema.optional(),
-  priority: z.int().min(0).max(9).optional(),
-  expiresIn: durationSchema.optional(),
-  metadata: metadataSchema
-    .superRefine((metadata, context) => {
-      for (const name of Object.keys(metadata).filter(isReservedName)) {
-        context.addIssue({
-          code: 'custom',
-          path: [name],
-          message: 'the name is reserved; use the option for it or another name',
-        })
-      }
-    })
-    .optional(),
-  correlationId: z.string().min(1).optional(),
-  causationId: z.string().min(1).optional(),
-  signal: z.instanceof(AbortSignal).optional(),
-  timeout: durationSchema.optional(),
-})
 
 /** What a producer needs of its bus. */
 export interface ProducerHost {
@@ -264,7 +172,7 @@ export class Producer {
   ): Promise<Prepared<Output>> {
     const { topic, type } = definition
     if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
-    const issues = options === noOptions ? [] : checkOptions(options)
+    const issues = options === noOptions ? [] : checkSendOptions(options)
     const checked = validateData(definition.schema, data)
     const validated = checked instanceof Promise ? await checked : checked
     if ('issues' in validated) issues.push(...under('data', validated.issues))
@@ -386,13 +294,4 @@ export class Producer {
 function refusal({ type, id }: OutboundMessage, code: 'aborted' | 'timeout', why: string): MessagingError {
   const options = { fate: 'not-sent', retryable: code === 'timeout' } as const
   return new MessagingError(code, `Message ${type} ${id} was not sent: ${why}`, options)
-}
-
-function under(root: string, issues: readonly Issue[]): Issue[] {
-  return issues.map(({ path, message }) => ({ path: path === '' ? root : `${root}.${path}`, message }))
-}
-
-function checkOptions(options: SendOptions): Issue[] {
-  const result = sendSchema.safeParse(options)
-  return result.success ? [] : under('options', toIssues(result.error))
 }
