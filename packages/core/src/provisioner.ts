@@ -60,6 +60,11 @@ export class Provisioner {
     return this.#apply(topologyOf(topic, { ...group, types }))
   }
 
+  /** Whether applying the topology again may help against the error: it was deleted, and is ours to create. */
+  canMend({ code }: MessagingError): boolean {
+    return code === 'topology-missing' && this.#mode === 'create'
+  }
+
   /** The broker said that something of the topic is missing: look again at its next use. */
   forget(topic: Topic): void {
     this.#topics.delete(topic.name)

@@ -119,7 +119,7 @@ export class Publisher {
         if (error.fate === 'not-sent') pending.fate = fates[index] ?? 'unknown'
         pending.lastError = error
         if (error.code === 'topology-missing') this.#provisioner.forget(pending.topic)
-        if (error.retryable) again.push(pending)
+        if (error.retryable || this.#provisioner.canMend(error)) again.push(pending)
         else pending.done(this.#failure(pending, error))
       }
       open = again
