@@ -19,7 +19,7 @@ import { Stage, type StageOptions } from './stage.ts'
 import { describeTally, tally } from './tally.ts'
 
 /** How long a case waits for something that should happen, at a `timeScale` of 1. */
-const deadlineMs = 15_000
+const defaultDeadlineMs = 15_000
 /** How long nothing must happen before a case believes that nothing will, at a `timeScale` of 1. */
 const defaultQuietMs = 250
 /** How late a timer may fire on a busy machine, beyond what the driver states. */
@@ -172,10 +172,10 @@ export class CaseContext {
   async eventually(
     description: string,
     predicate: () => boolean | Promise<boolean>,
-    withinMs = this.pace(deadlineMs),
+    withinMs = this.#deadlineMs,
   ): Promise<void> {
     await this.#waiting(description, async () => {
-      const deadline = performance.now() + withinMs * this.#deadlineScale
+      const deadline = performance.now() + withinMs
       let thrown: unknown
       for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
         try {
@@ -196,15 +196,12 @@ export class CaseContext {
   async within<Result>(
     description: string,
     promise: Promise<Result>,
-    withinMs = this.pace(deadlineMs),
+    withinMs = this.#deadlineMs,
   ): Promise<Result> {
     return this.#waiting(description, async () => {
       let timer: NodeJS.Timeout | undefined
       const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new Error(`Not in time: ${description}`)),
-          withinMs * this.#deadlineScale,
-        )
+        timer = setTimeout(() => reject(new Error(`Not in time: ${description}`)), withinMs)
       })
       try {
         return await Promise.race([promise, late])
@@ -235,7 +232,7 @@ export class CaseContext {
     expected: readonly Pick<Message, 'id'>[],
     options: ExactlyOptions = {},
   ): Promise<void> {
-    const { duplicateBudget = 0, withinMs = this.pace(deadlineMs), quietMs } = options
+    const { duplicateBudget = 0, withinMs = this.#deadlineMs, quietMs } = options
     const ids = expected.map(({ id }) => id)
     const difference = () => tally(ids, recorder.ids)
     const problem = () => describeTally(difference(), duplicateBudget)
@@ -268,6 +265,10 @@ export class CaseContext {
       }
     }
     if (failures.length > 0) throw failures[0]
+  }
+
+  get #deadlineMs(): number {
+    return this.pace(defaultDeadlineMs) * this.#deadlineScale
   }
 
   #needed<Part>(ability: Ability, part: Part | undefined): Part {

@@ -106,6 +106,6 @@ export interface Inspection {
 export interface LoweredLimits {
   /** The longest delay the broker is asked for in one step. */
   readonly delay?: { readonly limitMs: number; readonly options: Partial<ConnectOptions> }
-  /** The largest message, of 64 KiB to 1 MiB. Without it the cases send messages of the broker's real limit. */
+  /** The largest message, of 128 KiB to 1 MiB. Without it the cases send messages of the broker's real limit. */
   readonly messageBytes?: Partial<ConnectOptions>
 }

@@ -1,13 +1,20 @@
 import type { Section } from '../case.ts'
+import { badInput } from './bad-input.ts'
 import { basics } from './basics.ts'
+import { bodies } from './bodies.ts'
+import { brokerFaults } from './broker-faults.ts'
 import { concurrency } from './concurrency.ts'
 import { connections } from './connections.ts'
 import { deadLetters } from './dead-letters.ts'
 import { delays } from './delays.ts'
 import { groups } from './groups.ts'
+import { idempotency } from './idempotency.ts'
+import { metadata } from './metadata.ts'
 import { order } from './order.ts'
 import { retries } from './retries.ts'
 import { leases, settlement } from './settlement.ts'
+import { shutdown } from './shutdown.ts'
+import { stress } from './stress.ts'
 import { types } from './types.ts'
 
 /** The contract, in its order. */
@@ -21,4 +28,10 @@ export const sections: readonly Section[] = [
   { title: 'Order', cases: order },
   { title: 'Concurrency and backpressure', cases: concurrency },
   { title: 'Delay, expiry, priority', cases: delays },
+  { title: 'Bodies and metadata', cases: [...bodies, ...metadata] },
+  { title: 'Idempotency', cases: idempotency },
+  { title: 'Crash and shutdown', cases: shutdown },
+  { title: 'Broker faults', cases: brokerFaults },
+  { title: 'Bad input', cases: badInput },
+  { title: 'Stress', cases: stress },
 ]

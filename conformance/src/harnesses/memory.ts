@@ -1,5 +1,10 @@
-import { connect, memory } from '@waybill/core'
+import { connect, type MemoryNative, memory } from '@waybill/core'
+import { z } from 'zod'
 import type { Harness } from '../harness.ts'
+
+const nativeSchema = z.custom<MemoryNative>(
+  (value) => typeof value === 'object' && value !== null && 'broker' in value && 'publishRaw' in value,
+)
 
 /**
  * The memory driver. It has no process of its own to restart and no connection to cut, so cases that need one run on
@@ -8,6 +13,9 @@ import type { Harness } from '../harness.ts'
 export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
   const adapter = memory()
   const url = 'memory:conformance'
+  // A named broker lives as long as any bus uses it.
+  const anchor = await connect({ url, adapter })
+  const native = nativeSchema.parse(anchor.native())
   const harness: Harness = {
     name: 'memory',
     adapter,
@@ -15,8 +23,25 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
     timeScale: 1,
     connect: (options) => connect({ url, adapter, ...options }),
     sharedByProcesses: false,
+    inspect: {
+      publishRaw: async ({ name }, { body, contentType, headers, key }) => {
+        native.publishRaw(name, {
+          body,
+          headers,
+          ...(contentType !== undefined && { contentType }),
+          ...(key !== undefined && { key }),
+        })
+      },
+      rawMessages: async ({ name }) =>
+        (native.broker.topics.get(name)?.since(0) ?? []).map(({ body, contentType, headers, key }) => ({
+          body,
+          contentType,
+          headers,
+          ...(key !== undefined && { key }),
+        })),
+      unsettled: async ({ name }, group) => native.broker.topics.get(name)?.groups.get(group)?.inFlight ?? 0,
+    },
+    lowered: { messageBytes: { native: { memory: { maxMessageBytes: 128 * 1024 } } } },
   }
-  // A named broker lives as long as any bus uses it.
-  const anchor = await harness.connect()
   return { harness, close: () => anchor.close() }
 }
