@@ -65,8 +65,8 @@ export interface CloseOptions {
   readonly timeout?: Duration
 }
 
-// What the broker's client gets for closing its connections, beyond the user's timeout.
-const graceMs = 5000
+// What the broker's client gets for closing its connections, beyond what consumers and sends get.
+const graceMs = 2000
 
 /** A connection to a broker, and everything that goes through it. Made by `connect`. */
 export class Bus implements AsyncDisposable {

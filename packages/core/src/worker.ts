@@ -50,8 +50,8 @@ interface Task {
   readonly laneKey: string | undefined
 }
 
-// What a broker gets for settling, giving back and closing once the handlers are through.
-const graceMs = 5000
+// What a broker gets for settling, giving back and unsubscribing once the handlers are through.
+const graceMs = 3000
 
 /** A consumer on one topic: subscribes, keeps the handlers busy, recovers, drains. */
 export class Worker {
@@ -130,11 +130,14 @@ export class Worker {
       emit('abandoned', inHand.info)
       this.#session?.settle(inHand, { kind: 'release' })
     }
-    if (this.#supervised !== undefined) await within(clock, graceMs, this.#supervised)
+    // One deadline for all of it: a broker that hangs must not make each step wait.
+    const deadline = clock.now() + graceMs
+    const bounded = (step: Promise<unknown>) => within(clock, Math.max(0, deadline - clock.now()), step)
+    if (this.#supervised !== undefined) await bounded(this.#supervised)
     released += this.#releaseWaiting(['waiting', 'held'])
     if (this.#session !== undefined) {
-      await within(clock, graceMs, this.#session.settled())
-      await within(clock, graceMs, this.#session.close())
+      await bounded(this.#session.settled())
+      await bounded(this.#session.close())
     }
     this.#state = 'stopped'
     return { abandoned: abandoned.map(({ message }) => message.id), released }
