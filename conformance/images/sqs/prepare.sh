@@ -6,3 +6,8 @@ mkdir app
 cd app
 npm init -y > /dev/null
 npm install --no-audit --no-fund --engine-strict=false fauxqs@2.4.1 node@24
+# fauxqs 2.4.1 sets a NOT NULL column to NULL when a message is given back (visibility timeout 0) while it keeps its
+# state in SQLite: the call fails and the message is gone until the emulator restarts. This says what was meant.
+persistence=node_modules/fauxqs/dist/persistence.js
+sed -i 's/this\.stmts\.updateMessageInflight\.run(null, null, null, null, messageId);/this.db.prepare("UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?").run(messageId);/' $persistence
+grep -q 'visibility_deadline = NULL WHERE' $persistence

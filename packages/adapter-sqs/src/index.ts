@@ -1,1 +1,15 @@
-export {}
+import type {} from '@waybill/core'
+import type { Adapter } from '@waybill/core/driver'
+import { connect } from './driver.ts'
+import type { SqsOptions } from './options.ts'
+
+export type { SqsOptions, SqsTopicOptions } from './options.ts'
+
+/** How core finds this package: by the scheme of the URL. */
+export const adapter: Adapter = { name: 'sqs', schemes: ['sqs', 'sqs+http', 'sqs+https'], connect }
+
+declare module '@waybill/core' {
+  interface NativeOptions {
+    readonly sqs?: SqsOptions
+  }
+}

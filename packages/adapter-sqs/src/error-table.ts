@@ -1,0 +1,130 @@
+import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
+
+interface Meaning {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly fate: Fate
+}
+
+function refused(code: ErrorCode, retryable = false): Meaning {
+  return { code, retryable, fate: 'not-sent' }
+}
+
+/** By the services' error codes (Amazon SQS and SNS API References, "Errors" of each action and "Common Errors"). */
+const meanings: Readonly<Record<string, Meaning>> = {
+  QueueDoesNotExist: refused('topology-missing', true),
+  'AWS.SimpleQueueService.NonExistentQueue': refused('topology-missing', true),
+  NotFound: refused('topology-missing', true),
+  NotFoundException: refused('topology-missing', true),
+  // A deleted queue's name rests for 60 seconds.
+  QueueDeletedRecently: refused('rejected', true),
+  'AWS.SimpleQueueService.QueueDeletedRecently': refused('rejected', true),
+  QueueNameExists: refused('topology-mismatch'),
+  QueueAlreadyExists: refused('topology-mismatch'),
+  AccessDenied: refused('access-denied'),
+  AccessDeniedException: refused('access-denied'),
+  AuthorizationError: refused('access-denied'),
+  AuthorizationErrorException: refused('access-denied'),
+  CredentialsProviderError: refused('access-denied'),
+  ExpiredToken: refused('access-denied'),
+  ExpiredTokenException: refused('access-denied'),
+  IncompleteSignature: refused('access-denied'),
+  InvalidAccessKeyId: refused('access-denied'),
+  InvalidClientTokenId: refused('access-denied'),
+  InvalidSecurity: refused('access-denied'),
+  KmsAccessDenied: refused('access-denied'),
+  KMSAccessDenied: refused('access-denied'),
+  MissingAuthenticationToken: refused('access-denied'),
+  NotAuthorized: refused('access-denied'),
+  OptInRequired: refused('access-denied'),
+  SignatureDoesNotMatch: refused('access-denied'),
+  UnrecognizedClientException: refused('access-denied'),
+  KmsThrottled: refused('throttled', true),
+  KMSThrottling: refused('throttled', true),
+  OverLimit: refused('throttled', true),
+  RequestThrottled: refused('throttled', true),
+  RequestThrottledException: refused('throttled', true),
+  Throttled: refused('throttled', true),
+  ThrottledException: refused('throttled', true),
+  Throttling: refused('throttled', true),
+  ThrottlingException: refused('throttled', true),
+  TooManyRequestsException: refused('throttled', true),
+  BatchRequestTooLong: refused('too-large'),
+  'AWS.SimpleQueueService.BatchRequestTooLong': refused('too-large'),
+  TimeoutError: { code: 'timeout', retryable: true, fate: 'unknown' },
+}
+
+/** Node.js system errors that come before anything was sent (Node.js documentation, "Common system errors"; DNS errors). */
+const neverConnected = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])
+const connectionLost = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'ERR_STREAM_PREMATURE_CLOSE',
+])
+
+function textOf(value: unknown, name: string): string | undefined {
+  if (typeof value !== 'object' || value === null || !(name in value)) return undefined
+  const property: unknown = Reflect.get(value, name)
+  return typeof property === 'string' ? property : undefined
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('$metadata' in error)) return undefined
+  const metadata = error.$metadata
+  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata)) return undefined
+  return typeof metadata.httpStatusCode === 'number' ? metadata.httpStatusCode : undefined
+}
+
+function meaningOf(error: unknown): Meaning {
+  const systemCode = textOf(error, 'code') ?? ''
+  if (neverConnected.has(systemCode)) return refused('disconnected', true)
+  for (const name of [textOf(error, 'name'), textOf(error, 'Code')]) {
+    const meaning = name === undefined ? undefined : meanings[name]
+    if (meaning !== undefined) return meaning
+  }
+  if (connectionLost.has(systemCode)) return { code: 'disconnected', retryable: true, fate: 'unknown' }
+  const status = statusOf(error)
+  if (status !== undefined && status >= 500) return { code: 'failed', retryable: true, fate: 'unknown' }
+  if (status !== undefined && status >= 400) return refused('rejected')
+  return { code: 'failed', retryable: false, fate: 'unknown' }
+}
+
+/** What the SDK threw, as an error of ours. */
+export function toServiceError(thrown: unknown, what: string): MessagingError {
+  if (MessagingError.is(thrown)) return thrown
+  const { code, retryable, fate } = meaningOf(thrown)
+  const name = textOf(thrown, 'name')
+  const detail = toError(thrown).message || textOf(thrown, 'code') || 'no details'
+  const message = `${what}: ${name === undefined || name === 'Error' ? '' : `${name}: `}${detail}`
+  return new MessagingError(code, message, { retryable, fate, cause: thrown })
+}
+
+/** An entry of a batch that was not carried out (Amazon SQS API Reference, BatchResultErrorEntry). */
+export interface EntryFailure {
+  readonly Code?: string | undefined
+  readonly Message?: string | undefined
+  readonly SenderFault?: boolean | undefined
+}
+
+export function toEntryError(failure: EntryFailure, what: string): MessagingError {
+  const { Code = 'Unknown', Message = 'no details', SenderFault = false } = failure
+  const known = meanings[Code]
+  const isTooLarge = /must be shorter|too long/i.test(Message)
+  const { code, retryable } = known ?? refused(isTooLarge ? 'too-large' : 'rejected', !SenderFault)
+  return new MessagingError(code, `${what}: ${Code}: ${Message}`, {
+    retryable,
+    fate: 'not-sent',
+    cause: failure,
+  })
+}
+
+/**
+ * Whether the entry failed because its receipt counts no more: the message was deleted, or its visibility timeout is
+ * over (Amazon SQS API Reference, ChangeMessageVisibility and DeleteMessage, "Errors"; the last is what FIFO queues say).
+ */
+export function isStaleReceipt({ Code = '', Message = '' }: EntryFailure): boolean {
+  if (/MessageNotInflight|ReceiptHandleIsInvalid|InvalidReceiptHandle/.test(Code)) return true
+  return /InvalidParameterValue/.test(Code) && /receipt handle|does not exist|not available/i.test(Message)
+}

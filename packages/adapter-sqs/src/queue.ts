@@ -1,0 +1,179 @@
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageBatchCommand,
+  GetQueueAttributesCommand,
+  type QueueAttributeName,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+} from '@aws-sdk/client-sqs'
+import { type ItemResult, inBatches } from './batches.ts'
+import type { Clients } from './clients.ts'
+import { isStaleReceipt } from './error-table.ts'
+import { KeyOrder } from './key-order.ts'
+import { type Content, decode, type Encoded, encode, type FifoPlace, type Received } from './wire.ts'
+
+/** What goes into a queue or topic. */
+export interface Outgoing extends Content {
+  /** On FIFO queues and topics. */
+  readonly fifo?: FifoPlace | undefined
+  /** Whole seconds, for standard queues. */
+  readonly delaySeconds?: number
+}
+
+export interface Prepared extends Encoded {
+  readonly outgoing: Outgoing
+}
+
+/** `send` again as Base64 what the service would not have as text: emulators know fewer characters than SQS. */
+export async function sendText(
+  messages: readonly Outgoing[],
+  send: (prepared: readonly Prepared[]) => Promise<ItemResult[]>,
+): Promise<ItemResult[]> {
+  const results = await send(messages.map((outgoing) => ({ ...encode(outgoing), outgoing })))
+  const refused = messages.flatMap((outgoing, index) =>
+    results[index]?.failure?.Code === 'InvalidMessageContents' ? [{ outgoing, index }] : [],
+  )
+  if (refused.length === 0) return results
+  const again = await send(refused.map(({ outgoing }) => ({ ...encode(outgoing, false), outgoing })))
+  refused.forEach(({ index }, place) => {
+    results[index] = again[place]
+  })
+  return results
+}
+
+/** What a queue is asked for with every message (Amazon SQS API Reference, ReceiveMessage). */
+const systemAttributes = [
+  'ApproximateReceiveCount',
+  'SentTimestamp',
+  'ApproximateFirstReceiveTimestamp',
+  'MessageGroupId',
+] as const
+
+/** A queue of SQS and what can be done with it, in batches, errors as ours. Methods that give results never reject. */
+export class Queue {
+  readonly name: string
+  readonly url: string
+  readonly arn: string
+  readonly isFifo: boolean
+  /** FIFO queues delay no single message (Amazon SQS API Reference, SendMessage, DelaySeconds). */
+  readonly knowsDelays: boolean
+  readonly #clients: Clients
+  readonly #mostBytes: number
+  readonly #order = new KeyOrder()
+
+  constructor(
+    clients: Clients,
+    mostBytes: number,
+    queue: { readonly name: string; readonly url: string; readonly arn: string },
+  ) {
+    this.#clients = clients
+    this.#mostBytes = mostBytes
+    this.name = queue.name
+    this.url = queue.url
+    this.arn = queue.arn
+    this.isFifo = queue.name.endsWith('.fifo')
+    this.knowsDelays = !this.isFifo
+  }
+
+  send(messages: readonly Outgoing[]): Promise<ItemResult[]> {
+    const what = `Sending to queue ${this.name}`
+    return sendText(messages, (prepared) =>
+      inBatches(prepared, {
+        what,
+        size: { of: ({ bytes }) => bytes, most: this.#mostBytes },
+        call: (batch) => {
+          const command = new SendMessageBatchCommand({
+            QueueUrl: this.url,
+            Entries: batch.map(({ text, attributes, outgoing: { fifo, delaySeconds } }, place) => ({
+              Id: String(place),
+              MessageBody: text,
+              MessageAttributes: attributes,
+              ...(fifo !== undefined && {
+                MessageGroupId: fifo.groupId,
+                MessageDeduplicationId: fifo.deduplicationId,
+              }),
+              ...(delaySeconds !== undefined && delaySeconds > 0 && { DelaySeconds: delaySeconds }),
+            })),
+          })
+          const send = () => this.#clients.call(what, (options) => this.#clients.sqs.send(command, options))
+          const keys = batch.flatMap(({ outgoing: { fifo } }) => fifo?.groupId ?? [])
+          return keys.length === 0 ? send() : this.#order.run(keys, send)
+        },
+      }),
+    )
+  }
+
+  /** Waits up to `waitMs` for up to ten messages and hides them for `leaseMs`, both in whole seconds. */
+  async receive(most: number, leaseMs: number, waitMs: number): Promise<Received[]> {
+    const command = new ReceiveMessageCommand({
+      QueueUrl: this.url,
+      MaxNumberOfMessages: Math.min(most, 10),
+      VisibilityTimeout: Math.ceil(leaseMs / 1000),
+      WaitTimeSeconds: Math.floor(waitMs / 1000),
+      MessageAttributeNames: ['All'],
+      MessageSystemAttributeNames: [...systemAttributes],
+    })
+    const { Messages = [] } = await this.#clients.call(
+      `Receiving from queue ${this.name}`,
+      (options) => this.#clients.sqs.send(command, options),
+      waitMs,
+    )
+    return Messages.map(decode)
+  }
+
+  /** Deletes; what is no longer ours is left alone, which counts as done. */
+  async delete(receipts: readonly string[]): Promise<ItemResult[]> {
+    const what = `Deleting from queue ${this.name}`
+    const results = await inBatches(receipts, {
+      what,
+      call: (batch) => {
+        const Entries = batch.map((ReceiptHandle, place) => ({ Id: String(place), ReceiptHandle }))
+        const command = new DeleteMessageBatchCommand({ QueueUrl: this.url, Entries })
+        return this.#clients.call(what, (options) => this.#clients.sqs.send(command, options))
+      },
+    })
+    return results.map((result) =>
+      result?.failure !== undefined && isStaleReceipt(result.failure) ? undefined : result,
+    )
+  }
+
+  /** Hides messages for so many seconds from now; 0 gives them back. Stale receipts fail, see `isStaleReceipt`. */
+  hide(messages: readonly { readonly receipt: string; readonly seconds: number }[]): Promise<ItemResult[]> {
+    const what = `Changing visibility in queue ${this.name}`
+    return inBatches(messages, {
+      what,
+      call: (batch) => {
+        const Entries = batch.map(({ receipt, seconds }, place) => ({
+          Id: String(place),
+          ReceiptHandle: receipt,
+          VisibilityTimeout: seconds,
+        }))
+        const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: this.url, Entries })
+        return this.#clients.call(what, (options) => this.#clients.sqs.send(command, options))
+      },
+    })
+  }
+
+  async attributes(names: readonly QueueAttributeName[]): Promise<Partial<Record<string, string>>> {
+    const command = new GetQueueAttributesCommand({ QueueUrl: this.url, AttributeNames: [...names] })
+    const what = `Asking for attributes of queue ${this.name}`
+    const { Attributes = {} } = await this.#clients.call(what, (options) =>
+      this.#clients.sqs.send(command, options),
+    )
+    return Attributes
+  }
+
+  /** Figures of SQS are approximate, and up to a minute old (Amazon SQS API Reference, GetQueueAttributes). */
+  async depths(): Promise<{ readonly waiting: number; readonly inFlight: number; readonly delayed: number }> {
+    const found = await this.attributes([
+      'ApproximateNumberOfMessages',
+      'ApproximateNumberOfMessagesNotVisible',
+      'ApproximateNumberOfMessagesDelayed',
+    ])
+    return {
+      waiting: Number(found.ApproximateNumberOfMessages ?? 0),
+      inFlight: Number(found.ApproximateNumberOfMessagesNotVisible ?? 0),
+      delayed: Number(found.ApproximateNumberOfMessagesDelayed ?? 0),
+    }
+  }
+}
