@@ -1,27 +1,33 @@
-const compiled = new Map<string, RegExp>()
-
-function compile(pattern: string): RegExp {
-  const parts = pattern.split('.').map((segment) => {
-    if (segment === '*') return '\\.[^.]+'
-    if (segment === '#') return '(?:\\.[^.]+)*'
-    return `\\.${segment.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')}`
-  })
-  return new RegExp(`^${parts.join('')}$`)
-}
-
 /**
  * Whether a message type matches a pattern: dotted segments, `*` for exactly one, `#` for none or more (AMQP 0-9-1,
  * topic exchanges). Anything else is literal.
  */
 export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === '#' || pattern === type) return true
-  let expression = compiled.get(pattern)
-  if (expression === undefined) {
-    expression = compile(pattern)
-    // Patterns come from code, not from traffic, so they are few; the bound is for programs that make them up.
-    if (compiled.size < 10_000) compiled.set(pattern, expression)
+  const wanted = pattern.split('.')
+  const given = type.split('.')
+  let at = 0
+  // A regular expression takes exponential time for many `#`, and types come from traffic. Going back to the latest `#`
+  // alone is enough: an earlier one could only take segments that the latest can take too.
+  let afterHash = -1
+  let retryFrom = 0
+  for (let index = 0; index < given.length; ) {
+    const segment = wanted[at]
+    if (segment === '#') {
+      at += 1
+      afterHash = at
+      retryFrom = index
+    } else if (segment === '*' || segment === given[index]) {
+      at += 1
+      index += 1
+    } else if (afterHash >= 0) {
+      at = afterHash
+      retryFrom += 1
+      index = retryFrom
+    } else return false
   }
-  return expression.test(`.${type}`)
+  while (wanted[at] === '#') at += 1
+  return at === wanted.length
 }
 
 export function isPattern(text: string): boolean {
