@@ -26,6 +26,13 @@ const hostShape = /^(?<host>\[[0-9a-f:.]+\]|[^:[\]]+)(?::(?<port>\d{1,5}))?$/i
 export function parseBrokerUrl(text: string): BrokerUrl {
   const groups = shape.exec(text)?.groups
   const fail = (message: string) => new ConfigurationError('URL', [{ path: 'url', message }])
+  // An "@" that ended up elsewhere comes from a password that was pasted as it is, and so would be in the message.
+  const hasStrayAt = groups?.user === undefined ? text.includes('@') : groups.hosts?.includes('@')
+  if (hasStrayAt) {
+    throw fail(
+      'user, password, path and query need percent-encoding: write @ as %40, / as %2F, : as %3A, # as %23',
+    )
+  }
   if (groups?.scheme === undefined) {
     throw fail('expected scheme://user:password@host:port/path, such as amqp://localhost, or memory:')
   }
@@ -40,7 +47,7 @@ export function parseBrokerUrl(text: string): BrokerUrl {
   const path = groups.hosts === undefined ? groups.path : groups.path?.slice(1)
   return {
     scheme: groups.scheme.toLowerCase(),
-    username: decode(groups.user),
+    username: groups.user === '' ? undefined : decode(groups.user),
     password: decode(groups.password),
     hosts: hosts.map((part) => {
       const match = hostShape.exec(part)?.groups
