@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { type Duration, durationHint, parseDuration, toMilliseconds } from './duration.ts'
 import { MessagingError, type RetryAfter } from './errors.ts'
+import { parseOptions } from './validation.ts'
 
-/** Milliseconds to wait after the given attempt (1 for the first) has failed. */
+/** Milliseconds to wait after the given attempt (1 for the first) has failed. Below 0 is 0, no number the default. */
 export type Backoff = (attempt: number) => number
 
 export interface RetryPolicy {
@@ -31,18 +32,28 @@ export function fixed(delay: Duration): Backoff {
   return () => delayMs
 }
 
-/** `initial`, then `factor` times longer after each attempt, up to `max`. */
+export const durationSchema = z.custom<Duration>((value) => parseDuration(value) !== undefined, durationHint)
+
+const exponentialSchema = z.strictObject({
+  initial: durationSchema.default('1s').transform((value) => toMilliseconds(value)),
+  max: durationSchema.default('5m').transform((value) => toMilliseconds(value)),
+  factor: z.number().min(1).default(2),
+  jitter: z.number().min(0).max(1).default(0.1),
+})
+
+/**
+ * `initial`, then `factor` times longer after each attempt, up to `max`.
+ *
+ * @throws {ConfigurationError} listing every problem.
+ */
 export function exponential(options: ExponentialOptions = {}, random: () => number = Math.random): Backoff {
-  const initial = toMilliseconds(options.initial ?? '1s', 'initial')
-  const max = toMilliseconds(options.max ?? '5m', 'max')
-  const { factor = 2, jitter = 0.1 } = options
-  return (attempt) => {
-    const delay = Math.min(max, initial * factor ** (attempt - 1))
-    return Math.round(delay * (1 - jitter * random()))
-  }
+  const { initial, max, factor, jitter } = parseOptions(exponentialSchema, options, 'exponential backoff')
+  // The power overflows after a thousand attempts, and 0 times infinity is no number.
+  const growth = (attempt: number) => Math.min(factor ** (attempt - 1), Number.MAX_VALUE)
+  return (attempt) => Math.round(Math.min(max, initial * growth(attempt)) * (1 - jitter * random()))
 }
 
-export const durationSchema = z.custom<Duration>((value) => parseDuration(value) !== undefined, durationHint)
+const defaultBackoff = exponential()
 
 export const retrySchema = z
   .strictObject({
@@ -58,7 +69,7 @@ export const retrySchema = z
       .optional(),
   })
   .prefault({})
-  .transform(({ attempts, backoff = exponential(), isRetryable }) => ({ attempts, backoff, isRetryable }))
+  .transform(({ attempts, backoff = defaultBackoff, isRetryable }) => ({ attempts, backoff, isRetryable }))
 
 export type ResolvedRetryPolicy = z.output<typeof retrySchema>
 
@@ -72,7 +83,12 @@ export function decideRetry(policy: ResolvedRetryPolicy, attempt: number, error:
   if (policy.isRetryable?.(error) === false) return { retry: false, reason: 'not-retryable' }
   if (attempt >= policy.attempts) return { retry: false, reason: 'attempts-exhausted' }
   const asked = isRetryAfter(error) ? parseDuration(error.delay) : undefined
-  return { retry: true, delayMs: asked ?? Math.max(0, policy.backoff(attempt)) }
+  return { retry: true, delayMs: asked ?? wait(policy.backoff, attempt) }
+}
+
+function wait(backoff: Backoff, attempt: number): number {
+  const delayMs = backoff(attempt)
+  return Number.isFinite(delayMs) ? Math.max(0, delayMs) : defaultBackoff(attempt)
 }
 
 function isRetryAfter(error: unknown): error is RetryAfter {
