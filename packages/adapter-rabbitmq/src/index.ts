@@ -1,1 +1,23 @@
-export {}
+import type { Adapter } from '@waybill/core/driver'
+import { RabbitmqDriver } from './driver.ts'
+import { parseSettings, type RabbitmqOptions } from './options.ts'
+
+export type { RabbitmqNative } from './driver.ts'
+export type { RabbitmqOptions } from './options.ts'
+
+declare module '@waybill/core' {
+  interface NativeOptions {
+    readonly rabbitmq?: RabbitmqOptions
+  }
+}
+
+/** RabbitMQ 4 over AMQP 0-9-1: `amqp://user:password@host:5672/virtual-host`, or `amqps:` with TLS. */
+export const adapter: Adapter = {
+  name: 'rabbitmq',
+  schemes: ['amqp', 'amqps'],
+  async connect(url, context) {
+    const driver = new RabbitmqDriver(parseSettings(url, context.native), context)
+    await driver.open(context.signal)
+    return driver
+  },
+}

@@ -1,0 +1,144 @@
+import { adapter } from '@waybill/adapter-rabbitmq'
+import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill/core'
+import { connect } from 'amqplib'
+import { startBroker } from '../brokers/index.ts'
+import type { Harness, RawMessage } from '../harness.ts'
+
+/** Two of them without a sign of life, and a connection counts as lost: soon enough for a test. */
+const heartbeatSeconds = 3
+
+export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+  const broker = await startBroker('rabbitmq')
+  const native = { rabbitmq: { heartbeatSeconds } }
+
+  /** A connection past the SDK, one for each use: cases restart the broker. */
+  async function plainly<Value>(use: (channel: PlainChannel) => Promise<Value>): Promise<Value> {
+    const connection = await connect(broker.url)
+    try {
+      return await use(await connection.createConfirmChannel())
+    } finally {
+      await connection.close()
+    }
+  }
+
+  async function control(...command: readonly string[]): Promise<string> {
+    const { exitCode, output } = await broker.exec(['rabbitmqctl', '-q', ...command])
+    if (exitCode !== 0) throw new Error(`rabbitmqctl ${command.join(' ')} failed: ${output}`)
+    return output
+  }
+
+  /** The lines of one of the `list_` commands, each as its columns. */
+  async function list(...command: readonly string[]): Promise<string[][]> {
+    const lines = (await control(...command, '--no-table-headers')).split('\n')
+    return lines.filter((line) => line !== '').map((line) => line.split('\t'))
+  }
+
+  const queuesOf = ({ name, ordered, partitions }: Topic, group: string) =>
+    ordered
+      ? Array.from({ length: partitions }, (_, index) => `${name}:${group}:${index}`)
+      : [`${name}:${group}`]
+
+  const harness: Harness = {
+    name: 'rabbitmq',
+    adapter,
+    connection: { url: broker.url, native },
+    timeScale: 2,
+    connect: (options = {}) =>
+      connectBus({ url: broker.url, adapter, ...options, native: merged(native, options) }),
+    sharedByProcesses: true,
+    async openProxy() {
+      const proxy = await broker.openProxy()
+      return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
+    },
+    ...(broker.canRestart && { broker }),
+    inspect: {
+      publishRaw: (topic, { type, body, contentType, headers, key }) =>
+        plainly(async (channel) => {
+          // Foreign senders to an ordered topic name a partition; any will do, as long as a key keeps to it.
+          const routingKey = topic.ordered ? `0.${type}` : type
+          channel.publish(topic.name, routingKey, Buffer.from(body), {
+            persistent: true,
+            headers: { ...headers, ...(key !== undefined && { 'cloudEvents:partitionkey': key }) },
+            ...(contentType !== undefined && { contentType }),
+          })
+          await channel.waitForConfirms()
+        }),
+      rawMessages: (topic, group) =>
+        plainly(async (channel) => {
+          const messages: RawMessage[] = []
+          for (const queue of queuesOf(topic, group)) {
+            for (;;) {
+              const message = await channel.get(queue, { noAck: true })
+              if (message === false) break
+              const { contentType, headers } = message.properties
+              messages.push({ body: message.content, contentType, headers: { ...headers } })
+            }
+          }
+          return messages
+        }),
+      ...(broker.canRestart && {
+        unsettled: async (topic: Topic, group: string) => {
+          const queues = new Set(queuesOf(topic, group))
+          const rows = await list('list_queues', 'name', 'messages_unacknowledged')
+          return rows.reduce(
+            (sum, [name, unsettled]) => sum + (queues.has(name ?? '') ? Number(unsettled) : 0),
+            0,
+          )
+        },
+        breakSubscription: async (topic: Topic, group: string) => {
+          const queues = new Set(queuesOf(topic, group))
+          const consumers = await list('list_consumers', 'queue_name', 'channel_pid')
+          const channels = new Set(
+            consumers.flatMap(([queue, pid]) => (queues.has(queue ?? '') ? [pid] : [])),
+          )
+          const connections = new Set(
+            (await list('list_channels', 'pid', 'connection')).flatMap(([pid, connection]) =>
+              connection !== undefined && channels.has(pid) ? [connection] : [],
+            ),
+          )
+          for (const connection of connections) await control('close_connection', connection, 'conformance')
+        },
+        async failDeadLetterWrites({ name }: Topic, group: string) {
+          const queue = `${name}:${group}:dead`
+          // A quorum queue takes one message before it refuses: this one.
+          await plainly(async (channel) => {
+            channel.sendToQueue(queue, Buffer.from('filler'), { type: 'filler', persistent: true })
+            await channel.waitForConfirms()
+          })
+          const full = JSON.stringify({ 'max-length': 0, overflow: 'reject-publish' })
+          await control(
+            'set_policy',
+            '--apply-to',
+            'quorum_queues',
+            queue,
+            `^${queue.replaceAll('.', '\\.')}$`,
+            full,
+          )
+          const heal = async () => {
+            await plainly(async (channel) => {
+              const filler = await channel.get(queue)
+              if (filler === false || filler.properties.type !== 'filler')
+                throw new Error('The filler is gone')
+              channel.ack(filler)
+            })
+            await control('clear_policy', queue)
+          }
+          let healed: Promise<void> | undefined
+          return () => {
+            healed ??= heal()
+            return healed
+          }
+        },
+        connectionCount: async () => (await list('list_connections', 'pid')).length,
+      }),
+    },
+    lowered: { delay: { limitMs: 968, options: { native: { rabbitmq: { longestDelayMs: 1000 } } } } },
+  }
+  return { harness, close: () => broker.stop() }
+}
+
+type PlainChannel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createConfirmChannel']>>
+
+function merged(base: { readonly rabbitmq: object }, { native }: Partial<ConnectOptions>) {
+  return { ...base, ...native, rabbitmq: { ...base.rabbitmq, ...native?.rabbitmq } }
+}

@@ -1,0 +1,127 @@
+import { type Clock, type Outcome, toMessagingError, type Verdict } from '@waybill/core/driver'
+import type { Message } from 'amqplib'
+import { type Ladder, levelName, planDelay } from './delays.ts'
+import { describeGroup, ladderOf, type TopicObjects } from './names.ts'
+import type { Publisher } from './publisher.ts'
+import type { Topology } from './topology.ts'
+import { type Outgoing, priorityOf, shortenHeaders, toCopy, withDelay } from './wire.ts'
+
+export interface CopyRequest {
+  readonly source: Pick<Message, 'content' | 'properties'>
+  readonly verdict: Extract<Verdict, { kind: 'retry' | 'dead-letter' }>
+  /** The group's queue that a retry comes back to, and its number among the group's queues. */
+  readonly queue: string
+  readonly partition: number
+}
+
+/** Publishes what settlements and replays put into queues: retries, dead letters and what comes back from there. */
+export class Copies {
+  readonly #publisher: Publisher
+  readonly #topology: Topology
+  readonly #clock: Clock
+
+  constructor(publisher: Publisher, topology: Topology, clock: Clock) {
+    this.#publisher = publisher
+    this.#topology = topology
+    this.#clock = clock
+  }
+
+  /** All of a batch before one wait for confirms. Never rejects. */
+  async publish(
+    requests: readonly CopyRequest[],
+    objects: TopicObjects,
+    group: string,
+  ): Promise<readonly Outcome[]> {
+    const startedAt = this.#clock.now()
+    try {
+      await this.#raiseLadders(requests)
+      // Making delay queues takes its time, which is part of the delay.
+      const elapsedMs = this.#clock.now() - startedAt
+      const { dead } = describeGroup(objects, group)
+      let messages = requests.map((request) => this.#toOutgoing(request, elapsedMs, objects, dead.name))
+      const outcomes = [...(await this.#publisher.publish(messages))]
+      // The failure record can make headers too long for AMQP; the message must find its place all the same.
+      for (let tries = 0; tries < 5; tries += 1) {
+        const tooLong = outcomes.flatMap((outcome, index) =>
+          !outcome.ok && outcome.error.code === 'too-large' ? [index] : [],
+        )
+        if (tooLong.length === 0) break
+        messages = messages.map((message, index) => (tooLong.includes(index) ? shortened(message) : message))
+        const again = await this.#publisher.publish(tooLong.flatMap((index) => messages[index] ?? []))
+        tooLong.forEach((index, position) => {
+          const outcome = again[position]
+          if (outcome !== undefined) outcomes[index] = outcome
+        })
+      }
+      return outcomes
+    } catch (error) {
+      const outcome: Outcome = { ok: false, error: toMessagingError(error, 'Publishing a copy failed') }
+      return requests.map(() => outcome)
+    }
+  }
+
+  async #raiseLadders(requests: readonly CopyRequest[]): Promise<void> {
+    const heights = new Map<string, number>()
+    for (const { verdict, queue } of requests) {
+      if (verdict.kind !== 'retry' || verdict.delayMs <= 0) continue
+      const { height } = planDelay(verdict.delayMs, this.#topology.ladderLevels)
+      heights.set(queue, Math.max(height, heights.get(queue) ?? 0))
+    }
+    for (const [queue, height] of heights) await this.#topology.raiseLadder(ladderOf(queue), height)
+  }
+
+  #toOutgoing(
+    { source, verdict, queue, partition }: CopyRequest,
+    elapsedMs: number,
+    { topic }: TopicObjects,
+    dead: string,
+  ): Outgoing {
+    switch (verdict.kind) {
+      case 'dead-letter':
+        return {
+          exchange: '',
+          routingKey: dead,
+          ...toCopy(source, verdict.headers, topic.ordered ? partition : undefined),
+        }
+      case 'retry': {
+        const delayMs = verdict.delayMs - elapsedMs
+        const copy = toCopy(source, verdict.headers)
+        if (delayMs <= 0) return toQueue(queue, copy, verdict.headers)
+        return delayed(copy, delayMs, ladderOf(queue), this.#topology.ladderLevels)
+      }
+    }
+  }
+}
+
+/** Straight into a queue. */
+export function toQueue(
+  queue: string,
+  { body, options }: Pick<Outgoing, 'body' | 'options'>,
+  headers: Readonly<Record<string, string>>,
+): Outgoing {
+  const priority = priorityOf(headers)
+  return {
+    exchange: '',
+    routingKey: queue,
+    body,
+    options: priority === undefined ? options : { ...options, priority },
+  }
+}
+
+/** Into a ladder. `routingKey` is what the message shall have when it leaves it, where that matters. */
+export function delayed(
+  { body, options }: Pick<Outgoing, 'body' | 'options'>,
+  delayMs: number,
+  ladder: Ladder,
+  ladderLevels: number,
+  routingKey?: string,
+): Outgoing {
+  const plan = planDelay(delayMs, ladderLevels)
+  const exchange = levelName(ladder, plan.height - 1)
+  const waiting = withDelay(options, plan.remainingMs, routingKey === undefined ? undefined : plan.routingKey)
+  return { exchange, routingKey: routingKey ?? plan.routingKey, body, options: waiting }
+}
+
+function shortened(message: Outgoing): Outgoing {
+  return { ...message, options: shortenHeaders(message.options) }
+}

@@ -1,0 +1,302 @@
+import {
+  type Capabilities,
+  type DeadLetterStore,
+  type Driver,
+  type DriverContext,
+  type DriverHealth,
+  type GroupStats,
+  MessagingError,
+  matchesPattern,
+  type OutboundMessage,
+  type Outcome,
+  type Subscription,
+  type SubscriptionRequest,
+  type TopicSpec,
+  type TopologyReport,
+  type Topology as WantedTopology,
+} from '@waybill/core/driver'
+import type { ChannelModel } from 'amqplib'
+import { Copies, delayed } from './copies.ts'
+import { RabbitmqDeadLetters } from './dead-letters.ts'
+import { planDelay } from './delays.ts'
+import { toDriverError } from './errors.ts'
+import { Link } from './link.ts'
+import { describeGroup, describeTopic, ladderOf, routingKeyOf, type TopicObjects } from './names.ts'
+import type { Settings } from './options.ts'
+import { Publisher, unroutable } from './publisher.ts'
+import { RabbitmqSubscription } from './subscription.ts'
+import { Topology } from './topology.ts'
+import { maxShortStringBytes, type Outgoing, toAmqp } from './wire.ts'
+
+/** What `bus.native()` gives on RabbitMQ: amqplib's connections, undefined while they are lost. */
+export interface RabbitmqNative {
+  readonly publishing: ChannelModel | undefined
+  readonly consuming: ChannelModel | undefined
+}
+
+/** A message of core's on its way. */
+interface Send extends Outgoing {
+  readonly message: OutboundMessage
+}
+
+/** How many kinds of unroutable messages are warned of, each once. */
+const maxWarnings = 1000
+
+const ok: Outcome = { ok: true }
+
+export class RabbitmqDriver implements Driver {
+  readonly name = 'rabbitmq'
+  readonly capabilities: Capabilities
+  readonly #settings: Settings
+  readonly #context: DriverContext
+  /** Apart from the other one, because the broker stops reading from a connection that publishes too much. */
+  readonly #publishing: Link
+  /** For everything but publishing. */
+  readonly #consuming: Link
+  readonly #sends: Publisher<Send>
+  /** On a channel of its own: a mistake in a send closes the channel, and shall not touch retries. */
+  readonly #copying: Publisher
+  readonly #topology: Topology
+  readonly #copies: Copies
+  readonly #objects = new WeakMap<TopicSpec, TopicObjects>()
+  /** By topic, the patterns of the groups this process has provisioned. */
+  readonly #wanted = new Map<string, Set<string>>()
+  readonly #warned = new Set<string>()
+  readonly #lost = new Set<Link>()
+  readonly #subscriptions = new Set<RabbitmqSubscription>()
+  #members = 0
+  #closing: Promise<void> | undefined
+
+  constructor(settings: Settings, context: DriverContext) {
+    this.#settings = settings
+    this.#context = context
+    this.capabilities = capabilitiesOf(settings)
+    this.#publishing = this.#link('publishing')
+    this.#consuming = this.#link('consuming')
+    const { clock } = context
+    this.#sends = new Publisher(this.#publishing, clock, settings.confirmTimeoutMs, (send) =>
+      this.#onUnroutable(send),
+    )
+    this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeoutMs, (copy) => {
+      this.#topology.forget()
+      return unroutable(copy)
+    })
+    this.#topology = new Topology(this.#consuming, settings, clock)
+    this.#copies = new Copies(this.#copying, this.#topology, clock)
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    try {
+      await Promise.all([this.#consuming.open(signal), this.#publishing.open(signal)])
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    this.#context.emit({ type: 'connected' })
+  }
+
+  async apply({ topics }: WantedTopology, mode: 'create' | 'verify'): Promise<TopologyReport> {
+    this.#ensureOpen()
+    const report = await this.#topology.apply(
+      topics.map(({ topic, groups }) => ({ objects: this.#describe(topic), groups })),
+      mode,
+    )
+    for (const { topic, groups } of topics) {
+      const patterns = this.#wanted.get(topic.name) ?? new Set()
+      for (const { types } of groups) for (const type of types) patterns.add(type)
+      this.#wanted.set(topic.name, patterns)
+    }
+    return report
+  }
+
+  async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
+    this.#ensureOpen()
+    const startedAt = this.#context.clock.now()
+    const longestMs = batch.reduce((longest, { delayMs }) => Math.max(longest, delayMs), 0)
+    const first = batch[0]
+    if (longestMs > 0 && first !== undefined) {
+      const { height } = planDelay(longestMs, this.#topology.ladderLevels)
+      await this.#topology.raiseLadder(this.#describe(first.topic).ladder, height)
+    }
+    const elapsedMs = longestMs > 0 ? this.#context.clock.now() - startedAt : 0
+    return this.#sends.publish(batch.map((message) => this.#toSend(message, elapsedMs)))
+  }
+
+  async subscribe(request: SubscriptionRequest): Promise<Subscription> {
+    this.#ensureOpen()
+    this.#members += 1
+    const subscription = await RabbitmqSubscription.open({
+      link: this.#consuming,
+      copies: this.#copies,
+      settings: this.#settings,
+      objects: this.#describe(request.topic),
+      request,
+      member: `${this.#context.instance}/${this.#members}`,
+      onClosed: (closed) => this.#subscriptions.delete(closed),
+    })
+    this.#subscriptions.add(subscription)
+    return subscription
+  }
+
+  deadLetters(topic: TopicSpec, group: string): DeadLetterStore {
+    return new RabbitmqDeadLetters({
+      link: this.#consuming,
+      publisher: this.#copying,
+      clock: this.#context.clock,
+      objects: this.#describe(topic),
+      group,
+    })
+  }
+
+  async seek(): Promise<void> {
+    throw new MessagingError(
+      'unsupported',
+      'RabbitMQ queues keep no messages that were handled, so a group cannot seek',
+    )
+  }
+
+  async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
+    this.#ensureOpen()
+    const objects = this.#describe(topic)
+    const { queues, dead } = describeGroup(objects, group)
+    const ladders = [objects.ladder, ...(topic.ordered ? [] : queues.map(({ name }) => ladderOf(name)))]
+    const delays: string[] = []
+    for (const ladder of ladders) delays.push(...(await this.#topology.delayQueues(ladder)))
+    return this.#consuming.withChannel('Reading the figures failed', async (channel) => {
+      const total = async (names: readonly string[]) => {
+        let messages = 0
+        for (const name of names) messages += (await channel.checkQueue(name)).messageCount
+        return messages
+      }
+      return {
+        waiting: await total(queues.map(({ name }) => name)),
+        inFlight: this.#inFlight(topic, group),
+        delayed: await total(delays),
+        dead: await total([dead.name]),
+      }
+    })
+  }
+
+  /** Of this connection only: AMQP does not tell what others have in hand. */
+  #inFlight(topic: TopicSpec, group: string): number | undefined {
+    const own = [...this.#subscriptions].filter((subscription) => subscription.isOf(topic, group))
+    return own.length === 0 ? undefined : own.reduce((sum, { size }) => sum + size, 0)
+  }
+
+  async health(): Promise<DriverHealth> {
+    const details = () => {
+      const server = this.#consuming.model?.connection.serverProperties
+      return { version: server?.version, cluster: server?.cluster_name, blocked: this.#publishing.blocked }
+    }
+    try {
+      this.#ensureOpen()
+      await this.#publishing.bounded('Connecting failed', this.#publishing.open())
+      await this.#consuming.withChannel('Asking for the health failed', async () => undefined)
+      return { status: 'up', details: details() }
+    } catch (error) {
+      return { status: 'down', error: toDriverError(error, 'RabbitMQ is not healthy'), details: details() }
+    }
+  }
+
+  native(): RabbitmqNative {
+    return { publishing: this.#publishing.model, consuming: this.#consuming.model }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= Promise.all([this.#publishing.close(), this.#consuming.close()]).then(() => undefined)
+    return this.#closing
+  }
+
+  #link(role: 'publishing' | 'consuming'): Link {
+    const link: Link = new Link(role, this.#settings, this.#context, {
+      onOpened: () => this.#onOpened(link),
+      onLost: (error) => this.#onLost(link, error),
+    })
+    return link
+  }
+
+  #onLost(link: Link, error: MessagingError): void {
+    // Whoever restarted or cut us may have changed what we think is there.
+    this.#topology.forget()
+    if (this.#lost.size === 0) this.#context.emit({ type: 'disconnected', error })
+    this.#lost.add(link)
+  }
+
+  #onOpened(link: Link): void {
+    if (!this.#lost.delete(link)) return
+    if (this.#lost.size === 0) this.#context.emit({ type: 'connected' })
+    // The other one is likely to be lost for the same reason, and to be back; its next user hears of it if not.
+    for (const other of this.#lost) void other.open().catch(() => undefined)
+  }
+
+  #toSend(message: OutboundMessage, elapsedMs: number): Send {
+    const { topic, type, key } = message
+    const { exchange, ladder } = this.#describe(topic)
+    const routingKey = routingKeyOf(topic, type, key)
+    const amqp = toAmqp(message)
+    const delayMs = message.delayMs - elapsedMs
+    if (message.delayMs === 0 || delayMs <= 0)
+      return { exchange: exchange.name, routingKey, ...amqp, message }
+    return { ...delayed(amqp, delayMs, ladder, this.#topology.ladderLevels, routingKey), message }
+  }
+
+  #onUnroutable(send: Send): Outcome {
+    const { topic, type, delayMs } = send.message
+    if (Buffer.byteLength(send.routingKey) > maxShortStringBytes) return unroutable(send)
+    const wanted = this.#wanted.get(topic.name)
+    const isWanted = wanted !== undefined && [...wanted].some((pattern) => matchesPattern(pattern, type))
+    if (isWanted || delayMs > 0) {
+      // A queue or binding that was there has been taken away; core provisions the topic again.
+      this.#topology.forget()
+      return unroutable(send)
+    }
+    if (this.#settings.unroutable === 'reject') {
+      const { message } = unroutable(send).error
+      return { ok: false, error: new MessagingError('rejected', message, { fate: 'not-sent' }) }
+    }
+    this.#warnOnce(
+      `${type} on topic ${topic.name} reaches no group: no queue is bound for it, so RabbitMQ dropped it`,
+    )
+    return ok
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#warned.has(message) || this.#warned.size >= maxWarnings) return
+    this.#warned.add(message)
+    this.#context.emit({ type: 'warning', message })
+  }
+
+  #describe(topic: TopicSpec): TopicObjects {
+    let objects = this.#objects.get(topic)
+    if (objects === undefined) {
+      objects = describeTopic(topic, this.#settings)
+      this.#objects.set(topic, objects)
+    }
+    return objects
+  }
+
+  #ensureOpen(): void {
+    if (this.#closing !== undefined)
+      throw new MessagingError('closed', 'The connection to RabbitMQ is closed')
+  }
+}
+
+function capabilitiesOf({ heartbeatSeconds, maxMessageBytes }: Settings): Capabilities {
+  return {
+    ordered: true,
+    delay: true,
+    priority: true,
+    broadcast: true,
+    replay: false,
+    seek: false,
+    lease: false,
+    countsCrashes: true,
+    // Up to 31 ms for the shortest delay queue, and some for each of the queues a delay is made of.
+    delayGranularityMs: 250,
+    // A dead host is noticed when two heartbeats are missing; a dead process at once, because its sockets close.
+    redeliveryMs: heartbeatSeconds * 2000 + 2000,
+    maxMessageBytes,
+    publishBatchSize: 256,
+    publishParallelism: 4,
+  }
+}
