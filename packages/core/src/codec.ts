@@ -21,18 +21,18 @@ export function isReservedName(name: string): boolean {
     attributeHeader.test(name) ||
     /^waybill-/i.test(name) ||
     /^content-type$/i.test(name) ||
-    name in attributeOf
+    attributeOf.has(name)
   )
 }
 
 /** Message metadata that is a CloudEvents attribute, under its name there. */
-const attributeOf: Readonly<Record<string, string>> = {
-  source: 'source',
-  correlationId: 'correlationid',
-  causationId: 'causationid',
-  traceparent: 'traceparent',
-  tracestate: 'tracestate',
-}
+const attributeOf: ReadonlyMap<string, string> = new Map([
+  ['source', 'source'],
+  ['correlationId', 'correlationid'],
+  ['causationId', 'causationid'],
+  ['traceparent', 'traceparent'],
+  ['tracestate', 'tracestate'],
+])
 
 type Encoded = Pick<OutboundMessage, 'body' | 'contentType' | 'attributes' | 'headers'>
 
@@ -56,7 +56,7 @@ export function encodeMessage(message: Message): Encoded {
   if (message.expiresAt !== undefined) attributes.expirytime = message.expiresAt.toISOString()
   for (const name in metadata) {
     const value = metadata[name]
-    const attribute = attributeOf[name]
+    const attribute = attributeOf.get(name)
     if (value === undefined || name === 'source') continue
     if (attribute === undefined) headers[name] = value
     else attributes[attribute] = value
@@ -73,13 +73,15 @@ function undecodable(why: string, cause?: unknown): MessagingError {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-function parseJson(body: Uint8Array): unknown {
+function read<Result>(body: Uint8Array, as: (text: string) => Result): Result {
   try {
-    return JSON.parse(utf8.decode(body))
+    return as(utf8.decode(body))
   } catch (error) {
     throw undecodable(toError(error).message, error)
   }
 }
+
+const parseJson = (body: Uint8Array) => read<unknown>(body, JSON.parse)
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -98,13 +100,14 @@ function decodeStructured(body: Uint8Array): { attributes: Record<string, unknow
 function decodeBinary(body: Uint8Array, contentType: string | undefined): unknown {
   if (body.byteLength === 0) return undefined
   if (contentType === undefined || /^[^;]*[/+]json\s*(;|$)/i.test(contentType)) return parseJson(body)
-  return /^text\//i.test(contentType) ? utf8.decode(body) : body
+  return /^text\//i.test(contentType) ? read(body, (text) => text) : body
 }
 
-/** Headers as CloudEvents attributes and the rest. */
+/** Headers as CloudEvents attributes, the content type and the rest. */
 function splitHeaders(headers: Readonly<Record<string, string>>) {
   const attributes: Record<string, string> = {}
   const others: Record<string, string> = {}
+  let contentType: string | undefined
   for (const name in headers) {
     const value = headers[name]
     if (value === undefined) continue
@@ -112,9 +115,10 @@ function splitHeaders(headers: Readonly<Record<string, string>>) {
     // Only names that begin with c or w can be anything but the user's own.
     const attribute = first === 0x63 ? attributeHeader.exec(name)?.[1] : undefined
     if (attribute !== undefined) attributes[attribute.toLowerCase()] = value
-    else if (!/^(?:waybill-|content-type$)/i.test(name)) others[name] = value
+    else if (/^content-type$/i.test(name)) contentType = value
+    else if (!/^waybill-/i.test(name)) others[name] = value
   }
-  return { attributes, others }
+  return { attributes, contentType, others }
 }
 
 /**
@@ -123,8 +127,9 @@ function splitHeaders(headers: Readonly<Record<string, string>>) {
  * @throws {MessagingError} `undecodable` when it is neither.
  */
 export function decodeDelivery(delivery: Pick<Delivery, 'body' | 'contentType' | 'headers'>): Envelope {
-  const { body, contentType } = delivery
-  const { attributes: mirrored, others } = splitHeaders(delivery.headers)
+  const { body } = delivery
+  const { attributes: mirrored, others, ...split } = splitHeaders(delivery.headers)
+  const contentType = delivery.contentType ?? split.contentType
   const isStructured =
     contentType !== undefined
       ? contentType.toLowerCase().startsWith(structuredType)
@@ -155,10 +160,10 @@ const known = new Set([
   'dataschema',
   'subject',
 ])
-const metadataOf: Readonly<Record<string, string>> = {
-  correlationid: 'correlationId',
-  causationid: 'causationId',
-}
+const metadataOf: ReadonlyMap<string, string> = new Map([
+  ['correlationid', 'correlationId'],
+  ['causationid', 'causationId'],
+])
 
 /** The message of an envelope, with its data as it travelled. */
 export function toMessage({ attributes, data, headers }: Envelope, receivedAt: number): Message {
@@ -166,7 +171,7 @@ export function toMessage({ attributes, data, headers }: Envelope, receivedAt: n
   for (const name in attributes) {
     const value = attributes[name]
     if (known.has(name) || value === undefined || value === null) continue
-    metadata[metadataOf[name] ?? name] = String(value)
+    metadata[metadataOf.get(name) ?? name] = String(value)
   }
   const readonlyMetadata: Metadata = metadata
   return {
