@@ -1,3 +1,6 @@
+import { inspect } from 'node:util'
+import { isNativeError } from 'node:util/types'
+
 /**
  * What went wrong, for programs. Messages are for people and may change; codes do not.
  *
@@ -136,7 +139,8 @@ export class RetryAfter extends MessagingError {
 
 /** Anything thrown, as an `Error`: handlers may throw strings, and code that records failures needs a name and a message. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error
+  // An error of another realm, such as a test runner's sandbox, is no instance of this one's.
+  return thrown instanceof Error || isNativeError(thrown)
     ? thrown
     : new Error(typeof thrown === 'string' ? thrown : `Thrown: ${describe(thrown)}`)
 }
@@ -145,7 +149,8 @@ function describe(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value)
   } catch {
-    return String(value)
+    // A cycle, a BigInt, a toJSON that throws; then there may be no way to text either.
+    return typeof value === 'object' ? inspect(value) : String(value)
   }
 }
 
