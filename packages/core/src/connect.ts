@@ -11,7 +11,7 @@ import { newId } from './new-id.ts'
 import type { ProvisionMode } from './provisioner.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
 import { durationSchema } from './retry.ts'
-import type { Topic } from './topic.ts'
+import { definedTopicSchema, type Topic } from './topic.ts'
 import { parseOptions } from './validation.ts'
 
 /** Options of single brokers by adapter name. Adapter packages add theirs by declaration merging. */
@@ -58,14 +58,7 @@ const connectSchema = z.strictObject({
   native: z.record(z.string(), z.unknown()).default({}),
   provision: z.enum(['create', 'verify', 'none']).default('create'),
   requires: z.array(z.enum(features)).default([]),
-  topics: z
-    .array(
-      z.custom<Topic>(
-        (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
-        'expected a topic made by defineTopic()',
-      ),
-    )
-    .default([]),
+  topics: z.array(definedTopicSchema).default([]),
   timeout: z
     .union([durationSchema, z.literal('forever')])
     .default('10s')

@@ -47,6 +47,12 @@ const topicSchema = z.strictObject({
   native: z.record(z.string(), z.unknown()).default({}),
 })
 
+/** What `defineTopic` made, where users hand it back. */
+export const definedTopicSchema = z.custom<Topic>(
+  (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
+  'expected a topic made by defineTopic()',
+)
+
 /**
  * Defines a topic. It touches no broker: topics are provisioned when they are first used.
  *
