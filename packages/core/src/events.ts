@@ -17,7 +17,7 @@ type DriverEvents = {
   [Type in DriverEvent['type']]: [Omit<Extract<DriverEvent, { type: Type }>, 'type'>]
 }
 
-/** What `bus.on` can listen to. Listeners run at once and must not throw. */
+/** What `bus.on` can listen to. */
 export interface BusEvents extends DriverEvents {
   /** The broker has taken responsibility for a message. */
   sent: [{ readonly topic: string; readonly message: Message }]
@@ -46,7 +46,7 @@ export interface BusEvents extends DriverEvents {
 /** Takes events from the inside of the bus. */
 export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[Name][0]) => void
 
-/** A bus's events. A listener that throws is reported as a process warning and disturbs nothing else. */
+/** A bus's events. A listener that throws or rejects is reported as a process warning and disturbs nothing else. */
 export class BusEmitter {
   readonly #emitter = new EventEmitter().setMaxListeners(0)
 
@@ -59,10 +59,19 @@ export class BusEmitter {
   }
 
   readonly emit: Emit = (name, event) => {
-    try {
-      this.#emitter.emit(name, event)
-    } catch (error) {
-      process.emitWarning(`A listener of "${name}" threw: ${toError(error).message}`, 'WaybillWarning')
+    if (this.#emitter.listenerCount(name) === 0) return
+    // Not by the emitter itself, which leaves out the other listeners when one throws.
+    for (const listener of this.#emitter.listeners(name)) {
+      try {
+        const result: unknown = Reflect.apply(listener, undefined, [event])
+        if (result instanceof Promise) result.catch((error: unknown) => warn(name, error))
+      } catch (error) {
+        warn(name, error)
+      }
     }
   }
+}
+
+function warn(name: string, thrown: unknown): void {
+  process.emitWarning(`A listener of "${name}" threw: ${toError(thrown).message}`, 'WaybillWarning')
 }
