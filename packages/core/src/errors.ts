@@ -145,7 +145,8 @@ export function toError(thrown: unknown): Error {
     : new Error(typeof thrown === 'string' ? thrown : `Thrown: ${describe(thrown)}`)
 }
 
-function describe(value: unknown): string {
+/** Any value in a few words, whatever it is. */
+export function describe(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value)
   } catch {

@@ -1,4 +1,5 @@
 import type { DeliveryInHand } from './delivery.ts'
+import { describe } from './errors.ts'
 import { newId } from './new-id.ts'
 import { headerNames } from './transport-headers.ts'
 
@@ -6,8 +7,10 @@ import { headerNames } from './transport-headers.ts'
 const maxMessageLength = 1024
 const maxStackLength = 4096
 
-function clip(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1)}…`
+// Libraries throw errors whose fields are no texts. Half a character, from cutting or from the start, is no valid UTF-8.
+function clip(field: unknown, length: number): string {
+  const text = typeof field === 'string' ? field : describe(field)
+  return text.length <= length ? text.toWellFormed() : `${text.slice(0, length - 1).toWellFormed()}…`
 }
 
 /** The headers of a copy that comes back for another attempt. */
@@ -43,7 +46,7 @@ export function deadLetterHeaders(
     [headerNames.failedAt]: failedAt,
   }
   if (error !== undefined) {
-    headers[headerNames.errorName] = clip(error.name, 256)
+    headers[headerNames.errorName] = clip(error.name ?? 'Error', 256)
     headers[headerNames.errorMessage] = clip(error.message, maxMessageLength)
     if (error.stack !== undefined) headers[headerNames.errorStack] = clip(error.stack, maxStackLength)
   }
