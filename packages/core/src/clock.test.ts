@@ -1,0 +1,78 @@
+import { expect, test, vi } from 'vitest'
+import { sleep, systemClock } from './clock.ts'
+import { virtualClock } from './virtual-clock.ts'
+import { within } from './within.ts'
+
+test('the system clock calls back once, unless it is cancelled', async () => {
+  let calls = 0
+  const cancelled = systemClock.after(5, () => {
+    throw new Error('was cancelled')
+  })
+  cancelled()
+  systemClock.after(5, () => {
+    calls += 1
+  })
+  await vi.waitFor(() => expect(calls).toBe(1))
+})
+
+test('the system clock waits longer than a timer of Node can', () => {
+  vi.useFakeTimers()
+  try {
+    const month = 30 * 24 * 3_600_000
+    let called = false
+    systemClock.after(month, () => {
+      called = true
+    })
+    vi.advanceTimersByTime(month - 1)
+    expect(called).toBe(false)
+    vi.advanceTimersByTime(1)
+    expect(called).toBe(true)
+    const cancel = systemClock.after(month, () => {
+      throw new Error('was cancelled')
+    })
+    vi.advanceTimersByTime(month - 1)
+    cancel()
+    vi.advanceTimersByTime(month)
+    expect(vi.getTimerCount()).toBe(0)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('a sleep ends with its time, leaving no listener on the signal', async () => {
+  const clock = virtualClock()
+  const { signal } = new AbortController()
+  const removed = vi.spyOn(signal, 'removeEventListener')
+  let awake = false
+  void sleep(clock, 1000, signal).then(() => {
+    awake = true
+  })
+  await clock.advance(999)
+  expect(awake).toBe(false)
+  await clock.advance(1)
+  expect(awake).toBe(true)
+  expect(removed).toHaveBeenCalledOnce()
+})
+
+test('a sleep ends with the signal, leaving no timer', async () => {
+  let cancelled = false
+  const clock = { now: () => 0, after: () => () => (cancelled = true) }
+  const controller = new AbortController()
+  const sleeping = sleep(clock, 1000, controller.signal)
+  controller.abort()
+  await sleeping
+  expect(cancelled).toBe(true)
+})
+
+test('a sleep under a signal that has fired does not begin', async () => {
+  await sleep(virtualClock(), 1000, AbortSignal.abort())
+})
+
+test('within tells whether a promise was settled in time, one way or the other', async () => {
+  const clock = virtualClock()
+  expect(await within(clock, 10, Promise.resolve())).toBe(true)
+  expect(await within(clock, 10, Promise.reject(new Error('no')))).toBe(true)
+  const late = within(clock, 10, new Promise(() => {}))
+  await clock.advance(10)
+  expect(await late).toBe(false)
+})
