@@ -1,1 +1,27 @@
-export {}
+import type { Adapter } from '@waybill/core/driver'
+import { RedisDriver } from './driver.ts'
+
+import type { RedisOptions } from './options.ts'
+
+export { type RedisIdempotencyStore, redisIdempotencyStore } from './idempotency.ts'
+export type {
+  RedisDurability,
+  RedisOptions,
+  RedisRetention,
+  RedisSentinelOptions,
+  RedisTlsOptions,
+  RedisTopicOptions,
+} from './options.ts'
+
+/** Redis Streams: `redis:` and `rediss:` URLs. Core loads it by the URL's scheme. */
+export const adapter: Adapter = {
+  name: 'redis',
+  schemes: ['redis', 'rediss'],
+  connect: (url, context) => RedisDriver.connect(url, context),
+}
+
+declare module '@waybill/core' {
+  interface NativeOptions {
+    readonly redis?: RedisOptions
+  }
+}

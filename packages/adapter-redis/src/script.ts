@@ -1,0 +1,14 @@
+import { createHash } from 'node:crypto'
+
+/** Lua that the server runs in one step. */
+export interface Script {
+  readonly source: string
+  /** What EVALSHA knows it by. */
+  readonly sha: string
+}
+
+/** `flags` stand in a script's first line (Redis documentation, "Eval scripts", script flags; since 7.0). */
+export function script(source: string, flags = ''): Script {
+  const text = `${flags === '' ? '' : `#!lua flags=${flags}\n`}${source.trim()}\n`
+  return { source: text, sha: createHash('sha1').update(text).digest('hex') }
+}
