@@ -16,7 +16,7 @@ import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
-const native = { sqs: { pollWait: '1s', requestTimeout: '3s' } }
+const native = { sqs: { pollWait: '1s', requestTimeout: '8s' } }
 
 /** Emulators take any credentials, but the SDK wants some. */
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
