@@ -148,9 +148,14 @@ function toRaw(fields: readonly Buffer[]): RawMessage {
     const value = fields[at + 1] ?? Buffer.alloc(0)
     if (name === 'body') body = value
     else if (name === 'content-type') contentType = value.toString()
-    else if (name === 'headers')
-      headers = { ...headers, ...z.record(z.string(), z.string()).parse(JSON.parse(value.toString())) }
-    else headers[name] = value.toString()
+    else if (name === 'headers') headers = { ...headers, ...parseTexts(value) }
+    else if (name === 'ce') {
+      for (const [attribute, text] of Object.entries(parseTexts(value))) headers[`ce-${attribute}`] = text
+    } else headers[name] = value.toString()
   }
   return { body, contentType, headers }
+}
+
+function parseTexts(json: Buffer): Record<string, string> {
+  return z.record(z.string(), z.string()).parse(JSON.parse(json.toString()))
 }

@@ -1,13 +1,13 @@
 import type { Delivery, DriverContext, Outcome, Settlement, Subscription } from '@waybill/core/driver'
 import { type Clock, MessagingError, type OutboundMessage, sleep } from '@waybill/core/driver'
 import type { Reader } from './reader.ts'
-import { decodeHeaders, headersText, noHeaders, toBuffer, usualContentType } from './wire.ts'
+import { decodeHeaders, encodeHeaders, noHeaders, toBuffer, usualContentType } from './wire.ts'
 
 // Notices have the body alone as payload, which any subscriber can read; one with headers begins with a line of them.
 const headersMark = 'waybill-headers: '
 
 export function encodeNotice(message: OutboundMessage): Buffer {
-  const headers = headersText(message, false)
+  const headers = encodeHeaders(message.headers)
   const body = toBuffer(message.body)
   return headers === '' ? body : Buffer.concat([Buffer.from(`${headersMark}${headers}\n`), body])
 }

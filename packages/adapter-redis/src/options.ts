@@ -27,7 +27,7 @@ export interface RedisOptions {
   readonly deduplication?: Duration
   /** A send resolves only after this much of Redis has the message. Default: the master's memory alone. */
   readonly durability?: RedisDurability
-  /** Repeats the CloudEvents attributes as `ce-` headers of each entry. Default: false. */
+  /** Repeats the CloudEvents attributes in a field `ce` of each entry, for whoever reads the streams. Default: true. */
   readonly mirrorAttributes?: boolean
 }
 
@@ -138,7 +138,7 @@ const nativeSchema = z.strictObject({
       timeout: timeout.default(2000),
     })
     .optional(),
-  mirrorAttributes: z.boolean().default(false),
+  mirrorAttributes: z.boolean().default(true),
 })
 
 const whether = z.enum(['true', 'false']).transform((text) => text === 'true')

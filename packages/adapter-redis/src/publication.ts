@@ -1,6 +1,7 @@
 import type { MessagingError, OutboundMessage } from '@waybill/core/driver'
+import { chunksOfBytes } from './chunks.ts'
 import { asArray, asNumber, asUtf8 } from './reply.ts'
-import { type Argument, fromErrorReply, headersText, lineOf, type TopicKeys, toBuffer } from './wire.ts'
+import { type Argument, extraFields, fromErrorReply, lineOf, type TopicKeys, toBuffer } from './wire.ts'
 
 /** The arguments of one call of the publish script, and the messages it carries by their index in the batch. */
 export interface Publication {
@@ -18,15 +19,13 @@ export interface PublicationSettings {
   readonly mirrorAttributes: boolean
 }
 
-// A script holds up everybody else, so large batches go as several; a message of its own size goes alone.
-const maxScriptBytes = 1024 * 1024
-
-/** One message of a run: what differs from its neighbours. */
 interface Item {
   readonly index: number
-  readonly line: number
   readonly message: OutboundMessage
-  readonly headers: string
+  readonly line: number
+  /** Names and values, in turn, of the fields beyond content type and body. */
+  readonly extras: readonly string[]
+  readonly bytes: number
 }
 
 /** A batch for one topic as few calls, each message described as briefly as its neighbours allow. */
@@ -35,24 +34,15 @@ export function planPublications(
   indices: readonly number[],
   settings: PublicationSettings,
 ): readonly Publication[] {
-  const publications: Publication[] = []
-  let items: Item[] = []
-  let bytes = 0
+  const items: Item[] = []
   for (const index of indices) {
     const message = batch[index]
     if (message === undefined) continue
-    const headers = headersText(message, settings.mirrorAttributes)
-    const size = message.body.byteLength + headers.length
-    if (items.length > 0 && bytes + size > maxScriptBytes) {
-      publications.push(toPublication(items, settings))
-      items = []
-      bytes = 0
-    }
-    items.push({ index, line: lineOf(message.topic, message.key, message.priority), message, headers })
-    bytes += size
+    const line = lineOf(message.topic, message.key, message.priority)
+    const extras = extraFields(message, settings.mirrorAttributes)
+    items.push({ index, message, line, extras, bytes: message.body.byteLength })
   }
-  if (items.length > 0) publications.push(toPublication(items, settings))
-  return publications
+  return chunksOfBytes(items).map((chunk) => toPublication(chunk, settings))
 }
 
 function toPublication(items: readonly Item[], { keys, deduplicationMs }: PublicationSettings): Publication {
@@ -63,27 +53,23 @@ function toPublication(items: readonly Item[], { keys, deduplicationMs }: Public
     const head = items[first]
     if (head === undefined) break
     let end = first + 1
-    while (end < items.length && isAlike(head, items[end])) end += 1
+    while (isAlike(head, items[end])) end += 1
     let position = positions.get(head.line)
     if (position === undefined) {
       position = streams.push(keys.streams[head.line] ?? '') - 1
       positions.set(head.line, position)
     }
-    const width = head.headers === '' ? 1 : 2
+    const { message, extras } = head
     args.push(
       position,
       head.line,
-      Math.ceil(head.message.delayMs),
-      head.message.contentType,
-      width,
+      Math.ceil(message.delayMs),
+      message.contentType,
       end - first,
+      extras.length / 2,
     )
-    for (const { message, headers } of items.slice(first, end)) {
-      if (deduplicationMs > 0) args.push(message.id)
-      args.push(toBuffer(message.body))
-      if (width === 2) args.push(headers)
-    }
-    first = end
+    for (let at = 0; at < extras.length; at += 2) args.push(extras[at] ?? '')
+    for (; first < end; first += 1) pushItem(args, items[first], deduplicationMs > 0)
   }
   return {
     keys: [keys.topic, keys.delayed, keys.sent, ...streams],
@@ -99,17 +85,23 @@ function isAlike(one: Item, other: Item | undefined): boolean {
     one.line === other.line &&
     one.message.delayMs === other.message.delayMs &&
     one.message.contentType === other.message.contentType &&
-    (one.headers === '') === (other.headers === '')
+    one.extras.length === other.extras.length &&
+    one.extras[0] === other.extras[0]
   )
+}
+
+function pushItem(args: Argument[], item: Item | undefined, withId: boolean): void {
+  if (item === undefined) return
+  if (withId) args.push(item.message.id)
+  args.push(toBuffer(item.message.body))
+  for (let at = 1; at < item.extras.length; at += 2) args.push(item.extras[at] ?? '')
 }
 
 function toSingle(item: Item | undefined, keys: TopicKeys): readonly Argument[] | undefined {
   if (item === undefined || item.message.delayMs > 0) return undefined
-  const { message, line, headers } = item
-  const args: Argument[] = [keys.streams[line] ?? '', 'NOMKSTREAM', '*']
-  args.push('content-type', message.contentType, 'body', toBuffer(message.body))
-  if (headers !== '') args.push('headers', headers)
-  return args
+  const { message, line, extras } = item
+  const fields = ['content-type', message.contentType, 'body', toBuffer(message.body), ...extras]
+  return [keys.streams[line] ?? '', 'NOMKSTREAM', '*', ...fields]
 }
 
 /** What the script answered: which messages failed, by index in the batch, and why. */

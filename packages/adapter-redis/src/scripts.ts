@@ -93,9 +93,9 @@ return { 'ok', unpack(made) }
 
 /**
  * KEYS: topic, delayed, sent, then the streams of the batch.
- * ARGV: deduplication window or 0, then runs of messages that differ in body, headers and id only: index of the stream,
- * line, delay, content type, 1 or 2 (with headers), number of messages; of each: its id if there is a window, body,
- * headers if there are any.
+ * ARGV: deduplication window or 0, then runs of alike messages: index of the stream, line, delay, content type, number of
+ * messages, number of fields beyond content type and body (at most 2), their names; then of each message its id if there
+ * is a window, its body, and the values of those fields.
  * Returns what failed: index of the message and why, in turn.
  */
 export const publish = script(`
@@ -108,8 +108,9 @@ local at = 2
 if window > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now() - window) end
 while ARGV[at] do
   local stream, line, delay = KEYS[4 + ARGV[at]], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local contentType, width, count = ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-  at = at + 6
+  local contentType, count, extras = ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local first, second = ARGV[at + 6], ARGV[at + 7]
+  at = at + 6 + extras
   for _ = 1, count do
     local id
     if window > 0 then
@@ -117,21 +118,19 @@ while ARGV[at] do
       at = at + 1
     end
     local body = ARGV[at]
-    local headers = width == 2 and ARGV[at + 1]
-    at = at + width
     if not id or redis.call('ZADD', KEYS[3], 'NX', now(), id) == 1 then
       local reply
       if delay > 0 then
         local fields = { 'content-type', contentType, 'body', body }
-        if headers then
-          fields[5] = 'headers'
-          fields[6] = headers
-        end
+        if extras > 0 then fields[5], fields[6] = first, ARGV[at + 1] end
+        if extras > 1 then fields[7], fields[8] = second, ARGV[at + 2] end
         reply = redis.call('HEXISTS', KEYS[1], 'ordered') == 1 and hold(KEYS[1], KEYS[2], now() + delay, line, fields)
-      elseif headers then
-        reply = redis.pcall('XADD', stream, 'NOMKSTREAM', '*', 'content-type', contentType, 'body', body, 'headers', headers)
-      else
+      elseif extras == 0 then
         reply = redis.pcall('XADD', stream, 'NOMKSTREAM', '*', 'content-type', contentType, 'body', body)
+      elseif extras == 1 then
+        reply = redis.pcall('XADD', stream, 'NOMKSTREAM', '*', 'content-type', contentType, 'body', body, first, ARGV[at + 1])
+      else
+        reply = redis.pcall('XADD', stream, 'NOMKSTREAM', '*', 'content-type', contentType, 'body', body, first, ARGV[at + 1], second, ARGV[at + 2])
       end
       if not reply or type(reply) == 'table' then
         failures[#failures + 1] = index
@@ -139,6 +138,7 @@ while ARGV[at] do
         if id then redis.call('ZREM', KEYS[3], id) end
       end
     end
+    at = at + 1 + extras
     index = index + 1
   end
 end
@@ -203,10 +203,14 @@ for key = 2, #KEYS do
         rows[n + 1] = source
         rows[n + 2] = id
         rows[n + 3] = isNew and 1 or redis.call('XPENDING', stream, group, id, id, 1)[1][4]
-        local size = #fields
-        if (size == 4 or size == 6 and fields[5] == 'headers') and fields[1] == 'content-type' and fields[3] == 'body' then
+        -- As we write it: content type, body, attributes or not, headers or not. The attributes are in the body too.
+        local last = 5
+        if fields[5] == 'ce' and fields[2] == usual then last = 7 end
+        local headers = fields[last] == 'headers' and fields[last + 1]
+        if headers then last = last + 2 end
+        if not fields[last] and fields[1] == 'content-type' and fields[3] == 'body' then
           rows[n + 4] = fields[2] ~= usual and fields[2]
-          rows[n + 5] = size == 6 and fields[6]
+          rows[n + 5] = headers
           rows[n + 6] = fields[4]
         else
           rows[n + 4] = fields

@@ -160,6 +160,8 @@ const fieldNames = {
   body: 'body',
   /** A JSON object, text to text; absent when there are none. */
   headers: 'headers',
+  /** The CloudEvents attributes once more, a JSON object, for whoever reads the stream; we read them in the body. */
+  attributes: 'ce',
   /** How often earlier copies were handed out: a release makes a new copy, whose own count starts again. */
   deliveries: 'deliveries',
   /** Dead letters: the line the copy came from, to which a replay goes back. */
@@ -189,18 +191,17 @@ export function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** The transport headers of a message as one text; empty when there are none. */
-export function headersText(
-  message: Pick<OutboundMessage, 'headers' | 'attributes'>,
-  mirror: boolean,
-): string {
-  const { headers, attributes } = message
-  if (!mirror) return encodeHeaders(headers)
-  const mirrored = Object.entries(attributes).map(([name, value]) => [`ce-${name}`, value])
-  return encodeHeaders({ ...Object.fromEntries(mirrored), ...headers })
+/** The fields of a new message beyond content type and body: names and values, in turn. */
+export function extraFields({ attributes, headers }: OutboundMessage, mirror: boolean): readonly string[] {
+  const text = encodeHeaders(headers)
+  const rest = text === '' ? noFields : [fieldNames.headers, text]
+  return mirror ? [fieldNames.attributes, JSON.stringify(attributes), ...rest] : rest
 }
 
-function encodeHeaders(headers: Readonly<Record<string, string>>): string {
+const noFields: readonly string[] = []
+
+/** Headers as one text; empty when there are none. */
+export function encodeHeaders(headers: Readonly<Record<string, string>>): string {
   for (const _ in headers) return JSON.stringify(headers)
   return ''
 }
@@ -256,7 +257,7 @@ export function decodeFields(fields: readonly unknown[]): Entry {
     else if (name === fieldNames.deliveries) earlierDeliveries = Number(value) || 0
     else if (name === fieldNames.line) line = Number(value) || 0
     else if (name === fieldNames.headers) headers = { ...headers, ...decodeHeaders(String(value)) }
-    else headers[name] = String(value)
+    else if (name !== fieldNames.attributes || contentType !== usualContentType) headers[name] = String(value)
   }
   return { body, contentType, headers, earlierDeliveries, line }
 }
