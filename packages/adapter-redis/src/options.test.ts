@@ -1,0 +1,75 @@
+import { ConfigurationError, parseBrokerUrl } from '@waybill/core/driver'
+import { describe, expect, it } from 'vitest'
+import { parseSettings, parseTopicSettings } from './options.ts'
+
+function issuesOf(url: string, native?: unknown): string[] {
+  try {
+    parseSettings(parseBrokerUrl(url), native)
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.issues.map(({ path }) => path).sort()
+    throw error
+  }
+  return []
+}
+
+describe('parseSettings', () => {
+  it('reads user, database, and options of the URL', () => {
+    const url = 'rediss://user:p%40ss@example.org:6380/3?prefix=shop&pollInterval=100ms'
+    expect(parseSettings(parseBrokerUrl(url), undefined)).toMatchObject({
+      prefix: 'shop',
+      pollInterval: 100,
+      url: {
+        scheme: 'rediss',
+        username: 'user',
+        password: 'p@ss',
+        path: 3,
+        hosts: [{ host: 'example.org', port: 6380 }],
+      },
+    })
+  })
+
+  it('lets native options win over those of the URL', () => {
+    expect(parseSettings(parseBrokerUrl('redis://localhost?prefix=a'), { prefix: 'b' }).prefix).toBe('b')
+  })
+
+  it('has defaults for everything else', () => {
+    expect(parseSettings(parseBrokerUrl('redis://localhost'), undefined)).toMatchObject({
+      ...{ prefix: 'waybill', pollInterval: 250, cluster: false, mirrorAttributes: true },
+      retention: { maxLength: 10_000 },
+      url: { hosts: [{ host: 'localhost', port: 6379 }], path: 0 },
+    })
+  })
+
+  it('lists every problem of URL and native options at once', () => {
+    expect(issuesOf('redis://localhost/orders?nonsense=1', { pollInterval: 'soon', unknown: 1 })).toEqual([
+      'native.redis',
+      'native.redis.pollInterval',
+      'url.path',
+      'url.query',
+    ])
+  })
+
+  it('refuses what contradicts itself', () => {
+    expect(issuesOf('redis://a,b')).toEqual(['url.hosts'])
+    expect(issuesOf('redis://a,b/1?cluster=true')).toEqual(['url.path'])
+    expect(issuesOf('redis://a,b?cluster=true', { durability: { replicas: 1 } })).toEqual([
+      'native.redis.durability',
+    ])
+    expect(issuesOf('redis://a,b?sentinel=main', { cluster: true })).toEqual(['native.redis.cluster'])
+    expect(issuesOf('redis://a,b?sentinel=main')).toEqual([])
+  })
+
+  it('refuses options that are no object', () => {
+    expect(issuesOf('redis://localhost', 'fast')).toEqual(['native.redis'])
+  })
+})
+
+describe('parseTopicSettings', () => {
+  it('reads durations and names what is wrong', () => {
+    expect(parseTopicSettings('orders', { deduplication: '5m' })).toEqual({
+      mode: 'stream',
+      deduplication: 300_000,
+    })
+    expect(() => parseTopicSettings('orders', { mode: 'queue' })).toThrow('native.redis.mode')
+  })
+})
