@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import type { DeliveryInHand } from './delivery.ts'
 import { toError } from './errors.ts'
+import { severalMessages, whileHandling } from './handling.ts'
 import type { Slots } from './lanes.ts'
 import type { Message } from './message.ts'
 import { ReleaseRequest } from './requests.ts'
@@ -85,10 +86,8 @@ export class BatchCollector {
     }
     for (const { delivery } of entries) delivery.stage = 'running'
     try {
-      await this.#handle(
-        entries.map(({ delivery }) => delivery.message),
-        context,
-      )
+      const messages = entries.map(({ delivery }) => delivery.message)
+      await whileHandling(severalMessages, () => this.#handle(messages, context))
       for (const { delivery, resolve, reject } of entries) {
         if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
         else resolve()

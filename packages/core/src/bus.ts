@@ -14,7 +14,7 @@ import { type Duration, toMilliseconds } from './duration.ts'
 import { ConfigurationError, MessagingError } from './errors.ts'
 import type { BusEmitter, BusEvents } from './events.ts'
 import { requireFeature } from './features.ts'
-import { currentMessage } from './handling.ts'
+import { isHandling } from './handling.ts'
 import type { MessageDefinition } from './message.ts'
 import type { HandlerMiddleware } from './processing.ts'
 import { Producer, type ProducerHost, type SendMiddleware } from './producer.ts'
@@ -139,7 +139,7 @@ export class Bus implements AsyncDisposable {
       require,
       // Handlers that are being drained may still send.
       ensureOpen: () => {
-        if (!this.#draining || currentMessage() === undefined) this.#ensureOpen()
+        if (!this.#draining || !isHandling()) this.#ensureOpen()
       },
       maxMessageBytes: this.capabilities.maxMessageBytes,
       publisher: this.#publisher,

@@ -20,21 +20,16 @@ export class ByteBudget {
     return true
   }
 
-  /** Resolves once the bytes are taken; `cancel` gives the place in the queue up, or the bytes if they just came. */
-  take(bytes: number): { readonly taken: Promise<void>; readonly cancel: () => void } {
-    let waiter: Waiter | undefined
-    const taken = new Promise<void>((resolve) => {
-      waiter = { bytes, resume: resolve }
-      this.#waiters.push(waiter)
-    })
-    return {
-      taken,
-      cancel: () => {
-        const left = this.#waiters.filter((other) => other !== waiter)
-        if (left.length === this.#waiters.length) return this.release(bytes)
-        this.#waiters = left
-        this.#admit()
-      },
+  /**
+   * Waits for the bytes. `resume` is called the moment they are taken, so that nobody who comes later gets ahead; the
+   * result gives the place in the queue up before.
+   */
+  wait(bytes: number, resume: () => void): () => void {
+    const waiter = { bytes, resume }
+    this.#waiters.push(waiter)
+    return () => {
+      this.#waiters = this.#waiters.filter((other) => other !== waiter)
+      this.#admit()
     }
   }
 

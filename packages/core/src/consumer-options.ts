@@ -31,6 +31,7 @@ export interface ConsumerOptions {
   /**
    * Every consumer gets each message sent while it runs, instead of sharing them with the group. For caches and
    * notices: nothing is kept for a consumer that is away, and what it fails to handle is dropped after its retries.
+   * Not together with `idempotency`.
    * Default: false.
    */
   readonly broadcast?: boolean
@@ -66,23 +67,29 @@ const storeSchema = z.custom<IdempotencyStore>(
 const milliseconds = (initial: Duration) =>
   durationSchema.default(initial).transform((value) => toMilliseconds(value))
 
-export const consumerSchema = z.strictObject({
-  group: nameSchema,
-  concurrency: z.int().min(1).max(10_000).default(10),
-  prefetch: z.int().min(1).max(100_000).optional(),
-  lease: milliseconds('30s').refine((value) => value >= 100, 'expected at least 100ms'),
-  maxLease: milliseconds('1h'),
-  retry: retrySchema,
-  maxDeliveries: z.int().min(1).default(20),
-  idempotency: z
-    .preprocess(
-      (value) => (isStore(value) ? { store: value } : value),
-      z.strictObject({ store: storeSchema, window: milliseconds('24h'), lease: milliseconds('1m') }),
-    )
-    .optional(),
-  from: z.enum(['earliest', 'latest']).default('latest'),
-  broadcast: z.boolean().default(false),
-})
+export const consumerSchema = z
+  .strictObject({
+    group: nameSchema,
+    concurrency: z.int().min(1).max(10_000).default(10),
+    prefetch: z.int().min(1).max(100_000).optional(),
+    lease: milliseconds('30s').refine((value) => value >= 100, 'expected at least 100ms'),
+    maxLease: milliseconds('1h'),
+    retry: retrySchema,
+    maxDeliveries: z.int().min(1).default(20),
+    idempotency: z
+      .preprocess(
+        (value) => (isStore(value) ? { store: value } : value),
+        z.strictObject({ store: storeSchema, window: milliseconds('24h'), lease: milliseconds('1m') }),
+      )
+      .optional(),
+    from: z.enum(['earliest', 'latest']).default('latest'),
+    broadcast: z.boolean().default(false),
+  })
+  .refine(({ broadcast, idempotency }) => !broadcast || idempotency === undefined, {
+    path: ['idempotency'],
+    message:
+      'a mark is shared by the group, so only one instance of a broadcast would handle a message; leave it out',
+  })
 
 export const batchSchema = z.strictObject({
   size: z.int().min(1).max(10_000).default(100),

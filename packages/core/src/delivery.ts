@@ -90,11 +90,17 @@ export class DeliveryInHand implements HandlerContext {
     this.#controller.abort(reason)
   }
 
-  /** Resolves once the verdict is durable at the broker, or the delivery is lost. */
+  /** Resolves once the attempt's verdict is durable at the broker or held here, or the delivery is lost. */
   get whenSettled(): Promise<void> {
     if (this.#settled) return Promise.resolve()
     this.#whenSettled ??= Promise.withResolvers<void>()
     return this.#whenSettled.promise
+  }
+
+  /** The verdict is to try again here: who waits for it is told, the next attempt gets a verdict of its own. */
+  markHeld(): void {
+    this.#whenSettled?.resolve()
+    this.#whenSettled = undefined
   }
 
   markSettled(): void {

@@ -39,7 +39,6 @@ export class MemoryBroker {
   readonly clock: Clock
   readonly topics = new Map<string, MemoryTopic>()
   readonly #retention: number
-  #whenIdle: (() => void)[] = []
 
   constructor(clock: Clock, retention: number) {
     this.clock = clock
@@ -56,30 +55,12 @@ export class MemoryBroker {
   }
 
   createGroup(topic: MemoryTopic): MemoryGroup {
-    return new MemoryGroup(this.clock, topic.ordered, () => this.#onIdle())
-  }
-
-  /** Nothing is waiting or in hand; what is delayed does not count. */
-  get isIdle(): boolean {
-    return [...this.topics.values()].every((topic) =>
-      [...topic.groups.values(), ...topic.instances].every(
-        ({ waiting, inFlight }) => waiting + inFlight === 0,
-      ),
-    )
-  }
-
-  idle(): Promise<void> {
-    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve))
+    return new MemoryGroup(this.clock, topic.ordered)
   }
 
   close(): void {
     for (const topic of this.topics.values()) {
       for (const group of [...topic.groups.values(), ...topic.instances]) group.close()
     }
-  }
-
-  #onIdle(): void {
-    if (this.#whenIdle.length === 0 || !this.isIdle) return
-    for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
 }

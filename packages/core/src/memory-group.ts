@@ -41,7 +41,6 @@ export interface Member {
 export class MemoryGroup {
   readonly #clock: Clock
   readonly #ordered: boolean
-  readonly #onIdle: () => void
   readonly #members = new Set<Member>()
   readonly #inFlight = new Map<MemoryDelivery, Member>()
   /** On ordered topics, who has deliveries of a key in hand, and how many. */
@@ -52,10 +51,9 @@ export class MemoryGroup {
   #head = 0
   #places = 0
 
-  constructor(clock: Clock, ordered: boolean, onIdle: () => void) {
+  constructor(clock: Clock, ordered: boolean) {
     this.#clock = clock
     this.#ordered = ordered
-    this.#onIdle = onIdle
   }
 
   get waiting(): number {
@@ -132,7 +130,6 @@ export class MemoryGroup {
         this.#wake()
       }
     }
-    if (this.#inFlight.size === 0 && this.waiting === 0) this.#onIdle()
     return true
   }
 

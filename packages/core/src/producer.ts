@@ -1,6 +1,6 @@
 import { BatchError } from './batch-error.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { type Clock, sleep } from './clock.ts'
+import type { Clock } from './clock.ts'
 import { encodeMessage } from './codec.ts'
 import { type Feature, messageBytes, type OutboundMessage } from './driver.ts'
 import { toMilliseconds } from './duration.ts'
@@ -151,7 +151,12 @@ export class Producer {
     options: SendOptions,
   ): Promise<Prepared<Output>[]> {
     const prepared: Prepared<Output>[] = []
-    const issues: Issue[] = []
+    const issues = options === noOptions ? [] : checkSendOptions(options)
+    if (options.id !== undefined) {
+      const message = 'each message of a batch gets an id of its own; use send to give one'
+      issues.push({ path: 'options.id', message })
+    }
+    if (issues.length > 0) throw new InvalidMessageError(`batch of ${definition.type}`, issues)
     for (const [index, item] of items.entries()) {
       try {
         prepared.push(await this.#prepare(definition, item, options))
@@ -173,15 +178,15 @@ export class Producer {
     const { topic, type } = definition
     if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
     const issues = options === noOptions ? [] : checkSendOptions(options)
-    const checked = validateData(definition.schema, data)
+    const checked = check(definition, data)
     const validated = checked instanceof Promise ? await checked : checked
     if ('issues' in validated) issues.push(...under('data', validated.issues))
-    const key = options.key ?? ('value' in validated ? definition.key?.(validated.value) : undefined)
-    if (topic.ordered && 'value' in validated && (typeof key !== 'string' || key === '')) {
-      issues.push({
-        path: 'key',
-        message: `topic "${topic.name}" is ordered and needs a key: give defineMessage a key function, or send a key option`,
-      })
+    let key: string | undefined
+    try {
+      key = options.key ?? ('value' in validated ? definition.key?.(validated.value) : undefined)
+      if ('value' in validated) issues.push(...checkKey(topic, key))
+    } catch (error) {
+      issues.push({ path: 'key', message: `the key function threw: ${toError(error).message}` })
     }
     if (issues.length > 0 || !('value' in validated)) throw new InvalidMessageError(`message ${type}`, issues)
     if (options.delay !== undefined) this.#host.require('delay', 'send with a delay')
@@ -259,36 +264,70 @@ export class Producer {
   async #deliver<Output>(prepared: Prepared<Output>): Promise<Message<Output>> {
     const { message, outbound, bytes } = prepared
     if (prepared.signal?.aborted) throw refusal(outbound, 'aborted', 'the signal given to send was aborted')
-    if (!this.#budget.tryTake(bytes)) await this.#waitForRoom(prepared)
-    try {
-      await this.#host.publisher.publish(prepared.topic, outbound, prepared)
-    } finally {
-      this.#budget.release(bytes)
-    }
+    if (this.#budget.tryTake(bytes)) await this.#publish(prepared)
+    else await this.#publishWhenRoom(prepared)
     this.#host.emit('sent', { topic: outbound.topic.name, message })
     return message
   }
 
-  async #waitForRoom({ outbound, bytes, deadline, signal }: Prepared<unknown>): Promise<void> {
-    const { clock } = this.#host
-    const place = this.#budget.take(bytes)
-    const over = new AbortController()
-    const onAbort = () => over.abort()
-    signal?.addEventListener('abort', onAbort, { once: true })
-    const gone = sleep(clock, Math.max(0, deadline - clock.now()), over.signal).then(() => true)
-    const gaveUp = await Promise.race([place.taken.then(() => false), gone])
-    signal?.removeEventListener('abort', onAbort)
-    over.abort()
-    if (!gaveUp) return
-    place.cancel()
-    if (signal?.aborted)
-      throw refusal(outbound, 'aborted', 'the signal given to send was aborted while it waited for room')
-    throw refusal(
-      outbound,
-      'timeout',
-      'the broker is slower than its senders and no room was left within the timeout',
-    )
+  async #publish(prepared: Prepared<unknown>): Promise<void> {
+    try {
+      await this.#host.publisher.publish(prepared.topic, prepared.outbound, prepared)
+    } finally {
+      this.#budget.release(prepared.bytes)
+    }
   }
+
+  #publishWhenRoom(prepared: Prepared<unknown>): Promise<void> {
+    const { outbound, bytes, deadline, signal } = prepared
+    const { clock } = this.#host
+    return new Promise((resolve, reject) => {
+      const leave = this.#budget.wait(bytes, () => {
+        stop()
+        this.#publish(prepared).then(resolve, reject)
+      })
+      const giveUp = (code: 'aborted' | 'timeout', why: string) => {
+        stop()
+        leave()
+        reject(refusal(outbound, code, why))
+      }
+      const onAbort = () => giveUp('aborted', 'the signal given to send was aborted while it waited for room')
+      const cancel = clock.after(Math.max(0, deadline - clock.now()), () =>
+        giveUp('timeout', 'the broker is slower than its senders and no room was left within the timeout'),
+      )
+      const stop = () => {
+        cancel()
+        signal?.removeEventListener('abort', onAbort)
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+}
+
+/** What a schema throws is a problem of the data like any other: it may be one of them that made it throw. */
+function check<Output>(
+  { schema }: MessageDefinition<unknown, Output>,
+  data: unknown,
+): ReturnType<typeof validateData<Output>> {
+  const thrown = (error: unknown) => ({
+    issues: [{ path: '', message: `the schema threw: ${toError(error).message}` }],
+  })
+  try {
+    const checked = validateData(schema, data)
+    return checked instanceof Promise ? checked.catch(thrown) : checked
+  } catch (error) {
+    return thrown(error)
+  }
+}
+
+function checkKey(topic: Topic, key: unknown): Issue[] {
+  if (key === undefined && !topic.ordered) return []
+  if (key === undefined) {
+    const why = `topic "${topic.name}" is ordered and needs a key`
+    return [{ path: 'key', message: `${why}: give defineMessage a key function, or send a key option` }]
+  }
+  if (typeof key === 'string' && key.length >= 1 && key.length <= 1024) return []
+  return [{ path: 'key', message: 'the key function made something else than text of 1 to 1024 characters' }]
 }
 
 function refusal({ type, id }: OutboundMessage, code: 'aborted' | 'timeout', why: string): MessagingError {

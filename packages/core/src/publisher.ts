@@ -51,6 +51,10 @@ export class Publisher {
 
   /** Resolves when the broker has the message. Rejects with an error whose `fate` tells what is known of it. */
   publish(topic: Topic, message: OutboundMessage, { deadline, signal }: PublishLimits): Promise<void> {
+    if (this.#closing.signal.aborted) {
+      const what = `Message ${message.type} ${message.id} was not sent: the bus was closed meanwhile`
+      return Promise.reject(new MessagingError('closed', what, { fate: 'not-sent' }))
+    }
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#end(pending, 'aborted', 'The signal given to send was aborted')
       const pending: Pending = {

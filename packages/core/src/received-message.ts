@@ -38,14 +38,16 @@ export class ReceivedMessage<Data = unknown> {
     return this.#context.signal
   }
 
+  // Properties, so that they can be taken out of the message like its data.
+
   /** Done. Resolves once the broker knows. */
-  ack(): Promise<void> {
+  readonly ack = (): Promise<void> => {
     this.#resolve()
     return this.#settled()
   }
 
   /** Failed: comes back by the group's retry policy, or goes to the dead letters when its attempts are used up. */
-  retry(options: { readonly delay?: Duration } = {}): Promise<void> {
+  readonly retry = (options: { readonly delay?: Duration } = {}): Promise<void> => {
     const { delay } = options
     if (delay !== undefined) toMilliseconds(delay, 'delay')
     this.#reject(delay === undefined ? new Error('Retry was asked for') : new RetryAfter(delay))
@@ -53,13 +55,13 @@ export class ReceivedMessage<Data = unknown> {
   }
 
   /** To the dead letters at once. */
-  deadLetter(reason: string): Promise<void> {
+  readonly deadLetter = (reason: string): Promise<void> => {
     this.#reject(new DeadLetterRequest(reason))
     return this.#settled()
   }
 
   /** Back to the group at once; counts as no attempt. */
-  release(): Promise<void> {
+  readonly release = (): Promise<void> => {
     this.#reject(new ReleaseRequest())
     return this.#settled()
   }

@@ -37,8 +37,17 @@ export interface SendOptions {
   readonly timeout?: Duration
 }
 
+// RFC 3986, appendix A: the characters of a URI reference, others percent-encoded. Consumers that check events refuse others.
+const uriReference = /^(?:[\w\-.~:/?#[\]@!$&'()*+,;=]|%[0-9a-f]{2})+$/i
+
 export const producerSchema = z.strictObject({
-  source: z.string().min(1).default('waybill'),
+  source: z
+    .string()
+    .regex(
+      uriReference,
+      'expected a URI reference without spaces, such as "checkout" or "https://example.com/shop"',
+    )
+    .default('waybill'),
   timeout: durationSchema.default('30s').transform((value) => toMilliseconds(value)),
   maxInFlightBytes: z
     .int()

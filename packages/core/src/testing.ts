@@ -6,7 +6,6 @@ import type { Bus } from './bus.ts'
 import { type ConnectOptions, connect } from './connect.ts'
 import type { Duration } from './duration.ts'
 import type { DeliveryInfo } from './events.ts'
-import type { MemoryNative } from './memory.ts'
 import type { Message, MessageDefinition } from './message.ts'
 import { settle, type VirtualClock, virtualClock } from './virtual-clock.ts'
 
@@ -24,7 +23,7 @@ export interface TestBus extends AsyncDisposable {
   sentOf<Output>(definition: MessageDefinition<unknown, Output>): readonly Message<Output>[]
   /** The next handlings, of any group, fail with the error before their handler is called. */
   failNext(count: number, error?: Error): void
-  /** Resolves when nothing is waiting or in hand; what waits for its time does not count. */
+  /** Resolves when no handler runs and none has anything to do before the clock moves on. */
   idle(): Promise<void>
   /** Moves the clock on: backoffs, delays, leases and windows run out in no time. */
   advance(duration: Duration): Promise<void>
@@ -36,7 +35,6 @@ export async function createTestBus(
 ): Promise<TestBus> {
   const clock = virtualClock()
   const bus = await connect({ ...options, url: 'memory:', clock })
-  const { broker } = bus.native() as MemoryNative
   const sent: Message[] = []
   const handled: DeliveryInfo[] = []
   const failures: Error[] = []
@@ -59,8 +57,8 @@ export async function createTestBus(
       for (let each = 0; each < count; each += 1) failures.push(error)
     },
     idle: async () => {
-      await settle()
-      await broker.idle()
+      do await settle()
+      while ((await bus.health()).consumers.some(({ running }) => running > 0))
       await settle()
     },
     advance: (duration) => clock.advance(duration),

@@ -32,7 +32,10 @@ export interface WorkerHealth {
   /** `recovering`: the subscription was lost, or could not be had yet; it is tried again with backoff. */
   readonly state: 'starting' | 'running' | 'paused' | 'recovering' | 'stopped'
   readonly error?: MessagingError
+  /** Deliveries in hand: running, queued, held for their next attempt, or being settled. */
   readonly inFlight: number
+  /** Handlers that run now. */
+  readonly running: number
 }
 
 export interface StopReport {
@@ -152,6 +155,7 @@ export class Worker {
       state,
       ...(error !== undefined && { error }),
       inFlight: this.#session?.size ?? 0,
+      running: this.#slots.used,
     }
   }
 
@@ -260,6 +264,7 @@ export class Worker {
     if (inHand.ended) return
     inHand.stage = 'held'
     inHand.attempt = attempt
+    inHand.markHeld()
     await sleep(clock, delayMs, inHand.signal)
   }
 
