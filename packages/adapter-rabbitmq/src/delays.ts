@@ -12,7 +12,7 @@ const unitMs = 1000 / 32
 const maxLevels = 27
 
 /** The longest delay of one way through a full ladder: 48 days. */
-export const ladderLimitMs = Math.floor(unitMs * (2 ** maxLevels - 1))
+export const ladderLimitMs = Math.ceil(unitMs * (2 ** maxLevels - 1))
 
 /** The first segment of the routing keys, so that no message type is taken for one. */
 const marker = 'waybill-delay'

@@ -1,0 +1,79 @@
+import { MessagingError } from '@waybill/core/driver'
+import { expect, test } from 'vitest'
+import { replyCodeOf, toDriverError, toPublishError } from './errors.ts'
+
+function amqpError(code: number | string | undefined, message: string): Error {
+  return Object.assign(new Error(message), code === undefined ? {} : { code })
+}
+
+test.each([
+  [404, 'topology-missing', true],
+  [403, 'access-denied', false],
+  [406, 'topology-mismatch', false],
+  [320, 'disconnected', true],
+])('reply code %d means %s', (code, expected, retryable) => {
+  const error = toDriverError(amqpError(code, 'closed by server'), 'Doing it failed')
+  expect(error).toMatchObject({ code: expected, retryable, message: 'Doing it failed: closed by server' })
+})
+
+test('what the network says depends on whether we were connected', () => {
+  const refused = amqpError('ECONNREFUSED', 'connect ECONNREFUSED')
+  expect(toDriverError(refused, 'x', { stage: 'connecting' })).toMatchObject({
+    code: 'connection-failed',
+    retryable: true,
+  })
+  expect(toDriverError(refused, 'x')).toMatchObject({ code: 'disconnected', retryable: true })
+})
+
+test('a refused login is told from the handshake’s text', () => {
+  const refused = amqpError(
+    undefined,
+    'Handshake terminated by server: 403 (ACCESS-REFUSED) with message "…"',
+  )
+  expect(toDriverError(refused, 'x', { stage: 'connecting' })).toMatchObject({
+    code: 'access-denied',
+    retryable: false,
+  })
+})
+
+test('a certificate that will not do is no reason to try again', () => {
+  const error = toDriverError(amqpError('DEPTH_ZERO_SELF_SIGNED_CERT', 'self-signed certificate'), 'x', {
+    stage: 'connecting',
+  })
+  expect(error).toMatchObject({ code: 'connection-failed', retryable: false })
+})
+
+test('an error of ours stays what it is, and the client’s is its cause', () => {
+  const ours = new MessagingError('closed', 'closed')
+  expect(toDriverError(ours, 'x')).toBe(ours)
+  const theirs = amqpError(404, 'gone')
+  expect(toDriverError(theirs, 'x').cause).toBe(theirs)
+  expect(replyCodeOf(toDriverError(theirs, 'x'))).toBe(404)
+})
+
+test('a channel closed over one message leaves the fate of the others unknown', () => {
+  const closed = amqpError(
+    404,
+    `Channel closed by server: 404 (NOT-FOUND) with message "no exchange 'orders' in vhost '/'"`,
+  )
+  expect(toPublishError(closed, 'orders', 10)).toMatchObject({
+    code: 'topology-missing',
+    fate: 'not-sent',
+    retryable: true,
+  })
+  expect(toPublishError(closed, 'payments', 10)).toMatchObject({
+    code: 'disconnected',
+    fate: 'unknown',
+    retryable: true,
+  })
+})
+
+test('of the messages under way only the oversized one is too large', () => {
+  const closed = amqpError(406, 'message size 2000 is larger than configured max size 1000')
+  expect(toPublishError(closed, 'orders', 2000)).toMatchObject({
+    code: 'too-large',
+    fate: 'not-sent',
+    retryable: false,
+  })
+  expect(toPublishError(closed, 'orders', 10)).toMatchObject({ code: 'disconnected', fate: 'unknown' })
+})

@@ -1,0 +1,43 @@
+import type { TopicSpec } from '@waybill/core/driver'
+import { parseBrokerUrl } from '@waybill/core/driver'
+import { expect, test } from 'vitest'
+import { bindingKeyOf, describeGroup, describeTopic, routingKeyOf } from './names.ts'
+import { parseSettings } from './options.ts'
+
+const orders: TopicSpec = { name: 'orders', ordered: false, partitions: 3, native: {} }
+const ordered: TopicSpec = { ...orders, ordered: true }
+
+function settings(native: unknown = undefined) {
+  return parseSettings(parseBrokerUrl('amqp://localhost'), native)
+}
+
+test('objects are named after topic and group', () => {
+  const objects = describeTopic(orders, settings())
+  expect(objects.exchange).toEqual({ name: 'orders', existing: false })
+  expect(describeGroup(objects, 'billing')).toEqual({
+    queues: [{ name: 'orders:billing', existing: false }],
+    dead: { name: 'orders:billing:dead', existing: false },
+  })
+})
+
+test('an ordered topic has a queue for each partition, and routes by it', () => {
+  const { queues } = describeGroup(describeTopic(ordered, settings()), 'billing')
+  expect(queues.map(({ name }) => name)).toEqual(['orders:billing:0', 'orders:billing:1', 'orders:billing:2'])
+  expect(routingKeyOf(ordered, 'order.created', 'key')).toMatch(/^[012]\.order\.created$/)
+  expect(bindingKeyOf(ordered, 'order.*', 2)).toBe('2.order.*')
+  expect(bindingKeyOf(ordered, '#', undefined)).toBe('*.#')
+})
+
+test('an unordered topic routes by type alone, whatever the key', () => {
+  expect(routingKeyOf(orders, 'order.created', 'key')).toBe('order.created')
+  expect(bindingKeyOf(orders, 'order.#', 0)).toBe('order.#')
+})
+
+test('names can be those of existing objects, in the topic or in the connection, which wins', () => {
+  const native = { rabbitmq: { exchange: 'legacy', groups: { billing: { queue: 'legacy-billing' } } } }
+  const objects = describeTopic({ ...orders, native }, settings())
+  expect(objects.exchange).toEqual({ name: 'legacy', existing: true })
+  expect(describeGroup(objects, 'billing').queues).toEqual([{ name: 'legacy-billing', existing: true }])
+  const other = settings({ topics: { orders: { exchange: 'newer' } } })
+  expect(describeTopic({ ...orders, native }, other).exchange.name).toBe('newer')
+})
