@@ -1,3 +1,5 @@
+// Only so that the compiler knows the module that is added to below.
+import type {} from '@waybill/core'
 import type { Adapter } from '@waybill/core/driver'
 import { RabbitmqDriver } from './driver.ts'
 import { parseSettings, type RabbitmqOptions } from './options.ts'
