@@ -90,7 +90,7 @@ export class Producer {
    */
   async send<Input, Output>(
     definition: MessageDefinition<Input, Output>,
-    data: Input,
+    data: NoInfer<Input>,
     options: SendOptions = noOptions,
   ): Promise<Message<Output>> {
     this.#host.ensureOpen()
@@ -114,7 +114,7 @@ export class Producer {
    */
   async sendBatch<Input, Output>(
     definition: MessageDefinition<Input, Output>,
-    items: readonly Input[],
+    items: readonly NoInfer<Input>[],
     options: Omit<SendOptions, 'id'> = noOptions,
   ): Promise<Message<Output>[]> {
     this.#host.ensureOpen()
