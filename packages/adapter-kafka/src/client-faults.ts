@@ -1,0 +1,18 @@
+import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
+
+/**
+ * kafkajs 2.2.4 sets a timer for requests that wait to be sent even when none does and nothing is throttled, and sets it
+ * again when it fires: a loop of a millisecond for each connection that was ever used, and on current Node a warning of a
+ * negative timeout. The timer is needed only while requests wait; then it is left as it is.
+ */
+export function quietenRequestQueues(): void {
+  const { prototype } = RequestQueue
+  if (patched.has(prototype)) return
+  patched.add(prototype)
+  const schedule = prototype.scheduleCheckPendingRequests
+  prototype.scheduleCheckPendingRequests = function scheduleIfAnyWait(this: RequestQueue) {
+    if (this.pending.length > 0) schedule.call(this)
+  }
+}
+
+const patched = new WeakSet<RequestQueue>()

@@ -1,0 +1,132 @@
+import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
+
+interface Meaning {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  /** The broker answered that it did not take the message. */
+  readonly refused?: true
+}
+
+const gone: Meaning = { code: 'disconnected', retryable: true }
+const missing: Meaning = { code: 'topology-missing', retryable: false, refused: true }
+const denied: Meaning = { code: 'access-denied', retryable: false, refused: true }
+const tooLarge: Meaning = { code: 'too-large', retryable: false, refused: true }
+const passing: Meaning = { code: 'failed', retryable: true }
+const invalid: Meaning = { code: 'rejected', retryable: false, refused: true }
+
+/** Error codes of the broker by their names (Kafka protocol guide, "Error Codes"), as the client spells them. */
+const brokerErrors: Readonly<Record<string, Meaning>> = {
+  UNKNOWN_TOPIC_OR_PARTITION: missing,
+  INVALID_TOPIC_EXCEPTION: invalid,
+  MESSAGE_TOO_LARGE: tooLarge,
+  RECORD_LIST_TOO_LARGE: tooLarge,
+  INVALID_RECORD: invalid,
+  POLICY_VIOLATION: invalid,
+  INVALID_CONFIG: invalid,
+  INVALID_PARTITIONS: invalid,
+  INVALID_REPLICATION_FACTOR: invalid,
+  UNSUPPORTED_COMPRESSION_TYPE: invalid,
+  TOPIC_AUTHORIZATION_FAILED: denied,
+  GROUP_AUTHORIZATION_FAILED: denied,
+  CLUSTER_AUTHORIZATION_FAILED: denied,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED: denied,
+  SASL_AUTHENTICATION_FAILED: denied,
+  UNSUPPORTED_SASL_MECHANISM: denied,
+  ILLEGAL_SASL_STATE: denied,
+  NOT_ENOUGH_REPLICAS: { code: 'rejected', retryable: true, refused: true },
+  // The leader has it, the replicas do not: it may stay.
+  NOT_ENOUGH_REPLICAS_AFTER_APPEND: { code: 'rejected', retryable: true },
+  THROTTLING_QUOTA_EXCEEDED: { code: 'throttled', retryable: true, refused: true },
+  REQUEST_TIMED_OUT: { code: 'timeout', retryable: true },
+  GROUP_COORDINATOR_NOT_AVAILABLE: gone,
+  NOT_COORDINATOR_FOR_GROUP: gone,
+  LEADER_NOT_AVAILABLE: gone,
+  NOT_LEADER_FOR_PARTITION: gone,
+  BROKER_NOT_AVAILABLE: gone,
+  NETWORK_EXCEPTION: gone,
+  UNSUPPORTED_VERSION: { code: 'unsupported', retryable: false },
+  CLUSTER_ID_MISMATCH: { code: 'failed', retryable: false },
+  GROUP_MAX_SIZE_REACHED: invalid,
+  INVALID_SESSION_TIMEOUT: { code: 'invalid-options', retryable: false },
+  INCONSISTENT_GROUP_PROTOCOL: { code: 'topology-mismatch', retryable: true },
+}
+
+/** The client's own errors by their names. */
+const clientErrors: Readonly<Record<string, Meaning>> = {
+  KafkaJSConnectionError: gone,
+  KafkaJSConnectionClosedError: gone,
+  KafkaJSBrokerNotFound: gone,
+  KafkaJSNoBrokerAvailableError: gone,
+  KafkaJSGroupCoordinatorNotFound: gone,
+  KafkaJSMetadataNotLoaded: gone,
+  KafkaJSTopicMetadataNotLoaded: gone,
+  KafkaJSLockTimeout: gone,
+  KafkaJSRequestTimeoutError: { code: 'timeout', retryable: true },
+  KafkaJSTimeout: { code: 'timeout', retryable: true },
+  KafkaJSSASLAuthenticationError: denied,
+  // A codec that is not registered.
+  KafkaJSNotImplemented: { code: 'unsupported', retryable: false },
+}
+
+/** Causes, the outermost first: the client wraps what it gave up on. */
+function chain(thrown: unknown): Error[] {
+  const errors: Error[] = []
+  for (let error: unknown = thrown; error instanceof Error && errors.length < 8; error = error.cause) {
+    errors.push(error)
+    // Several at once, of which each tells of one topic.
+    if ('errors' in error && Array.isArray(error.errors) && error.errors[0] instanceof Error) {
+      errors.push(error.errors[0])
+    }
+  }
+  return errors
+}
+
+/** The broker's name for the error, such as `UNKNOWN_MEMBER_ID`. */
+export function brokerErrorOf(thrown: unknown): string | undefined {
+  for (const error of chain(thrown)) {
+    const type: unknown = 'type' in error ? error.type : undefined
+    if (typeof type === 'string') return type
+  }
+  return undefined
+}
+
+function meaningOf(thrown: unknown): Meaning {
+  const type = brokerErrorOf(thrown)
+  if (type !== undefined) return brokerErrors[type] ?? passing
+  for (const error of chain(thrown).reverse()) {
+    const meaning = clientErrors[error.name]
+    if (meaning !== undefined) return meaning
+  }
+  return passing
+}
+
+/** The one table: whatever the client or the broker reported, as an error of ours. */
+export function toDriverError(thrown: unknown, what: string): MessagingError {
+  if (MessagingError.is(thrown)) return thrown
+  const { code, retryable } = meaningOf(thrown)
+  return new MessagingError(code, `${what}: ${toError(thrown).message}`, { retryable, cause: thrown })
+}
+
+/** The same for a connection that could not be made. */
+export function toConnectError(thrown: unknown, what: string): MessagingError {
+  if (MessagingError.is(thrown)) return thrown
+  const { code, retryable } = meaningOf(thrown)
+  // A certificate that will not do today will not do tomorrow either.
+  const isTls = /certificate|self.signed|ssl routines|tlsv1/i.test(toError(thrown).message)
+  const isNetwork = code === 'disconnected' || code === 'timeout' || code === 'failed'
+  return new MessagingError(isNetwork ? 'connection-failed' : code, `${what}: ${toError(thrown).message}`, {
+    retryable: retryable && !isTls,
+    cause: thrown,
+  })
+}
+
+/** The same for messages under way, with what is known of them. `attempted`: the broker may have got them. */
+export function toPublishError(thrown: unknown, topic: string, attempted: boolean): MessagingError {
+  const { code, retryable, refused } = meaningOf(thrown)
+  const fate: Fate = refused || !attempted ? 'not-sent' : 'unknown'
+  return new MessagingError(code, `Producing to topic ${topic} failed: ${toError(thrown).message}`, {
+    retryable,
+    cause: thrown,
+    fate,
+  })
+}

@@ -1,0 +1,47 @@
+import { connect as connectPlain, isIP, Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { ISocketFactory } from 'kafkajs'
+
+/** What kafkajs uses itself (its network/socketFactory.js). */
+const keepAliveDelayMs = 60_000
+
+/**
+ * The sockets of one client. kafkajs keeps using a connection on which requests time out, and connects anew while it is
+ * being closed: whoever owns the sockets can end both.
+ */
+export class Sockets {
+  readonly #open = new Map<Socket, string>()
+  #closed = false
+
+  readonly factory: ISocketFactory = ({ host, port, ssl, onConnect }) => {
+    if (this.#closed) return refused()
+    const socket = ssl
+      ? connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }), ...ssl }, onConnect)
+      : connectPlain({ host, port }, onConnect)
+    socket.setKeepAlive(true, keepAliveDelayMs)
+    socket.setNoDelay(true)
+    this.#open.set(socket, `${host}:${port}`)
+    socket.once('close', () => this.#open.delete(socket))
+    return socket
+  }
+
+  /** Cuts the connections to a broker that does not answer; the client makes new ones. */
+  cut(broker: string): void {
+    for (const [socket, address] of this.#open) {
+      if (address === broker) socket.destroy(new Error(`${broker} did not answer in time`))
+    }
+  }
+
+  /** Nothing is connected any more from now on. */
+  close(): void {
+    this.#closed = true
+    // With an error, because kafkajs waits for the answers of a connection that ends without one.
+    for (const socket of this.#open.keys()) socket.destroy(new Error('The connection was closed'))
+  }
+}
+
+function refused(): Socket {
+  const socket = new Socket()
+  process.nextTick(() => socket.destroy(new Error('The client is closed')))
+  return socket
+}
