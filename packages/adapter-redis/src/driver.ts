@@ -57,7 +57,7 @@ export class RedisDriver implements Driver {
       scripts: allScripts,
     }
     this.#shared = new SharedConnection(this.#connections, context.emit)
-    this.#topics = new Topics(settings)
+    this.#topics = new Topics(settings, { clock: context.clock, run: (...call) => this.#shared.run(...call) })
     this.#publisher = new Publisher(this.#shared, this.#topics, settings)
     this.capabilities = {
       ordered: true,

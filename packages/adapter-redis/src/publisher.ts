@@ -62,6 +62,8 @@ export class Publisher {
     // All at once: they follow each other on one connection, which keeps their order.
     const calls = publications.map((publication) => this.#send(publication, fail))
     const kept = durability === undefined ? undefined : this.#whenKept(durability)
+    // It concerns no sender how this goes; the next one does it again.
+    known.housekeeping.run()?.catch(() => undefined)
     await Promise.all(calls)
     const error = await kept
     if (error !== undefined) for (const index of indices) fail(index, error)

@@ -33,7 +33,8 @@ end
 `
 
 /**
- * KEYS: topic, then for each line the topic's stream, then for each group and line its own stream.
+ * KEYS: topic, then for each line the topic's stream, then for each line its marks, then for each group and line its own
+ * stream.
  * ARGV: mode, ordered, partitions, number of lines, then for each group its name and where it starts.
  */
 export const applyTopology = script(`
@@ -65,10 +66,12 @@ for line = 1, lines do
       -- There is no other way to make an empty stream.
       redis.call('XGROUP', 'CREATE', stream, 'waybill', '$', 'MKSTREAM')
       redis.call('XGROUP', 'DESTROY', stream, 'waybill')
+      -- Those of a stream that somebody deleted would tell wrong of this one.
+      redis.call('DEL', KEYS[1 + lines + line])
     end
   end
 end
-local own = 1 + lines
+local own = 1 + 2 * lines
 for i = 5, #ARGV, 2 do
   local group, from = ARGV[i], ARGV[i + 1]
   local missing = false
@@ -78,7 +81,10 @@ for i = 5, #ARGV, 2 do
       -- What is in the streams of a topic that is only now made was sent to this group too: after a flush, or by a
       -- producer that was faster.
       local start = (isNew or from == 'earliest') and '0' or '$'
-      if mode == 'create' then redis.call('XGROUP', 'CREATE', KEYS[1 + line], group, start, 'MKSTREAM') end
+      if mode == 'create' then
+        redis.call('XGROUP', 'CREATE', KEYS[1 + line], group, start, 'MKSTREAM')
+        redis.call('DEL', KEYS[1 + lines + line])
+      end
     end
     if not has(KEYS[own + line], group) then
       missing = true
@@ -491,16 +497,16 @@ return 1
 
 /**
  * Housekeeping, once per interval whoever asks: trims what every group has settled, and removes consumers that have been
- * away for long and own nothing. KEYS: gate, then streams, each with its sorted set of marks. ARGV: interval, how many of
- * the streams are the topic's (the others are a group's own, where nothing settled is kept), length to keep, age to keep
- * or -1, how long a consumer may be away, name of the one that stays.
+ * away for long and own nothing. KEYS: gate, the topic's streams, their marks, then a group's own streams, where nothing
+ * settled is kept. ARGV: interval, how many streams the topic has, length to keep, age to keep or -1, how long a consumer
+ * may be away, name of the one that stays.
  */
 export const tidy = script(
   `
 ${clock}
 ${map}
 if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 0 end
-local topicStreams, maxLength, maxAge = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local lines, maxLength, maxAge = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local away, stays = tonumber(ARGV[5]), ARGV[6]
 
 local function parts(id)
@@ -517,8 +523,7 @@ local function after(id)
   return string.format('%.0f-%.0f', time, number + 1)
 end
 
-for i = 1, (#KEYS - 1) / 2 do
-  local stream, marks = KEYS[2 * i], KEYS[2 * i + 1]
+local function tidy(stream, marks)
   if redis.call('EXISTS', stream) == 1 then
     -- The first entry that some group has not settled.
     local safe
@@ -534,28 +539,42 @@ for i = 1, (#KEYS - 1) / 2 do
         end
       end
     end
-    if i > topicStreams then
+    if not marks then
       if safe then redis.call('XTRIM', stream, 'MINID', '=', safe) end
     else
-      -- Marks tell which id was the newest when how many had been added: counting back without reading entries.
+      -- Marks tell which id was the newest when how many had been added. Between two of them lies the first unsettled
+      -- entry, so they tell how many entries there are from there on, at most and at least, without reading any.
       local info = map(redis.call('XINFO', 'STREAM', stream))
-      local added, newest = info['entries-added'], info['last-generated-id']
-      redis.call('ZADD', marks, added, newest)
-      local cut
-      local mark = redis.call('ZRANGE', marks, added - maxLength, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
-      if mark[1] then
-        cut = after(mark[1])
-        redis.call('ZREMRANGEBYSCORE', marks, '-inf', '(' .. mark[2])
+      local added, newest, length = info['entries-added'], info['last-generated-id'], info.length
+      local last = redis.call('ZRANGE', marks, -1, -1, 'WITHSCORES')[2]
+      if not last or added - last >= math.max(1, maxLength / 20) then redis.call('ZADD', marks, added, newest) end
+      redis.call('ZREMRANGEBYSCORE', marks, '-inf', '(' .. (added - length - maxLength))
+      local atMost, atLeast = safe and length or 0, 0
+      local all = safe and redis.call('ZRANGE', marks, 0, -1, 'WITHSCORES') or {}
+      for at = 1, #all, 2 do
+        if earlier(all[at], safe) then
+          atMost = added - all[at + 1]
+        else
+          atLeast = added - all[at + 1]
+          break
+        end
+      end
+      if atMost <= maxLength then
+        redis.call('XTRIM', stream, 'MAXLEN', '~', maxLength, 'LIMIT', 0)
+      elseif atLeast >= maxLength then
+        redis.call('XTRIM', stream, 'MINID', '~', safe, 'LIMIT', 0)
       end
       if maxAge >= 0 then
         local oldest = string.format('%.0f-0', math.max(0, math.floor(now() - maxAge)))
-        if not cut or earlier(cut, oldest) then cut = oldest end
+        if safe and earlier(safe, oldest) then oldest = safe end
+        redis.call('XTRIM', stream, 'MINID', '~', oldest, 'LIMIT', 0)
       end
-      if cut and safe and earlier(safe, cut) then cut = safe end
-      if cut then redis.call('XTRIM', stream, 'MINID', '~', cut, 'LIMIT', 0) end
     end
   end
 end
+
+for line = 1, lines do tidy(KEYS[1 + line], KEYS[1 + lines + line]) end
+for key = 2 + 2 * lines, #KEYS do tidy(KEYS[key]) end
 return 1
 `,
   'allow-oom',

@@ -1,4 +1,5 @@
 import type { TopicSpec } from '@waybill/core/driver'
+import { Housekeeping, type HousekeepingSettings } from './housekeeping.ts'
 import { parseTopicSettings, type Settings } from './options.ts'
 import { type TopicKeys, topicKeys } from './wire.ts'
 
@@ -9,27 +10,34 @@ export interface KnownTopic {
   readonly retention: Settings['retention']
   /** 0: off. */
   readonly deduplicationMs: number
+  /** What producers do, in case the topic has no consumers. */
+  readonly housekeeping: Housekeeping
 }
 
 /** What the options of each topic come to, looked at once. */
 export class Topics {
   readonly #settings: Settings
+  readonly #parts: Pick<HousekeepingSettings, 'clock' | 'run'>
   readonly #known = new WeakMap<TopicSpec, KnownTopic>()
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, parts: Pick<HousekeepingSettings, 'clock' | 'run'>) {
     this.#settings = settings
+    this.#parts = parts
   }
 
   /** @throws {ConfigurationError} listing every problem of the topic's options. */
   of(topic: TopicSpec): KnownTopic {
     const found = this.#known.get(topic)
     if (found !== undefined) return found
-    const { mode, retention, deduplication } = parseTopicSettings(topic.name, topic.native.redis)
+    const { mode, deduplication, ...own } = parseTopicSettings(topic.name, topic.native.redis)
+    const keys = topicKeys(this.#settings.prefix, topic)
+    const retention = own.retention ?? this.#settings.retention
     const known: KnownTopic = {
-      keys: topicKeys(this.#settings.prefix, topic),
+      keys,
       mode,
-      retention: retention ?? this.#settings.retention,
+      retention,
       deduplicationMs: deduplication ?? this.#settings.deduplication ?? 0,
+      housekeeping: new Housekeeping({ ...this.#parts, keys, group: undefined, retention }),
     }
     this.#known.set(topic, known)
     return known

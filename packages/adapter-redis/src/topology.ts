@@ -21,7 +21,7 @@ export async function apply(
       const [state, ...rest] = asArray(
         await shared.run(
           applyTopology,
-          [keys.topic, ...keys.streams, ...own],
+          [keys.topic, ...keys.streams, ...keys.marks, ...own],
           [mode, ordered, partitions, keys.streams.length, ...starts],
         ),
       )

@@ -1,8 +1,9 @@
 import type { Clock } from '@waybill/core/driver'
+import { Housekeeping } from './housekeeping.ts'
 import type { Settings } from './options.ts'
 import type { Reader } from './reader.ts'
 import { asNumber } from './reply.ts'
-import { moveDue, partitionReader, tidy } from './scripts.ts'
+import { moveDue } from './scripts.ts'
 import type { GroupKeys, TopicKeys } from './wire.ts'
 
 export interface UpkeepSettings {
@@ -17,42 +18,31 @@ export interface UpkeepSettings {
 
 // Due messages moved in one step, so that a crowd that is due at once does not hold up everybody else.
 const moveLimit = 200
-const tidyIntervalMs = 2000
-// A consumer closes with its name removed; what is left for so long belonged to a process that died.
-const awayMs = 10 * 60_000
 
-/**
- * What the members of a group do for their topic as they go along, there being nobody else: move what is due, trim what
- * is settled, remove consumers that are gone.
- */
+/** What consumers do for their topic as they go along, there being nobody else: move what is due, keep house. */
 export class Upkeep {
   readonly #settings: UpkeepSettings
+  readonly #housekeeping: Housekeeping
   readonly #moveKeys: readonly string[]
-  readonly #tidyKeys: readonly string[]
-  readonly #tidyArgs: readonly (string | number)[]
   #moveAt = 0
-  #tidyAt = 0
 
   constructor(settings: UpkeepSettings) {
-    const { keys, group, retention } = settings
-    const own = group?.own ?? []
+    const { reader, keys, group } = settings
     this.#settings = settings
-    this.#moveKeys = [keys.delayed, ...keys.streams, ...(group === undefined ? [] : [group.delayed, ...own])]
-    this.#tidyKeys = [
-      (group ?? keys).tidied,
-      ...[...keys.streams, ...own].flatMap((stream) => [stream, `${stream}:marks`]),
+    this.#housekeeping = new Housekeeping({ ...settings, run: (...call) => reader.run(...call) })
+    this.#moveKeys = [
+      keys.delayed,
+      ...keys.streams,
+      ...(group === undefined ? [] : [group.delayed, ...group.own]),
     ]
-    const { maxLength, maxAge } = retention
-    this.#tidyArgs = [tidyIntervalMs, keys.streams.length, maxLength, maxAge ?? -1, awayMs, partitionReader]
   }
 
   /** Undefined when nothing is due. */
   run(): Promise<unknown> | undefined {
     const now = this.#settings.clock.now()
     if (now < this.#moveAt) return undefined
-    if (now < this.#tidyAt) return this.#move(now)
-    this.#tidyAt = now + tidyIntervalMs
-    return Promise.all([this.#move(now), this.#settings.reader.run(tidy, this.#tidyKeys, this.#tidyArgs)])
+    const tidied = this.#housekeeping.run()
+    return tidied === undefined ? this.#move(now) : Promise.all([this.#move(now), tidied])
   }
 
   /** How long a read may block before something may be due. */

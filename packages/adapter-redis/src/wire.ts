@@ -24,6 +24,8 @@ export interface TopicKeys {
   readonly topic: string
   /** A stream for each level (unordered) or partition (ordered); "line" is either's index. */
   readonly streams: readonly string[]
+  /** A sorted set for each stream: ids of entries by how many there had been by then. */
+  readonly marks: readonly string[]
   /** A sorted set of sends that wait for their time. */
   readonly delayed: string
   /** A sorted set of ids sent within the deduplication window. */
@@ -66,6 +68,7 @@ export function topicKeys(prefix: string, topic: TopicSpec): TopicKeys {
     base,
     topic: `${base}:topic`,
     streams: lines.map((line) => `${base}:${line}`),
+    marks: lines.map((line) => `${base}:${line}:marks`),
     delayed: `${base}:delayed`,
     sent: `${base}:sent`,
     tidied: `${base}:tidied`,
