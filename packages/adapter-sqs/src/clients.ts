@@ -58,6 +58,8 @@ export class Clients {
       ...settings,
       ...(options.snsEndpoint !== undefined && { endpoint: options.snsEndpoint }),
     })
+    // It prepares a record of every request and answer, for a logger that is not there.
+    for (const { middlewareStack } of [this.sqs, this.sns]) middlewareStack.remove('loggerMiddleware')
   }
 
   /** Calls the service, `waitMs` longer than usual where it is asked to wait. */

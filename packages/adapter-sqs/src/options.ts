@@ -27,7 +27,11 @@ export interface SqsOptions {
    * then. `never`: SNS is not used, topics with several groups are refused. URL. Default: `auto`.
    */
   readonly fanOut?: 'auto' | 'always' | 'never'
-  /** CloudEvents attributes to be mirrored as message attributes, at most 8. Default: `type`, `source`, `id`. */
+  /**
+   * CloudEvents attributes to be mirrored as message attributes (`ce-type`), at most 8, for filter policies and foreign
+   * readers that do not look into bodies. Each costs time at the service. Without `type` nothing is filtered by SNS.
+   * Default: `type`.
+   */
   readonly mirror?: readonly string[]
   /** Tags for every queue and topic made, beside `waybill:topic` and `waybill:group`. */
   readonly tags?: Readonly<Record<string, string>>
@@ -133,7 +137,7 @@ const optionsSchema = z.strictObject({
   mirror: z
     .array(z.string().regex(/^[a-z0-9]+$/))
     .max(8)
-    .default(['type', 'source', 'id']),
+    .default(['type']),
   tags: z.record(z.string(), z.string()).default({}),
   encryption: z
     .union([

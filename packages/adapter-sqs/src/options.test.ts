@@ -1,0 +1,82 @@
+import { ConfigurationError, parseBrokerUrl } from '@waybill/core/driver'
+import { expect, test } from 'vitest'
+import { readOptions, readTopicOptions } from './options.ts'
+
+function read(url: string, native?: unknown) {
+  return readOptions(parseBrokerUrl(url), native)
+}
+
+function issuesOf(run: () => unknown): string[] {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.issues.map(({ path }) => path)
+    throw error
+  }
+  return []
+}
+
+test('the host of sqs: is the region', () => {
+  expect(read('sqs://eu-west-1')).toMatchObject({ region: 'eu-west-1', endpoint: undefined })
+  expect(read('sqs:').region).toBeUndefined()
+})
+
+test('sqs+http: names an endpoint, for both services unless told otherwise', () => {
+  const url = 'sqs+http://key:secret@localhost:4566?region=us-east-2&pollWait=1s&maxPolls=3'
+  expect(read(url)).toMatchObject({
+    endpoint: 'http://localhost:4566',
+    snsEndpoint: 'http://localhost:4566',
+    region: 'us-east-2',
+    credentials: { accessKeyId: 'key', secretAccessKey: 'secret' },
+    pollWait: 1000,
+    maxPolls: 3,
+  })
+  expect(read('sqs+https://[::1]:1', { snsEndpoint: 'http://other:2' })).toMatchObject({
+    endpoint: 'https://[::1]:1',
+    snsEndpoint: 'http://other:2',
+  })
+})
+
+test('the URL wins over native options', () => {
+  expect(read('sqs://eu-west-1?prefix=a-', { prefix: 'b-', fanOut: 'never' })).toMatchObject({
+    prefix: 'a-',
+    fanOut: 'never',
+  })
+})
+
+test('messages are as large as what carries them allows', () => {
+  expect(read('sqs:').limits.messageBytes).toBe(245_760)
+  expect(read('sqs:', { fanOut: 'never' }).limits.messageBytes).toBe(1_015_808)
+  expect(read('sqs:', { limits: { messageBytes: 65_536 } }).limits.messageBytes).toBe(65_536)
+})
+
+test('every problem of the options is listed with its path', () => {
+  const native = { pollWait: '21s', maxReceiveCount: 1, limits: { delayMs: 901_000 }, unknown: 1 }
+  expect(issuesOf(() => read('sqs:', native)).sort()).toEqual([
+    'native.sqs',
+    'native.sqs.limits.delayMs',
+    'native.sqs.maxReceiveCount',
+    'native.sqs.pollWait',
+  ])
+  expect(issuesOf(() => read('sqs:', 'text'))).toEqual(['native.sqs'])
+})
+
+test.each(['sqs://one,two', 'sqs://eu-west-1/path', 'sqs://eu-west-1:80', 'sqs+http:'])(
+  '%s is no address',
+  (url) => {
+    expect(issuesOf(() => read(url))).toEqual(['url'])
+  },
+)
+
+test('unknown words in the query are refused', () => {
+  expect(issuesOf(() => read('sqs://eu-west-1?colour=red'))).toEqual(['url?colour'])
+})
+
+test('topics may name queues and topics of their own', () => {
+  const topic = { name: 'orders', ordered: false, partitions: 1 }
+  const native = { sqs: { queues: { billing: 'arn:aws:sqs:eu-west-1:123456789012:own' } } }
+  expect(readTopicOptions({ ...topic, native }).queues.billing).toBe('arn:aws:sqs:eu-west-1:123456789012:own')
+  expect(issuesOf(() => readTopicOptions({ ...topic, native: { sqs: { queue: 'x' } } }))).toEqual([
+    'native.sqs',
+  ])
+})
