@@ -38,7 +38,8 @@ export function makeClient(settings: Settings, name: string): Client {
     return new Cluster(hosts, {
       lazyConnect: true,
       clusterRetryStrategy: () => null,
-      enableOfflineQueue: false,
+      // Nodes connect at their first command, and those that follow it would fail at once.
+      enableOfflineQueue: true,
       // 0: commands that were cut off are not sent again (ioredis, ClusterOptions).
       retryDelayOnFailover: 0,
       slotsRefreshTimeout: settings.connectTimeout,

@@ -27,7 +27,7 @@ import { PartitionSubscription } from './partitions.ts'
 import { Publisher } from './publisher.ts'
 import { Reader } from './reader.ts'
 import { allScripts } from './scripts.ts'
-import { evictionWarning, parseServerInfo } from './server-info.ts'
+import { evictionWarning, parseServerInfo, type ServerInfo } from './server-info.ts'
 import { GroupSubscription } from './subscription.ts'
 import { type KnownTopic, Topics } from './topics.ts'
 import { apply } from './topology.ts'
@@ -85,7 +85,8 @@ export class RedisDriver implements Driver {
     context.signal.addEventListener('abort', onAbort, { once: true })
     try {
       if (context.signal.aborted) onAbort()
-      const warning = await driver.#inspectServer()
+      const info = await driver.#serverInfo()
+      const warning = info && evictionWarning(info)
       if (warning !== undefined) context.emit({ type: 'warning', message: warning })
       return driver
     } catch (error) {
@@ -148,10 +149,10 @@ export class RedisDriver implements Driver {
 
   async health(): Promise<DriverHealth> {
     try {
-      const details = parseServerInfo(await this.#shared.call('INFO'))
-      return { status: 'up', details: { ...details } }
+      await this.#shared.call('PING')
+      return { status: 'up', details: { ...(await this.#serverInfo()) } }
     } catch (error) {
-      return { status: 'down', error: toMessagingError(error, 'Asking Redis for INFO failed'), details: {} }
+      return { status: 'down', error: toMessagingError(error, 'Redis does not answer'), details: {} }
     }
   }
 
@@ -194,13 +195,14 @@ export class RedisDriver implements Driver {
     return subscription
   }
 
-  async #inspectServer(): Promise<string | undefined> {
+  /** Undefined when our user may not ask. */
+  async #serverInfo(): Promise<ServerInfo | undefined> {
+    const connection = await this.#shared.get()
     try {
-      return evictionWarning(parseServerInfo(await this.#shared.call('INFO')))
-    } catch (error) {
-      const { code } = toMessagingError(error, 'INFO failed')
-      // A user without permission for INFO loses a warning, nothing else.
-      if (code === 'access-denied') return undefined
+      return parseServerInfo(await connection.call('INFO'))
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'INFO failed')
+      if (error.code === 'access-denied' && / NOPERM /.test(error.message)) return undefined
       throw error
     }
   }
