@@ -20,7 +20,7 @@ export class MemoryTopic {
     this.#log.push(message)
     if (this.#log.length > 2 * this.#retention) {
       this.#firstOffset += this.#log.length - this.#retention
-      this.#log = this.#log.slice(-this.#retention)
+      this.#log = this.#log.slice(this.#log.length - this.#retention)
     }
     for (const group of [...this.groups.values(), ...this.instances]) group.add(message, delayMs)
   }
