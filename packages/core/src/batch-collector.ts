@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import type { DeliveryInHand } from './delivery.ts'
-import { toError } from './errors.ts'
+import { MessagingError, toError } from './errors.ts'
 import { severalMessages, whileHandling } from './handling.ts'
 import type { Slots } from './lanes.ts'
 import type { Message } from './message.ts'
@@ -34,7 +34,7 @@ export class BatchCollector {
   readonly #handle: BatchHandler
   readonly #settings: BatchSettings
   readonly #slots: Slots
-  #entries: Entry[] = []
+  #entries = new Set<Entry>()
   #cancelTimer: (() => void) | undefined
 
   constructor(handle: BatchHandler, settings: BatchSettings, slots: Slots) {
@@ -46,9 +46,17 @@ export class BatchCollector {
   /** Resolves when the delivery's batch was handled, rejects when the delivery or its batch failed. */
   add(delivery: DeliveryInHand): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#entries.push({ delivery, resolve, reject })
-      if (this.#entries.length >= this.#settings.size) void this.#flush()
-      else if (this.#entries.length === 1) {
+      const entry: Entry = { delivery, resolve, reject }
+      // Lost, or given back because of a pause or a stop. It must not wait for the rest of the batch: it may hold a mark of
+      // the idempotency store, and whoever gets it next would wait for that.
+      delivery.onEnd = () => {
+        this.#entries.delete(entry)
+        reject(new ReleaseRequest())
+      }
+      this.#entries.add(entry)
+      if (this.#entries.size >= this.#settings.size) void this.#flush()
+      else if (this.#entries.size === 1) {
+        this.#cancelTimer?.()
         this.#cancelTimer = this.#settings.clock.after(this.#settings.waitMs, () => void this.#flush())
       }
     })
@@ -60,11 +68,9 @@ export class BatchCollector {
 
   async #flush(): Promise<void> {
     this.#cancelTimer?.()
-    const gathered = this.#entries
-    this.#entries = []
+    const gathered = [...this.#entries]
+    this.#entries.clear()
     await this.#slots.acquire()
-    // What was lost or released while it waited has its verdict already; no handler has seen it.
-    for (const { delivery, reject } of gathered) if (delivery.ended) reject(new ReleaseRequest())
     const entries = gathered.filter(({ delivery }) => !delivery.ended)
     if (entries.length > 0) await this.#run(entries)
     this.#slots.release()
@@ -72,6 +78,7 @@ export class BatchCollector {
 
   async #run(entries: readonly Entry[]): Promise<void> {
     const failed = new Map<Message, unknown>()
+    const messages = entries.map(({ delivery }) => delivery.message)
     const first = entries[0]?.delivery
     let signal: AbortSignal | undefined
     const context: BatchContext = {
@@ -82,11 +89,16 @@ export class BatchCollector {
       },
       topic: first?.topic ?? '',
       group: first?.group ?? '',
-      fail: (message, error) => failed.set(message, error),
+      fail: (message, error) => {
+        if (!messages.includes(message)) throw notOfBatch()
+        failed.set(message, error)
+      },
     }
-    for (const { delivery } of entries) delivery.stage = 'running'
+    for (const { delivery } of entries) {
+      delivery.stage = 'running'
+      delivery.onEnd = undefined
+    }
     try {
-      const messages = entries.map(({ delivery }) => delivery.message)
       await whileHandling(severalMessages, () => this.#handle(messages, context))
       for (const { delivery, resolve, reject } of entries) {
         if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
@@ -96,4 +108,10 @@ export class BatchCollector {
       for (const { reject } of entries) reject(error)
     }
   }
+}
+
+// To be acked although its handler said it failed would lose it.
+function notOfBatch(): MessagingError {
+  const what = 'context.fail() was given a message that is not of this batch'
+  return new MessagingError('invalid-options', `${what}; pass one of those the handler was given, not a copy`)
 }

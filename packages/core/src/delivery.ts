@@ -36,6 +36,10 @@ export class DeliveryInHand implements HandlerContext {
   readonly receivedAt: number
   stage: Stage = 'waiting'
   attempt: number
+  /** When the latest attempt began; undefined before the first. */
+  startedAt: number | undefined
+  /** Told when the delivery ends while it waits for something other than a handler. */
+  onEnd: (() => void) | undefined
   laneKey: string | undefined
   /** The data has been upcast and validated. */
   prepared = false
@@ -54,6 +58,12 @@ export class DeliveryInHand implements HandlerContext {
 
   get ended(): boolean {
     return this.stage === 'ended'
+  }
+
+  /** Its verdict is given, or it is no longer ours. */
+  end(): void {
+    this.stage = 'ended'
+    this.onEnd?.()
   }
 
   get deliveries(): number {
