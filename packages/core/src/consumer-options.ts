@@ -67,19 +67,23 @@ const storeSchema = z.custom<IdempotencyStore>(
 const milliseconds = (initial: Duration) =>
   durationSchema.default(initial).transform((value) => toMilliseconds(value))
 
+// It is renewed at a third of it.
+const leaseSchema = (initial: Duration) =>
+  milliseconds(initial).refine((value) => value >= 100, 'expected at least 100ms')
+
 export const consumerSchema = z
   .strictObject({
     group: nameSchema,
     concurrency: z.int().min(1).max(10_000).default(10),
     prefetch: z.int().min(1).max(100_000).optional(),
-    lease: milliseconds('30s').refine((value) => value >= 100, 'expected at least 100ms'),
+    lease: leaseSchema('30s'),
     maxLease: milliseconds('1h'),
     retry: retrySchema,
     maxDeliveries: z.int().min(1).default(20),
     idempotency: z
       .preprocess(
         (value) => (isStore(value) ? { store: value } : value),
-        z.strictObject({ store: storeSchema, window: milliseconds('24h'), lease: milliseconds('1m') }),
+        z.strictObject({ store: storeSchema, window: milliseconds('24h'), lease: leaseSchema('1m') }),
       )
       .optional(),
     from: z.enum(['earliest', 'latest']).default('latest'),

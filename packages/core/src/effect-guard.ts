@@ -22,6 +22,7 @@ export class EffectGuard {
   readonly #emit: Emit
   readonly #held = new Map<DeliveryInHand, Held>()
   #cancelRenewal: (() => void) | undefined
+  #closed = false
 
   constructor(settings: IdempotencySettings, clock: Clock, emit: Emit) {
     this.#settings = settings
@@ -35,7 +36,7 @@ export class EffectGuard {
     const state = await this.#settings.store.begin(mark, this.#settings.leaseMs)
     if (state.state === 'started') {
       this.#held.set(delivery, { mark, token: state.token })
-      this.#cancelRenewal ??= this.#scheduleRenewal()
+      if (!this.#closed) this.#cancelRenewal ??= this.#scheduleRenewal()
     }
     return state
   }
@@ -55,7 +56,9 @@ export class EffectGuard {
     return this.#end(delivery, (held) => this.#settings.store.abandon(held.mark, held.token))
   }
 
+  /** Marks that are still held run out with their leases. */
   close(): void {
+    this.#closed = true
     this.#cancelRenewal?.()
     this.#cancelRenewal = undefined
   }

@@ -3,7 +3,7 @@ import { decodeDelivery, toMessage } from './codec.ts'
 import type { DeliveryInHand, HandlerContext } from './delivery.ts'
 import type { Verdict } from './driver.ts'
 import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
-import { MessagingError, toError } from './errors.ts'
+import { MessagingError, toError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
@@ -11,7 +11,7 @@ import { whileHandling } from './handling.ts'
 import { upcastData, validateData } from './message.ts'
 import { compose } from './middleware.ts'
 import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
-import { decideRetry, type ResolvedRetryPolicy } from './retry.ts'
+import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
 
 export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<void>) => Promise<void>
 
@@ -78,6 +78,7 @@ export class Processing {
   async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
     const { middleware, emit, clock } = this.#settings
     const startedAt = clock.now()
+    delivery.startedAt = startedAt
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= startedAt) {
       return acked(() => emit('expired', delivery.info))
@@ -90,6 +91,11 @@ export class Processing {
     try {
       const state = await guard?.begin(delivery)
       if (state !== undefined && state.state !== 'started') return this.#duplicate(delivery, state)
+      if (delivery.ended) {
+        // Lost or given back while it was checked: somebody else has it now.
+        await guard?.abandon(delivery)
+        return release
+      }
       try {
         const { message } = delivery
         await whileHandling(message, () =>
@@ -151,18 +157,31 @@ export class Processing {
   }
 
   #failed(delivery: DeliveryInHand, error: unknown): Disposition {
-    const { retry, emit } = this.#settings
+    const { emit } = this.#settings
     if (error instanceof ReleaseRequest) return release
     if (error instanceof DeadLetterRequest) return this.#giveUp(delivery, error.reason, undefined)
-    const decision = decideRetry(retry, delivery.attempt, error)
+    const decision = this.#decide(delivery.attempt, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
     return this.#again(delivery, decision.delayMs, delivery.attempt + 1, () => emit('retried', event))
   }
 
+  #decide(attempt: number, error: unknown): RetryDecision {
+    const { retry, emit } = this.#settings
+    try {
+      return decideRetry(retry, attempt, error)
+    } catch (broken) {
+      emit('failure', { what: 'retry policy', error: toMessagingError(broken, 'The retry policy threw') })
+      return decideRetry({ ...defaultRetry, attempts: retry.attempts }, attempt, error)
+    }
+  }
+
   #again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
     if (this.#settings.ordered || this.#settings.broadcast) {
       scheduled()
+      // The failed attempt may have changed the message; the next is to see it as it was sent, like a copy that comes back.
+      delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
+      delivery.prepared = false
       return { kind: 'hold', delayMs, attempt }
     }
     const headers = retryHeaders(delivery, attempt, this.#settings.clock.now())

@@ -73,6 +73,8 @@ export const retrySchema = z
 
 export type ResolvedRetryPolicy = z.output<typeof retrySchema>
 
+export const defaultRetry: ResolvedRetryPolicy = retrySchema.parse(undefined)
+
 export type RetryDecision =
   | { readonly retry: true; readonly delayMs: number }
   | { readonly retry: false; readonly reason: 'permanent' | 'not-retryable' | 'attempts-exhausted' }
