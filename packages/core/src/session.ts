@@ -43,8 +43,8 @@ export class Session {
   readonly #closed = new AbortController()
   #roomMade: (() => void) | undefined
   #cancelRenewal: (() => void) | undefined
-  /** Settlements that failed and are tried again; an operator sees it in `health()`. */
-  settlementError: MessagingError | undefined
+  /** Settlements that failed and are tried again, with the latest reason. */
+  readonly #unsettled = new Map<DeliveryInHand, MessagingError>()
   receivedAny = false
 
   constructor(subscription: Subscription, settings: SessionSettings) {
@@ -57,6 +57,11 @@ export class Session {
 
   get size(): number {
     return this.#inHand.size
+  }
+
+  /** Why a verdict could not be carried out yet; an operator sees it in `health()`. */
+  get settlementError(): MessagingError | undefined {
+    return this.#unsettled.values().next().value
   }
 
   inHand(): readonly DeliveryInHand[] {
@@ -96,7 +101,7 @@ export class Session {
   /** Hands the verdict over, once; `settled` is called when it is durable. */
   settle(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
     if (inHand.ended) return
-    inHand.stage = 'ended'
+    inHand.end()
     this.#settlements.add({ delivery: inHand.delivery, verdict, inHand, settled, tries: 0 })
   }
 
@@ -109,28 +114,31 @@ export class Session {
   async close(): Promise<void> {
     this.#closed.abort()
     this.#cancelRenewal?.()
+    // Before it is closed, which may take its time: no handler is to start for what the group gets back.
+    this.#lose([...this.#inHand.keys()], 'The subscription ended')
     try {
       await this.#subscription.close()
     } catch (error) {
-      this.#report('closing the subscription', error)
+      this.#report('closing the subscription', toMessagingError(error, 'Closing failed'))
     }
-    this.#lose([...this.#inHand.keys()], 'The subscription ended')
   }
 
   async #run(batch: readonly PendingSettlement[]): Promise<void> {
     const outcomes = await this.#attempt(batch)
     const failed: PendingSettlement[] = []
     for (const [index, pending] of batch.entries()) {
+      // Lost meanwhile: nobody knows whether it was settled before.
+      if (!this.#inHand.has(pending.delivery)) continue
       const outcome = outcomes[index] ?? noAnswer
       if (outcome.ok) this.#done(pending)
       else if (outcome.error.code === 'stale') this.#lose([pending.delivery], outcome.error.message)
       else {
         failed.push(pending)
+        this.#unsettled.set(pending.inHand, outcome.error)
         this.#report(`settling (${pending.verdict.kind})`, outcome.error)
       }
     }
-    if (failed.length === 0) this.settlementError = undefined
-    else void this.#again(failed)
+    if (failed.length > 0) void this.#again(failed)
   }
 
   async #attempt(batch: readonly PendingSettlement[]): Promise<readonly Outcome[]> {
@@ -162,7 +170,7 @@ export class Session {
     for (const delivery of deliveries) {
       const inHand = this.#inHand.get(delivery)
       if (inHand === undefined) continue
-      inHand.stage = 'ended'
+      inHand.end()
       this.#remove(delivery, inHand)
       inHand.abort(new MessagingError('stale', why))
       this.#settings.emit('lost', inHand.info)
@@ -171,6 +179,7 @@ export class Session {
 
   #remove(delivery: Delivery, inHand: DeliveryInHand): void {
     this.#inHand.delete(delivery)
+    this.#unsettled.delete(inHand)
     inHand.markSettled()
     this.#roomMade?.()
   }
@@ -188,25 +197,23 @@ export class Session {
   async #renew(leaseMs: number): Promise<void> {
     const oldest = this.#settings.clock.now() - this.#settings.maxLeaseMs
     const all = this.inHand()
-    const overdue = all.filter(({ receivedAt }) => receivedAt < oldest)
-    this.#lose(
-      overdue.map(({ delivery }) => delivery),
-      'The handler ran longer than maxLease',
-    )
-    const current = all.filter(({ receivedAt }) => receivedAt >= oldest).map(({ delivery }) => delivery)
+    // What is held waits for as long as its backoff says: no handler is stuck with it.
+    const isOverdue = ({ stage, startedAt, receivedAt }: DeliveryInHand) =>
+      stage !== 'held' && (startedAt ?? receivedAt) < oldest
+    const overdue = all.filter(isOverdue).map(({ delivery }) => delivery)
+    this.#lose(overdue, 'The handler ran longer than maxLease')
+    const current = all.filter((inHand) => !isOverdue(inHand)).map(({ delivery }) => delivery)
     if (current.length === 0) return
     try {
       await this.#subscription.extend(current, leaseMs)
     } catch (error) {
-      this.#report('renewing leases', error)
+      this.#report('renewing leases', toMessagingError(error, 'Renewing leases failed'))
     }
   }
 
-  #report(what: string, thrown: unknown): void {
+  #report(what: string, error: MessagingError): void {
     if (this.#closed.signal.aborted) return
     const { topic, group, emit } = this.#settings
-    const error = toMessagingError(thrown, `Failed ${what}`)
-    if (what.startsWith('settling')) this.settlementError = error
     emit('failure', { what: `${what}, topic ${topic}, group ${group}`, error })
   }
 }
