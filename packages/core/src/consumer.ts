@@ -51,7 +51,10 @@ export class Consumer {
   readonly #middleware: HandlerMiddleware[] = []
   #workers: readonly { readonly worker: Worker; readonly processing: Processing }[] = []
   #state: 'new' | 'started' | 'stopped' = 'new'
+  #paused = false
   #stopped: Promise<StopReport> | undefined
+  /** Fires when running handlers get no more time. */
+  readonly #handlersOver = new AbortController()
 
   /** Made by `bus.consumer()`. */
   constructor(host: ConsumerHost, group: string, options: ConsumerOptions = {}) {
@@ -126,13 +129,16 @@ export class Consumer {
     const topics = this.#topics()
     this.#state = 'started'
     this.#workers = topics.map((topic) => this.#createWorker(topic))
+    if (this.#paused) this.pause()
     const limit = new AbortController()
     const cancel = this.#host.clock.after(timeout, () => limit.abort(), { background: true })
     const signals = AbortSignal.any(signal === undefined ? [limit.signal] : [limit.signal, signal])
     try {
       await Promise.all(this.#workers.map(({ worker }) => worker.start(signals)))
     } catch (error) {
-      await this.stop({ timeout: 0 })
+      const stopped = this.stop({ timeout: 0 })
+      // A caller who has waited long enough does not wait for a broker that hangs, too.
+      if (!signals.aborted) await stopped
       if (limit.signal.aborted && MessagingError.is(error) && error.code === 'aborted') {
         throw new MessagingError('timeout', error.message, { retryable: true, cause: error.cause })
       }
@@ -142,24 +148,32 @@ export class Consumer {
     }
   }
 
-  /** Takes no more until `resume`; what no handler has seen goes back to the group. */
+  /** Takes no more until `resume`; what no handler has seen goes back to the group. Before `start`, it starts paused. */
   pause(): void {
+    this.#paused = true
     for (const { worker } of this.#workers) worker.pause()
   }
 
   resume(): void {
+    this.#paused = false
     for (const { worker } of this.#workers) worker.resume()
   }
 
   /**
    * Takes nothing new, lets running handlers finish within the timeout, then gives the rest back to the group.
-   * Idempotent; a stopped consumer does not start again.
+   * Idempotent: of several calls the shortest timeout counts. A stopped consumer does not start again.
    */
-  stop(options: StopOptions = {}): Promise<StopReport> {
+  async stop(options: StopOptions = {}): Promise<StopReport> {
     const { timeout } = parseOptions(stopSchema, options, 'stop options')
     this.#state = 'stopped'
-    this.#stopped ??= this.#stop(timeout)
-    return this.#stopped
+    if (timeout === 0) this.#handlersOver.abort()
+    this.#stopped ??= this.#stop()
+    const cancel = this.#host.clock.after(timeout, () => this.#handlersOver.abort())
+    try {
+      return await this.#stopped
+    } finally {
+      cancel()
+    }
   }
 
   /** How it stands on each topic. */
@@ -167,8 +181,9 @@ export class Consumer {
     return this.#workers.map(({ worker }) => worker.health())
   }
 
-  async #stop(timeoutMs: number): Promise<StopReport> {
-    const reports = await Promise.all(this.#workers.map(({ worker }) => worker.stop(timeoutMs)))
+  async #stop(): Promise<StopReport> {
+    const { signal } = this.#handlersOver
+    const reports = await Promise.all(this.#workers.map(({ worker }) => worker.stop(signal)))
     for (const { processing } of this.#workers) processing.close()
     this.#host.forget(this)
     return {
@@ -198,17 +213,12 @@ export class Consumer {
       const message = `type "${types}" of topic "${topic?.name}" already has a handler in this consumer`
       throw new ConfigurationError('handler', [{ path: 'type', message }])
     }
-    if (
-      definition === undefined ||
-      typeof registration.handle === 'function' ||
-      registration.batch !== undefined
-    ) {
-      this.#registrations.push(registration)
-      return this
+    if (typeof (registration.batch ?? registration).handle !== 'function') {
+      const issue = { path: 'handler', message: 'expected a function' }
+      throw new ConfigurationError(`handler of "${types}"`, [issue])
     }
-    throw new ConfigurationError(`handler of "${types}"`, [
-      { path: 'handler', message: 'expected a function' },
-    ])
+    this.#registrations.push(registration)
+    return this
   }
 
   #topics(): readonly Topic[] {

@@ -119,14 +119,17 @@ export class Worker {
     this.#resumed?.()
   }
 
-  /** Takes nothing new, lets handlers finish, gives the rest back. */
-  async stop(timeoutMs: number): Promise<StopReport> {
+  /** Takes nothing new, lets handlers finish until the signal fires, gives the rest back. */
+  async stop(handlersOver: AbortSignal): Promise<StopReport> {
     const { clock, emit } = this.#settings
     this.#stopping.abort()
     this.#receiving.abort()
     this.#resumed?.()
+    this.#started.reject(
+      new MessagingError('closed', `The ${this.#what} was stopped before it was subscribed`),
+    )
     let released = this.#releaseWaiting(['waiting', 'held'])
-    await within(clock, timeoutMs, this.#quiet())
+    await this.#quiet(handlersOver)
     const abandoned = [...this.#running].filter(({ stage }) => stage === 'running')
     for (const inHand of abandoned) {
       inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
@@ -164,33 +167,47 @@ export class Worker {
   }
 
   async #supervise(): Promise<void> {
-    const { clock, emit } = this.#settings
+    const { clock } = this.#settings
     let failures = 0
     while (!this.#stopping.signal.aborted) {
       try {
-        this.#session = await this.#subscribe()
+        const session = await this.#subscribe()
+        if (this.#stopping.signal.aborted) {
+          // Nobody may be waiting for it any more.
+          await session.close()
+          break
+        }
+        this.#session = session
         this.#state = 'running'
         this.#error = undefined
         this.#started.resolve()
-        await this.#receive(this.#session)
+        await this.#receive(session)
         return
       } catch (thrown) {
-        const error = toMessagingError(thrown, `The ${this.#what} failed`)
-        failures = this.#session?.receivedAny ? 1 : failures + 1
-        await this.#session?.close()
+        const broken = this.#session
         this.#session = undefined
-        if (this.#stopping.signal.aborted) return
-        this.#error = error
-        emit('failure', { what: this.#what, error })
-        if (this.#state === 'starting' && !error.retryable) {
-          this.#state = 'stopped'
-          this.#started.reject(error)
-          return
-        }
-        if (this.#state !== 'starting') this.#state = 'recovering'
+        failures = broken?.receivedAny ? 1 : failures + 1
+        if (!this.#stopping.signal.aborted && !this.#noteFailure(thrown)) return
+        if (broken !== undefined) await within(clock, graceMs, broken.close())
         await sleep(clock, reconnectBackoff(failures), this.#stopping.signal)
       }
     }
+  }
+
+  /** False when it makes no sense to go on. */
+  #noteFailure(thrown: unknown): boolean {
+    const { emit, provisioner, topic } = this.#settings
+    const error = toMessagingError(thrown, `The ${this.#what} failed`)
+    this.#error = error
+    emit('failure', { what: this.#what, error })
+    if (error.code === 'topology-missing') provisioner.forget(topic)
+    if (this.#state !== 'starting') this.#state = 'recovering'
+    else if (!error.retryable) {
+      this.#state = 'stopped'
+      this.#started.reject(error)
+      return false
+    }
+    return true
   }
 
   async #subscribe(): Promise<Session> {
@@ -231,6 +248,8 @@ export class Worker {
   async #drive(task: Task): Promise<void> {
     const { inHand, handler, session } = task
     const { clock } = this.#settings
+    // So that many of a lane that have ended do not call each other down the stack.
+    if (inHand.ended) await Promise.resolve()
     while (!inHand.ended) {
       const needsSlot = handler.collector === undefined
       if (needsSlot) {
@@ -271,22 +290,28 @@ export class Worker {
   #releaseWaiting(stages: readonly DeliveryInHand['stage'][]): number {
     let released = 0
     for (const inHand of this.#session?.inHand() ?? []) {
-      if (!stages.includes(inHand.stage)) continue
+      const { stage } = inHand
+      if (!stages.includes(stage)) continue
       this.#session?.settle(inHand, { kind: 'release' })
-      // Ends the wait of a held one.
-      inHand.abort(new MessagingError('closed', 'The delivery was given back'))
+      // Ends its wait. A signal for each of those that no handler has seen would cost more than all the rest of it.
+      if (stage === 'held') inHand.abort(new MessagingError('closed', 'The delivery was given back'))
       released += 1
     }
     return released
   }
 
-  #quiet(): Promise<void> {
-    const busy = [...this.#running].some(({ stage }) => stage === 'running')
-    if (!busy) return Promise.resolve()
+  /** Resolves once no handler runs, or the signal fires. */
+  #quiet(over: AbortSignal): Promise<void> {
+    const isBusy = () => !over.aborted && [...this.#running].some(({ stage }) => stage === 'running')
     return new Promise((resolve) => {
-      this.#whenQuiet = () => {
-        if (![...this.#running].some(({ stage }) => stage === 'running')) resolve()
+      const check = () => {
+        if (isBusy()) return
+        over.removeEventListener('abort', check)
+        resolve()
       }
+      this.#whenQuiet = check
+      over.addEventListener('abort', check)
+      check()
     })
   }
 }
