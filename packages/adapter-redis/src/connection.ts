@@ -1,4 +1,5 @@
 import { type Clock, type DriverContext, MessagingError } from '@waybill/core/driver'
+import { Cluster } from 'ioredis'
 import type { Client } from './clients.ts'
 import type { Script } from './script.ts'
 import { type Argument, needsNewConnection, toRedisError } from './wire.ts'
@@ -99,8 +100,13 @@ export class Connection {
   async close(): Promise<void> {
     this.#closing = true
     const { client } = this
-    if (client.status === 'end' || client.status === 'close') return
-    const ended = new Promise<void>((resolve) => client.once('end', resolve))
+    // A cluster is through before the connections to its nodes are.
+    const nodes = client instanceof Cluster ? client.nodes('all') : []
+    const ended = Promise.all(
+      [client, ...nodes]
+        .filter(({ status }) => status !== 'end')
+        .map((each) => new Promise<void>((resolve) => each.once('end', resolve))),
+    )
     client.disconnect()
     const limit = Promise.withResolvers<void>()
     const cancel = this.#clock.after(1000, limit.resolve)
