@@ -38,24 +38,21 @@ export interface ExactlyOptions {
 export class CaseContext {
   readonly harness: Harness
   readonly capabilities: Capabilities
-  /** Fires when the case's time is over. */
-  readonly signal: AbortSignal
   readonly #uniquePart: string
   readonly #deadlineScale: number
   readonly #cleanups: (() => Promise<unknown> | unknown)[] = []
   readonly #waits = new Set<string>()
   #names = 0
+  #isOver = false
 
   constructor(options: {
     readonly harness: Harness
     readonly capabilities: Capabilities
-    readonly signal: AbortSignal
     readonly uniquePart: string
     readonly deadlineScale: number
   }) {
     this.harness = options.harness
     this.capabilities = options.capabilities
-    this.signal = options.signal
     this.#uniquePart = options.uniquePart
     this.#deadlineScale = options.deadlineScale
   }
@@ -254,8 +251,9 @@ export class CaseContext {
     if (found !== undefined) throw new Error(`Of ${ids.length} deliveries: ${found}`)
   }
 
-  /** Runs what was deferred; rejects with the first failure after all have run. */
+  /** Ends what the case still waits for, and runs what was deferred; rejects with the first failure after all have run. */
   async close(): Promise<void> {
+    this.#isOver = true
     const failures: unknown[] = []
     for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
       try {
@@ -289,7 +287,7 @@ export class CaseContext {
   }
 
   async #pause(ms: number): Promise<void> {
-    if (this.signal.aborted) throw new Error('The case is over')
+    if (this.#isOver) throw new Error('The case is over')
     await new Promise((resolve) => {
       setTimeout(resolve, ms)
     })

@@ -8,7 +8,7 @@ import { type RunOptions, runConformance } from './run-conformance.ts'
 import { saveReport } from './saved-reports.ts'
 
 const usage = `Usage: npm run conformance -- NAME... [options]
-       npm run conformance -- --mutants
+       npm run conformance -- --mutants [MUTANT...]
        npm run conformance -- --matrix [--check]
 
 Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, redis).
@@ -77,7 +77,7 @@ async function runDriver(name: string): Promise<boolean> {
 }
 
 async function main(): Promise<boolean> {
-  if (values.mutants) return runMutants()
+  if (values.mutants) return runMutants(positionals)
   if (values.matrix) return runMatrix({ check: values.check })
   if (positionals.length === 0) {
     console.error(usage)
@@ -88,4 +88,9 @@ async function main(): Promise<boolean> {
   return isGreen
 }
 
-if (!(await main())) process.exitCode = 1
+try {
+  if (!(await main())) process.exitCode = 1
+} catch (error) {
+  console.error(error)
+  process.exitCode = 1
+}

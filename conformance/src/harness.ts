@@ -73,9 +73,9 @@ export interface ProxyControl {
   /** Ends `blackhole`. */
   heal(): void
   /** Refuses new connections; open ones stay. */
-  refuse(): Promise<void>
+  refuse(): void | Promise<void>
   /** Ends `refuse`. */
-  accept(): Promise<void>
+  accept(): void | Promise<void>
 }
 
 /** A message as the broker has it. */

@@ -4,6 +4,7 @@ import { CaseContext } from './case-context.ts'
 import { CaseSkipped } from './case-skipped.ts'
 import { sections } from './cases/index.ts'
 import type { Harness } from './harness.ts'
+import { inParallel } from './in-parallel.ts'
 import { Probes } from './probes.ts'
 import { ProcessWatch } from './process-watch.ts'
 import { type CaseResult, describeError, type Report } from './report.ts'
@@ -49,22 +50,13 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
   const probes = new Probes()
   const watch = new ProcessWatch()
 
-  const contextOf = (label: string, timeoutMs: number) => {
-    const limitMs = timeoutMs * harness.timeScale * deadlineScale
-    const signal = AbortSignal.timeout(limitMs)
-    const context = new CaseContext({
-      harness,
-      capabilities,
-      signal,
-      uniquePart: `${runId}-${label}`,
-      deadlineScale,
-    })
-    return { context, limitMs }
-  }
+  const contextOf = (label: string) =>
+    new CaseContext({ harness, capabilities, uniquePart: `${runId}-${label}`, deadlineScale })
 
   async function outcomeOf(testCase: Case): Promise<Outcome> {
     const missing = (testCase.requires ?? []).filter((feature) => !capabilities[feature])
-    const { context, limitMs } = contextOf(caseId(testCase), testCase.timeoutMs ?? 60_000)
+    const context = contextOf(caseId(testCase))
+    const limitMs = (testCase.timeoutMs ?? 60_000) * harness.timeScale * deadlineScale
     if (missing.length > 0) {
       const refused = await outcome(context, limitMs, () => probes.run(missing, context))
       if (refused.status === 'failed') return refused
@@ -108,40 +100,25 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
 
 /** How a case ends that is given `limitMs`, its cleaning up included. */
 async function outcome(context: CaseContext, limitMs: number, run: () => Promise<void>): Promise<Outcome> {
+  const limit = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const waits = context.waitingFor.join('; ')
+    limit.reject(new Error(`Not done within ${Math.round(limitMs)} ms${waits && `, waiting for: ${waits}`}`))
+  }, limitMs)
   let result: Outcome = { status: 'passed' }
   try {
-    await Promise.race([run(), timeLimit(context, limitMs)])
+    await Promise.race([run(), limit.promise])
   } catch (error) {
     result =
       error instanceof CaseSkipped
         ? { status: 'skipped', reason: error.message }
         : { status: 'failed', reason: describeError(error) }
   }
+  clearTimeout(timer)
   try {
     await context.close()
   } catch (error) {
     if (result.status === 'passed') result = { status: 'failed', reason: describeError(error) }
   }
   return result
-}
-
-function timeLimit(context: CaseContext, limitMs: number): Promise<never> {
-  return new Promise((_, reject) => {
-    context.signal.addEventListener('abort', () => {
-      const waits = context.waitingFor.join('; ')
-      reject(new Error(`Not done within ${Math.round(limitMs)} ms${waits && `, waiting for: ${waits}`}`))
-    })
-  })
-}
-
-async function inParallel<Item>(
-  items: readonly Item[],
-  parallel: number,
-  run: (item: Item) => Promise<void>,
-): Promise<void> {
-  const queue = items.values()
-  const worker = async () => {
-    for (const item of queue) await run(item)
-  }
-  await Promise.all(Array.from({ length: Math.max(1, parallel) }, worker))
 }

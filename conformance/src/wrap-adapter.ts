@@ -35,6 +35,8 @@ export interface Layers {
     request: SubscriptionRequest,
     forward: (request: SubscriptionRequest) => Promise<Subscription>,
   ): Promise<Subscription>
+  /** Replaces a subscription as a whole, for what the parts below cannot express. */
+  subscription?(subscription: Subscription, request: SubscriptionRequest, driver: Driver): Subscription
   receive?(
     max: number,
     signal: AbortSignal,
@@ -74,8 +76,10 @@ export function wrapAdapter(adapter: Adapter, layers: Layers): Adapter {
 
 function wrapDriver(driver: Driver, layers: Layers): Driver {
   const { apply, publish, subscribe, deadLetters, native, close } = layers
-  const forwardSubscribe = async (request: SubscriptionRequest) =>
-    wrapSubscription(await driver.subscribe(request), request, layers)
+  const forwardSubscribe = async (request: SubscriptionRequest) => {
+    const own = await driver.subscribe(request)
+    return wrapSubscription(layers.subscription?.(own, request, driver) ?? own, request, layers)
+  }
   return {
     name: driver.name,
     capabilities: layers.capabilities?.(driver.capabilities) ?? driver.capabilities,

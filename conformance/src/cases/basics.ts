@@ -81,7 +81,9 @@ export const basics: readonly Case[] = [
       const recorder = context.recorder()
       await stage.consume(recorder, { concurrency: 50 })
       const count = context.capabilities.publishBatchSize * 2 + 7
-      await context.exactly(recorder, await stage.sendBatch(count))
+      const sent = await stage.sendBatch(count)
+      assert.equal(sent.length, count)
+      await context.exactly(recorder, sent)
     },
   },
   {

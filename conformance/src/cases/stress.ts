@@ -41,11 +41,15 @@ export const stress: readonly Case[] = [
         group: context.unique('group'),
         cycles: context.load(100),
       })
-      const exit = await context.within('the process exits', child.exited(), context.pace(180_000))
+      await context.eventually(
+        'the process has done its cycles',
+        () => child.of('resources').length === 1 || !child.running,
+        context.pace(180_000),
+      )
       const [resources] = child.of('resources')
       assert.ok(resources, `no report: ${child.errorOutput}`)
       assert.deepEqual([...resources.after].sort(), [...resources.before].sort())
-      assert.equal(exit, 0, child.errorOutput)
+      assert.equal(await context.within('the process exits', child.exited()), 0, child.errorOutput)
     },
   },
   {

@@ -10,9 +10,9 @@ const nativeSchema = z.custom<MemoryNative>(
  * The memory driver. It has no process of its own to restart and no connection to cut, so cases that need one run on
  * other brokers.
  */
-export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+export async function open(name = 'conformance'): Promise<{ harness: Harness; close(): Promise<void> }> {
   const adapter = memory()
-  const url = 'memory:conformance'
+  const url = `memory:${name}`
   // A named broker lives as long as any bus uses it.
   const anchor = await connect({ url, adapter })
   const native = nativeSchema.parse(anchor.native())

@@ -1,0 +1,233 @@
+import { MessagingError } from '@waybill/core'
+import type { Delivery } from '@waybill/core/driver'
+import { intercept } from './intercept.ts'
+import { driverMutant, type Mutant } from './mutant.ts'
+
+const never = new Promise<never>(() => undefined)
+
+export const receiving: readonly Mutant[] = [
+  driverMutant({
+    name: 'forgets the backlog',
+    fault: 'A new subscription drops what was waiting for it',
+    caughtBy: ['2', '15', '9b'],
+    layers: () => ({
+      async subscribe(request, forward) {
+        const subscription = await forward(request)
+        const waiting = await subscription.receive(1000, AbortSignal.timeout(20))
+        await subscription.settle(waiting.map((delivery) => ({ delivery, verdict: { kind: 'ack' } })))
+        return subscription
+      },
+    }),
+  }),
+  driverMutant({
+    name: 'gives everything to one member',
+    fault: 'The members of a group that came later get nothing',
+    caughtBy: ['13'],
+    layers: () => {
+      const first = new Map<string, object>()
+      return {
+        receive(max, signal, forward, request) {
+          const key = `${request.topic.name} ${request.group.name}`
+          if (!first.has(key)) first.set(key, request)
+          if (first.get(key) === request) return forward(max, signal)
+          return new Promise((resolve) => {
+            signal.addEventListener('abort', () => resolve([]), { once: true })
+          })
+        },
+      }
+    },
+  }),
+  driverMutant({
+    name: 'gives every member everything',
+    fault: 'Treats a group as a broadcast',
+    caughtBy: ['13', '29'],
+    layers: () => ({ subscribe: (request, forward) => forward({ ...request, broadcast: true }) }),
+  }),
+  driverMutant({
+    name: 'lets groups share',
+    fault: 'The groups of a topic take from one queue',
+    caughtBy: ['14', '43', '58'],
+    layers: () => {
+      const firstOf = new Map<string, string>()
+      return {
+        subscribe(request, forward) {
+          const name = firstOf.get(request.topic.name) ?? request.group.name
+          firstOf.set(request.topic.name, name)
+          return forward({ ...request, group: { ...request.group, name } })
+        },
+      }
+    },
+  }),
+  driverMutant({
+    name: 'starts every group with the latest',
+    fault: 'Ignores that a new group wants the earliest messages',
+    caughtBy: ['16a'],
+    layers: () => ({
+      apply: (topology, mode, forward) =>
+        forward(
+          {
+            topics: topology.topics.map(({ topic, groups }) => ({
+              topic,
+              groups: groups.map((group) => ({ ...group, from: 'latest' })),
+            })),
+          },
+          mode,
+        ),
+    }),
+  }),
+  driverMutant({
+    name: 'does not seek',
+    fault: 'Accepts a seek and stays where it is',
+    caughtBy: ['16b'],
+    layers: () => ({ seek: async () => undefined }),
+  }),
+  driverMutant({
+    name: 'shares broadcasts',
+    fault: 'The instances of a broadcast compete for its messages',
+    caughtBy: ['18'],
+    layers: () => ({ subscribe: (request, forward) => forward({ ...request, broadcast: false }) }),
+  }),
+  driverMutant({
+    name: 'reads ahead',
+    fault: 'Takes ten times of what core has room for and keeps it in a list of its own',
+    caughtBy: ['56'],
+    layers: () => {
+      const ahead = new WeakMap<object, Delivery[]>()
+      return {
+        async receive(max, signal, forward, request) {
+          const list = ahead.get(request) ?? []
+          ahead.set(request, list)
+          if (list.length === 0) list.push(...(await forward(max * 10, signal)))
+          return list.splice(0, max)
+        },
+      }
+    },
+  }),
+  driverMutant({
+    name: 'reads the whole backlog',
+    fault: 'Takes everything there is and keeps copies of it',
+    caughtBy: ['57'],
+    layers: () => {
+      const copies: Uint8Array[] = []
+      const ahead = new WeakMap<object, Delivery[]>()
+      return {
+        async receive(max, signal, forward, request) {
+          const list = ahead.get(request) ?? []
+          ahead.set(request, list)
+          if (list.length === 0) {
+            const all = await forward(1_000_000, signal)
+            for (const delivery of all) {
+              list.push(delivery)
+              copies.push(Uint8Array.from(delivery.body))
+            }
+          }
+          return list.splice(0, max)
+        },
+      }
+    },
+  }),
+  driverMutant({
+    name: 'lets leases run out early',
+    fault: 'Asks the broker for a quarter of the lease it states',
+    caughtBy: ['28', '29'],
+    layers: () => ({
+      async subscribe(request, forward) {
+        const subscription = await forward({ ...request, leaseMs: request.leaseMs / 4 })
+        return new Proxy(subscription, {
+          get(target, property) {
+            const value: unknown = Reflect.get(target, property, target)
+            if (property === 'leaseMs') return request.leaseMs
+            return typeof value === 'function' ? value.bind(target) : value
+          },
+        })
+      },
+    }),
+  }),
+  driverMutant({
+    name: 'never ends a lease',
+    fault: 'What is not settled never comes back',
+    caughtBy: ['28', '30'],
+    layers: () => ({ subscribe: (request, forward) => forward({ ...request, leaseMs: 3_600_000 }) }),
+  }),
+  driverMutant({
+    name: 'does not renew leases',
+    fault: 'Accepts renewals and does nothing',
+    caughtBy: ['29'],
+    layers: () => ({ extend: async () => undefined }),
+  }),
+  driverMutant({
+    name: 'takes keys for a detail',
+    fault: 'Treats ordered topics as if they were not, so that a key is spread over the members',
+    caughtBy: ['51', '52b'],
+    layers: () => ({
+      apply: (topology, mode, forward) =>
+        forward(
+          {
+            topics: topology.topics.map(({ topic, groups }) => ({
+              topic: { ...topic, ordered: false },
+              groups,
+            })),
+          },
+          mode,
+        ),
+    }),
+  }),
+  driverMutant({
+    name: 'turns batches round',
+    fault: 'Hands over what it has in the wrong order',
+    caughtBy: ['51', '52a'],
+    layers: () => ({
+      receive: async (max, signal, forward) => [...(await forward(max, signal))].reverse(),
+    }),
+  }),
+  driverMutant({
+    name: 'reads one spelling',
+    fault: 'Takes Kafka spelling of attributes for headers of the user',
+    caughtBy: ['73c'],
+    layers: () => ({
+      receive: async (max, signal, forward) =>
+        (await forward(max, signal)).map((delivery) =>
+          intercept(
+            new Proxy(delivery, {
+              get(target, property) {
+                const value: unknown = Reflect.get(target, property, target)
+                if (property !== 'headers') return value
+                return Object.fromEntries(
+                  Object.entries(target.headers).filter(([name]) => !name.startsWith('ce_')),
+                )
+              },
+            }),
+            {},
+          ),
+        ),
+    }),
+  }),
+  driverMutant({
+    name: 'dies silently',
+    fault: 'A subscription that was lost waits for ever instead of saying so',
+    caughtBy: ['85a', '86a'],
+    layers: () => ({ receive: (max, signal, forward) => forward(max, signal).catch(() => never) }),
+  }),
+  driverMutant({
+    name: 'gives up at the first cut',
+    fault: 'Calls a lost connection final',
+    caughtBy: ['85a'],
+    layers: () => ({
+      publish: (batch, forward) =>
+        forward(batch).catch((error: unknown) => {
+          throw new MessagingError('failed', 'the connection is lost', { cause: error, fate: 'unknown' })
+        }),
+    }),
+  }),
+  driverMutant({
+    name: 'tries to connect once',
+    fault: 'Calls a broker that is not there yet final',
+    caughtBy: ['87a'],
+    layers: () => ({
+      connect: (forward) =>
+        forward().catch((error: unknown) => {
+          throw new MessagingError('connection-failed', 'nobody listens', { cause: error })
+        }),
+    }),
+  }),
+]
