@@ -79,6 +79,7 @@ export class BatchCollector {
   async #run(entries: readonly Entry[]): Promise<void> {
     const failed = new Map<Message, unknown>()
     const messages = entries.map(({ delivery }) => delivery.message)
+    const members = new Set(messages)
     const first = entries[0]?.delivery
     let signal: AbortSignal | undefined
     const context: BatchContext = {
@@ -90,7 +91,7 @@ export class BatchCollector {
       topic: first?.topic ?? '',
       group: first?.group ?? '',
       fail: (message, error) => {
-        if (!messages.includes(message)) throw notOfBatch()
+        if (!members.has(message)) throw notOfBatch()
         failed.set(message, error)
       },
     }

@@ -73,6 +73,10 @@ export class Consumer {
   on(topic: Topic, pattern: string, handler: Handler): this
   on(first: MessageDefinition | Topic | string, second: Handler | string, third?: Handler): this {
     if (typeof first === 'string') return this.#onPattern(undefined, first, second)
+    if (typeof first !== 'object' || first === null) {
+      const message = `expected a message definition, a topic or a pattern, not ${first}; an import cycle leaves undefined`
+      throw new ConfigurationError('handler', [{ path: 'definition', message }])
+    }
     if (typeof second === 'string')
       return this.#onPattern('topic' in first ? first.topic : first, second, third)
     if (!('topic' in first)) {
