@@ -1,3 +1,4 @@
+import type { Broker } from 'kafkajs'
 import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
 
 /**
@@ -16,3 +17,19 @@ export function quietenRequestQueues(): void {
 }
 
 const patched = new WeakSet<RequestQueue>()
+
+/**
+ * Takes a member out of its group on its behalf. A member whose connection is gone cannot leave, and its successor would
+ * wait until its session has run out. kafkajs can send the request, and does not list it among the methods of a broker.
+ */
+export async function leaveGroup(broker: Broker, groupId: string, memberId: string): Promise<void> {
+  if (canLeave(broker)) await broker.leaveGroup({ groupId, memberId })
+}
+
+interface CanLeave {
+  leaveGroup(request: { readonly groupId: string; readonly memberId: string }): Promise<unknown>
+}
+
+function canLeave(broker: Broker): broker is Broker & CanLeave {
+  return 'leaveGroup' in broker && typeof broker.leaveGroup === 'function'
+}

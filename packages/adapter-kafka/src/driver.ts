@@ -23,7 +23,7 @@ import { groupStats, seekGroup } from './groups.ts'
 import { broadcastGroupId, groupNames } from './names.ts'
 import type { Settings } from './options.ts'
 import { Publisher } from './publisher.ts'
-import { type CarriedCommit, KafkaSubscription } from './subscription.ts'
+import { KafkaSubscription, type Legacy } from './subscription.ts'
 import { applyTopology } from './topology.ts'
 import { toRecord } from './wire.ts'
 
@@ -50,7 +50,7 @@ export class KafkaDriver implements Driver {
   readonly #publisher: Publisher
   readonly #subscriptions = new Set<KafkaSubscription>()
   readonly #letters = new Map<string, KafkaDeadLetters>()
-  readonly #carried = new Map<string, Map<string, CarriedCommit>>()
+  readonly #legacies = new Map<string, Legacy>()
   #subscriptionCount = 0
   #closing: Promise<void> | undefined
 
@@ -104,8 +104,8 @@ export class KafkaDriver implements Driver {
     const names = groupNames(topic, group.name)
     const groupId = broadcast ? broadcastGroupId(topic, group.name, instance) : names.groupId
     if (broadcast) await this.#startBroadcast(topic, groupId)
-    const carried = this.#carried.get(groupId) ?? new Map<string, CarriedCommit>()
-    this.#carried.set(groupId, carried)
+    const legacy: Legacy = this.#legacies.get(groupId) ?? { commits: new Map(), strays: new Set() }
+    if (!broadcast) this.#legacies.set(groupId, legacy)
     const subscription: KafkaSubscription = new KafkaSubscription(request, {
       settings: this.#settings,
       clock: this.#context.clock,
@@ -114,7 +114,7 @@ export class KafkaDriver implements Driver {
       groupId,
       instance,
       holder: this.#context.instance,
-      carried,
+      legacy,
       startOf: (name, from) =>
         this.#administration.run(`Reading offsets of topic ${name}`, (gateway) =>
           gateway.offsets(name, from),

@@ -1,5 +1,6 @@
 import type { Admin, Broker, Cluster } from 'kafkajs'
 import { atMost, type Client, createClient } from './client.ts'
+import { leaveGroup } from './client-faults.ts'
 import { brokerErrorOf } from './errors.ts'
 import type { Settings } from './options.ts'
 
@@ -79,6 +80,11 @@ export class GroupCoordinator {
         })),
       ]),
     )
+  }
+
+  /** Ends the membership of a member that could not do so itself. */
+  async dismiss(memberId: string): Promise<void> {
+    await this.#ask((broker) => leaveGroup(broker, this.#groupId, memberId))
   }
 
   async #ask<Answer>(question: (broker: Broker) => Promise<Answer>): Promise<Answer> {

@@ -1,6 +1,7 @@
 import kafkajs, { type Assigner, type Cluster, type Consumer, type EachBatchPayload } from 'kafkajs'
 import { assignPartitions, decodeOwned, encodeOwned } from './assignment.ts'
 import { atMost, type Client, createClient } from './client.ts'
+import { brokerErrorOf } from './errors.ts'
 import { GroupCoordinator, type Membership, type TopicCommits } from './gateway.ts'
 import type { Settings } from './options.ts'
 
@@ -14,6 +15,8 @@ export interface MemberOptions {
   readonly topics: readonly { readonly name: string; readonly fromBeginning: boolean }[]
   /** How many partitions the topic itself has, which are shared out evenly. */
   readonly mainCount: number
+  /** Members of this process that could not leave; shared by all its subscriptions to the group. */
+  readonly strays: Set<string>
 }
 
 export interface MemberEvents {
@@ -47,11 +50,13 @@ export class Member {
   readonly #running = Promise.withResolvers<void>()
   #owned: readonly number[] = []
   #membership: Membership | undefined
+  #memberId: string | undefined
   #ended = false
 
   constructor(options: MemberOptions, events: MemberEvents) {
     this.#options = options
     this.#events = events
+    this.#running.promise.catch(() => {})
     const { settings, groupId, instance } = options
     this.#client = createClient(settings, instance, retry)
     let cluster: Cluster | undefined
@@ -89,6 +94,7 @@ export class Member {
   /** Resolves once it has its first assignment and reads. */
   async start(): Promise<void> {
     await this.#consumer.connect()
+    await this.#dismissStrays()
     for (const { name, fromBeginning } of this.#options.topics) {
       await this.#consumer.subscribe({ topics: [name], fromBeginning })
     }
@@ -134,6 +140,19 @@ export class Member {
     this.#client.sockets.close()
   }
 
+  async #dismissStrays(): Promise<void> {
+    const { strays } = this.#options
+    for (const memberId of strays) {
+      strays.delete(memberId)
+      try {
+        await this.#coordinator.dismiss(memberId)
+      } catch (error) {
+        // It is gone already, and if not, its session ends.
+        if (brokerErrorOf(error) === undefined) throw error
+      }
+    }
+  }
+
   #listen(): void {
     const { events } = this.#consumer
     const { sockets } = this.#client
@@ -142,6 +161,7 @@ export class Member {
       if (!this.#ended) this.#events.revoking()
     })
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
+      this.#memberId = payload.memberId
       this.#membership = undefined
       this.#owned = [...new Set(Object.values(payload.memberAssignment).flat())]
       if (!this.#ended) this.#events.assigned(payload.memberAssignment)
@@ -153,6 +173,7 @@ export class Member {
     this.#consumer.on(events.FETCH_START, () => this.#running.resolve())
     this.#consumer.on(events.CRASH, ({ payload }) => {
       this.#running.reject(payload.error)
+      if (this.#memberId !== undefined) this.#options.strays.add(this.#memberId)
       if (!this.#ended) this.#events.failed(payload.error)
     })
   }

@@ -22,17 +22,28 @@ const retry = { initialRetryTime: 100, multiplier: 2, maxRetryTime: 1000, retrie
 /** Messages without a key go to one partition this many at a time: fewer, larger batches, and still to all members. */
 const unkeyedRun = 16
 
+/**
+ * kafkajs asks again for each try of a batch. A message that went elsewhere at its second try would come twice, and leave
+ * a sequence number behind under which the broker drops the next message: so what is chosen once stays.
+ */
 const partitioner: ICustomPartitioner = () => {
   // As the Java client does it (murmur2 of the key), so that keys stay where other producers put them.
   const byKey = Partitioners.DefaultPartitioner()
+  const chosen = new WeakMap<Message, number>()
   const counters = new Map<string, number>()
   return (args) => {
     const { topic, partitionMetadata, message } = args
     if (message.partition !== undefined) return message.partition
-    if (message.key !== null && message.key !== undefined) return byKey(args)
-    const counter = counters.get(topic) ?? Math.floor(Math.random() * partitionMetadata.length * unkeyedRun)
-    counters.set(topic, counter + 1)
-    return Math.floor(counter / unkeyedRun) % partitionMetadata.length
+    const earlier = chosen.get(message)
+    if (earlier !== undefined) return earlier
+    let partition: number
+    if (message.key === null || message.key === undefined) {
+      const count = counters.get(topic) ?? Math.floor(Math.random() * partitionMetadata.length * unkeyedRun)
+      counters.set(topic, count + 1)
+      partition = Math.floor(count / unkeyedRun) % partitionMetadata.length
+    } else partition = byKey(args)
+    chosen.set(message, partition)
+    return partition
   }
 }
 

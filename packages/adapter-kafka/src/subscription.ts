@@ -28,6 +28,14 @@ export interface CarriedCommit {
   readonly wanted: OffsetCommit
 }
 
+/** What the subscriptions of this process to a group leave to each other. */
+export interface Legacy {
+  /** By `topic/partition`. */
+  readonly commits: Map<string, CarriedCommit>
+  /** Members that could not leave the group. */
+  readonly strays: Set<string>
+}
+
 export interface SubscriptionContext {
   readonly settings: Settings
   readonly clock: Clock
@@ -38,8 +46,7 @@ export interface SubscriptionContext {
   readonly instance: string
   /** The same for all of this process. */
   readonly holder: string
-  /** Shared by all subscriptions of this process to the group, by `topic/partition`. */
-  readonly carried: Map<string, CarriedCommit>
+  readonly legacy: Legacy
   /** Where a partition without a commit starts. */
   readonly startOf: (topic: string, from: 'earliest' | 'latest') => Promise<Map<number, number>>
   readonly onClosed: () => Promise<void>
@@ -92,7 +99,7 @@ export class KafkaSubscription implements Subscription {
   constructor(request: SubscriptionRequest, context: SubscriptionContext) {
     this.#request = request
     this.#context = context
-    const { settings, clock, groupId, instance, names, publisher } = context
+    const { settings, clock, groupId, instance, names, publisher, legacy } = context
     const { topic, group, broadcast } = request
     this.#firstAssigned.promise.catch(() => {})
     const own = broadcast ? [] : [names.retry, names.delay].map((name) => ({ name, fromBeginning: true }))
@@ -103,6 +110,7 @@ export class KafkaSubscription implements Subscription {
         groupId,
         topics: [{ name: topic.name, fromBeginning: group.from === 'earliest' }, ...own],
         mainCount: topic.partitions,
+        strays: legacy.strays,
       },
       {
         revoking: () => this.#revoking(),
@@ -236,7 +244,7 @@ export class KafkaSubscription implements Subscription {
   #carryOver(partitions: readonly Partition[]): void {
     for (const { topic, index, committed, offsets } of partitions) {
       if (committed === undefined) continue
-      this.#context.carried.set(keyOf(topic, index), { committed, wanted: offsets.commit('held') })
+      this.#context.legacy.commits.set(keyOf(topic, index), { committed, wanted: offsets.commit('held') })
     }
   }
 
@@ -468,10 +476,10 @@ export class KafkaSubscription implements Subscription {
   }
 
   #begin(topic: string, index: number, committed: OffsetCommit): Partition {
-    const { holder, carried } = this.#context
+    const { holder, legacy } = this.#context
     const key = keyOf(topic, index)
-    const carry = carried.get(key)
-    carried.delete(key)
+    const carry = legacy.commits.get(key)
+    legacy.commits.delete(key)
     const isCurrent =
       carry?.committed.offset === committed.offset && carry.committed.metadata === committed.metadata
     const { offset, metadata } = isCurrent ? carry.wanted : committed
