@@ -4,7 +4,7 @@ import { Bus } from './bus.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
 import { type Adapter, type Driver, type DriverContext, type Feature, parseBrokerUrl } from './driver.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
-import { ConfigurationError, MessagingError, toMessagingError } from './errors.ts'
+import { ConfigurationError, type ErrorCode, MessagingError, toMessagingError } from './errors.ts'
 import { BusEmitter } from './events.ts'
 import { features, requireFeature } from './features.ts'
 import { newId } from './new-id.ts'
@@ -45,10 +45,21 @@ export interface ConnectOptions {
   readonly clock?: Clock
 }
 
+const urlHint = "expected a URL such as 'memory:' or 'amqp://localhost'"
+
 const connectSchema = z.strictObject({
   url: z
-    .string({ error: "expected a URL such as 'memory:' or 'amqp://localhost'" })
-    .min(1, "expected a URL such as 'memory:' or 'amqp://localhost'"),
+    .string({ error: urlHint })
+    .min(1, urlHint)
+    .transform((text, context) => {
+      try {
+        return parseBrokerUrl(text)
+      } catch (error) {
+        if (!(error instanceof ConfigurationError)) throw error
+        for (const { message } of error.issues) context.addIssue({ code: 'custom', message })
+        return z.NEVER
+      }
+    }),
   adapter: z
     .custom<Adapter>(
       (value) => typeof value === 'object' && value !== null && 'connect' in value && 'schemes' in value,
@@ -72,93 +83,111 @@ const connectSchema = z.strictObject({
 })
 
 /**
- * Connects to the broker the URL names.
+ * Connects to the broker the URL names, and provisions `topics`.
  *
  * @throws {ConfigurationError} listing every problem of the options.
  * @throws {MessagingError} `adapter-missing`, `connection-failed`, `access-denied`, `unsupported`, `topology-missing`,
- * `aborted`.
+ * `topology-mismatch`, `timeout`, `aborted`.
  */
 export async function connect(options: ConnectOptions): Promise<Bus> {
   const parsed = parseOptions(connectSchema, options, 'connect options')
-  const url = parseBrokerUrl(parsed.url)
+  const { url, clock, timeout, signal } = parsed
   const adapter = parsed.adapter ?? (await loadAdapter(url.scheme))
   if (!adapter.schemes.includes(url.scheme)) {
     const message = `the ${adapter.name} adapter serves ${adapter.schemes.map((each) => `${each}:`).join(' ')}, not ${url.scheme}:`
     throw new ConfigurationError('connect options', [{ path: 'url', message }])
   }
-  const events = new BusEmitter()
-  const driver = await open(adapter, parsed, {
-    native: parsed.native[adapter.name],
-    instance: newId(),
-    clock: parsed.clock,
-    emit: ({ type, ...event }) => events.emit(type, event),
-  })
-  const bus = new Bus(driver, events, parsed)
-  try {
-    for (const feature of parsed.requires) requireFeature(driver, feature, 'requires')
-    await bus.provision(parsed.topics)
-    return bus
-  } catch (error) {
-    await bus.close()
-    throw error
-  }
-}
-
-/** Tries until it succeeds, the time is over, or trying again makes no sense. */
-async function open(
-  adapter: Adapter,
-  options: z.output<typeof connectSchema>,
-  context: Omit<DriverContext, 'signal'>,
-): Promise<Driver> {
-  const { clock, timeout, signal } = options
-  const url = parseBrokerUrl(options.url)
   const over = new AbortController()
   const cancel = timeout === undefined ? () => {} : clock.after(timeout, () => over.abort())
-  const both = AbortSignal.any(signal === undefined ? [over.signal] : [over.signal, signal])
+  const limits: Limits = {
+    clock,
+    timeout,
+    wanted: signal,
+    signal: AbortSignal.any(signal === undefined ? [over.signal] : [over.signal, signal]),
+  }
+  const events = new BusEmitter()
+  const context: DriverContext = {
+    native: parsed.native[adapter.name],
+    instance: newId(),
+    clock,
+    signal: limits.signal,
+    emit: ({ type, ...event }) => events.emit(type, event),
+  }
   const where = url.hosts.map(({ host, port }) => (port === undefined ? host : `${host}:${port}`)).join(', ')
-  let lastError: MessagingError | undefined
   try {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        both.throwIfAborted()
-        return await unless(both, adapter.connect(url, { ...context, signal: both }))
-      } catch (thrown) {
-        if (!both.aborted) lastError = toMessagingError(thrown, `Connecting to ${adapter.name} failed`)
-        if (lastError !== undefined && !lastError.retryable && !both.aborted) throw lastError
-        if (both.aborted) {
-          const why = lastError === undefined ? 'it did not answer' : lastError.message
-          throw signal?.aborted
-            ? new MessagingError('aborted', 'The signal given to connect was aborted', {
-                cause: signal.reason,
-              })
-            : new MessagingError(
-                'connection-failed',
-                `No connection to ${adapter.name} at ${where} within ${timeout} ms: ${why}`,
-                {
-                  retryable: true,
-                  cause: lastError,
-                },
-              )
-        }
-        await sleep(clock, reconnectBackoff(attempt), both)
-      }
+    const connecting = `No connection to ${adapter.name}${where === '' ? '' : ` at ${where}`}`
+    const driver = await keepTrying(limits, 'connection-failed', connecting, () =>
+      closeIfLate(limits.signal, adapter.connect(url, context)),
+    )
+    const bus = new Bus(driver, events, parsed)
+    try {
+      for (const feature of parsed.requires) requireFeature(driver, feature, 'requires')
+      await keepTrying(limits, 'timeout', 'The topics were not provisioned', () =>
+        bus.provision(parsed.topics),
+      )
+      return bus
+    } catch (error) {
+      const closed = bus.close()
+      // Whoever has waited long enough does not wait for a broker that hangs, too.
+      if (!limits.signal.aborted) await closed
+      throw error
     }
   } finally {
     cancel()
   }
 }
 
-/** The driver, unless the signal fires first; one that comes too late is closed. */
-function unless(signal: AbortSignal, connecting: Promise<Driver>): Promise<Driver> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      reject(signal.reason)
-      connecting.then(
-        (driver) => driver.close(),
-        () => {},
-      )
+interface Limits {
+  readonly clock: Clock
+  readonly timeout: number | undefined
+  /** The user's. */
+  readonly wanted: AbortSignal | undefined
+  /** The user's, or the time is over. */
+  readonly signal: AbortSignal
+}
+
+/** Tries until it succeeds, the limits are reached, or trying again makes no sense. */
+async function keepTrying<Result>(
+  { clock, timeout, wanted, signal }: Limits,
+  code: ErrorCode,
+  what: string,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  let lastError: MessagingError | undefined
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      signal.throwIfAborted()
+      return await unlessAborted(signal, run())
+    } catch (thrown) {
+      if (wanted?.aborted) {
+        throw new MessagingError('aborted', 'The signal given to connect was aborted', {
+          cause: wanted.reason,
+        })
+      }
+      if (signal.aborted) {
+        const why = lastError === undefined ? 'it did not answer' : lastError.message
+        const options = { retryable: true, cause: lastError }
+        throw new MessagingError(code, `${what} within ${timeout} ms: ${why}`, options)
+      }
+      lastError = toMessagingError(thrown, what)
+      if (!lastError.retryable) throw lastError
+      await sleep(clock, reconnectBackoff(attempt), signal)
     }
+  }
+}
+
+function unlessAborted<Result>(signal: AbortSignal, promise: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
-    connecting.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
+}
+
+/** Nobody waits for a driver any more that comes when the signal has fired. */
+async function closeIfLate(signal: AbortSignal, connecting: Promise<Driver>): Promise<Driver> {
+  const driver = await connecting
+  // What closing it meets with, nobody can be told.
+  if (signal.aborted) driver.close().catch(() => {})
+  return driver
 }

@@ -60,8 +60,10 @@ export function memory(): Adapter {
   return {
     name: 'memory',
     schemes: ['memory'],
-    async connect({ path: name }, { native, clock, emit }: DriverContext) {
+    async connect({ path, hosts }, { native, clock, emit }: DriverContext) {
       const options = parseOptions(optionsSchema, native, 'memory options', 'native.memory')
+      // `memory://NAME` is easily written for `memory:NAME`, and would be private without a word.
+      const name = path ?? hosts[0]?.host
       const shared = (name === undefined ? undefined : named.get(name)) ?? {
         broker: new MemoryBroker(clock, options.retention),
         users: 0,
