@@ -18,8 +18,14 @@ const packages: Readonly<Record<string, string>> = {
   rediss: '@waybill/adapter-redis',
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^(ERR_)?MODULE_NOT_FOUND$/.test(String(error.code))
+// Named in quotes: the package can be there, and something that it needs itself be missing.
+function isMissing(name: string, error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    /^(ERR_)?MODULE_NOT_FOUND$/.test(String(error.code)) &&
+    error.message.includes(`'${name}'`)
+  )
 }
 
 // Beside core first; then from the application, for package managers that hide from core what it does not depend on.
@@ -27,7 +33,7 @@ async function importPackage(name: string): Promise<Record<string, unknown>> {
   try {
     return await import(name)
   } catch (error) {
-    if (!isMissing(error)) throw error
+    if (!isMissing(name, error)) throw error
     const application = createRequire(join(process.cwd(), 'package.json'))
     return import(pathToFileURL(application.resolve(name)).href)
   }
@@ -54,7 +60,7 @@ export async function loadAdapter(scheme: string): Promise<Adapter> {
   try {
     exports = await importPackage(name)
   } catch (error) {
-    const why = isMissing(error)
+    const why = isMissing(name, error)
       ? `"${scheme}:" URLs need the package ${name}. Install it: npm install ${name}`
       : `The package ${name} for "${scheme}:" URLs could not be loaded: ${toError(error).message}`
     throw new MessagingError('adapter-missing', why, { cause: error })
