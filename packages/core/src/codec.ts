@@ -36,18 +36,32 @@ const attributeOf: ReadonlyMap<string, string> = new Map([
 
 type Encoded = Pick<OutboundMessage, 'body' | 'contentType' | 'attributes' | 'headers'>
 
+let lastTime = Number.NaN
+let lastText = ''
+
+/** Messages of one millisecond share the text: making it takes a sixth of the time of encoding. */
+function timeText(date: Date): string {
+  const time = date.getTime()
+  if (time !== lastTime) {
+    lastText = date.toISOString()
+    lastTime = time
+  }
+  return lastText
+}
+
 /**
- * A message as a CloudEvents event in structured mode, its attributes once more for the transport's headers.
+ * A message as a CloudEvents event in structured mode, its attributes once more for the transport's headers. `data` is
+ * what travels.
  * Throws what `JSON.stringify` throws (a cycle, a BigInt).
  */
-export function encodeMessage(message: Message): Encoded {
-  const { data, metadata } = message
+export function encodeMessage(message: Message, data: unknown = message.data): Encoded {
+  const { metadata } = message
   const attributes: Record<string, string> = {
     specversion: '1.0',
     id: message.id,
     source: metadata.source,
     type: message.type,
-    time: message.timestamp.toISOString(),
+    time: timeText(message.timestamp),
     datacontenttype: data instanceof Uint8Array ? bytesType : jsonType,
     dataversion: String(message.version),
   }

@@ -361,7 +361,7 @@ export interface DriverHealth {
 export function messageBytes(message: Pick<OutboundMessage, 'body' | 'attributes' | 'headers'>): number {
   let bytes = message.body.byteLength
   for (const headers of [message.attributes, message.headers]) {
-    for (const [name, value] of Object.entries(headers)) bytes += name.length + Buffer.byteLength(value)
+    for (const name in headers) bytes += name.length + Buffer.byteLength(headers[name] ?? '')
   }
   return bytes
 }

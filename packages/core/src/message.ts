@@ -106,7 +106,8 @@ export function defineMessage<Schema extends StandardSchemaV1>(
   }
 }
 
-type Validated<Output> = { readonly value: Output } | { readonly issues: readonly Issue[] }
+/** Data as its schema made it, or what is wrong with it. */
+export type Validated<Output> = { readonly value: Output } | { readonly issues: readonly Issue[] }
 
 function toValidated<Output>(result: StandardSchemaV1.Result<Output>): Validated<Output> {
   if (result.issues === undefined) return { value: result.value }

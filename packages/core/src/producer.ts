@@ -7,7 +7,13 @@ import { toMilliseconds } from './duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { currentMessage } from './handling.ts'
-import { type Message, type MessageDefinition, type Metadata, validateData } from './message.ts'
+import {
+  type Message,
+  type MessageDefinition,
+  type Metadata,
+  type Validated,
+  validateData,
+} from './message.ts'
 import { compose } from './middleware.ts'
 import { newId } from './new-id.ts'
 import type { Publisher } from './publisher.ts'
@@ -94,7 +100,10 @@ export class Producer {
     options: SendOptions = noOptions,
   ): Promise<Message<Output>> {
     this.#host.ensureOpen()
-    if (!this.#hasMiddleware) return this.#deliver(await this.#prepare(definition, data, options))
+    if (!this.#hasMiddleware) {
+      const prepared = this.#prepare(definition, data, options)
+      return await this.#deliver(prepared instanceof Promise ? await prepared : prepared)
+    }
     const context: SendContext = { definition, data, options, message: undefined }
     let sent: Message<Output> | undefined
     await compose([...this.#host.middleware, ...this.#middleware], context, async () => {
@@ -169,17 +178,29 @@ export class Producer {
     return prepared
   }
 
-  /** The message as it will travel. The data travels as it was given: each consumer's schema parses it anew. */
-  async #prepare<Output>(
+  /** Validates and encodes. Synchronous when the schema is, which spares promises. */
+  #prepare<Output>(
     definition: MessageDefinition<unknown, Output>,
     data: unknown,
     options: SendOptions,
-  ): Promise<Prepared<Output>> {
-    const { topic, type } = definition
+  ): Prepared<Output> | Promise<Prepared<Output>> {
+    const { topic } = definition
     if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
-    const issues = options === noOptions ? [] : checkSendOptions(options)
     const checked = check(definition, data)
-    const validated = checked instanceof Promise ? await checked : checked
+    return checked instanceof Promise
+      ? checked.then((validated) => this.#complete(definition, data, validated, options))
+      : this.#complete(definition, data, checked, options)
+  }
+
+  /** The message as it will travel. The data travels as it was given: each consumer's schema parses it anew. */
+  #complete<Output>(
+    definition: MessageDefinition<unknown, Output>,
+    data: unknown,
+    validated: Validated<Output>,
+    options: SendOptions,
+  ): Prepared<Output> {
+    const { topic, type } = definition
+    const issues = options === noOptions ? [] : checkSendOptions(options)
     if ('issues' in validated) issues.push(...under('data', validated.issues))
     let key: string | undefined
     try {
@@ -192,23 +213,23 @@ export class Producer {
     if (options.delay !== undefined) this.#host.require('delay', 'send with a delay')
     if (options.priority !== undefined) this.#host.require('priority', 'send with a priority')
     const now = this.#host.clock.now()
-    const message: Message = {
+    const message: Message<Output> = {
       id: options.id ?? newId(),
       type,
       version: definition.version,
       timestamp: new Date(now),
-      data,
+      data: validated.value,
       ...(key !== undefined && { key }),
       ...(options.expiresIn !== undefined && {
         expiresAt: new Date(now + toMilliseconds(options.expiresIn)),
       }),
       metadata: this.#metadata(options),
     }
-    const outbound = this.#encode(definition, message, options)
+    const outbound = this.#encode(definition, message, data, options)
     const timeoutMs = options.timeout === undefined ? this.#timeoutMs : toMilliseconds(options.timeout)
     return {
       topic,
-      message: { ...message, data: validated.value },
+      message,
       outbound,
       bytes: this.#measure(outbound),
       deadline: now + timeoutMs,
@@ -230,16 +251,23 @@ export class Producer {
     }
   }
 
-  #encode({ topic }: MessageDefinition, message: Message, options: SendOptions): OutboundMessage {
+  #encode(
+    { topic }: MessageDefinition,
+    message: Message,
+    data: unknown,
+    options: SendOptions,
+  ): OutboundMessage {
     try {
-      const { headers, ...encoded } = encodeMessage(message)
+      const { body, contentType, attributes, headers } = encodeMessage(message, data)
       const { priority } = options
       return {
         topic,
         type: message.type,
         id: message.id,
         key: message.key,
-        ...encoded,
+        body,
+        contentType,
+        attributes,
         headers: priority === undefined ? headers : { ...headers, [headerNames.priority]: String(priority) },
         delayMs: options.delay === undefined ? 0 : toMilliseconds(options.delay),
         priority,
@@ -264,8 +292,14 @@ export class Producer {
   async #deliver<Output>(prepared: Prepared<Output>): Promise<Message<Output>> {
     const { message, outbound, bytes } = prepared
     if (prepared.signal?.aborted) throw refusal(outbound, 'aborted', 'the signal given to send was aborted')
-    if (this.#budget.tryTake(bytes)) await this.#publish(prepared)
-    else await this.#publishWhenRoom(prepared)
+    // Not by `#publish`, which would be one more promise for each send.
+    if (this.#budget.tryTake(bytes)) {
+      try {
+        await this.#host.publisher.publish(prepared.topic, outbound, prepared)
+      } finally {
+        this.#budget.release(bytes)
+      }
+    } else await this.#publishWhenRoom(prepared)
     this.#host.emit('sent', { topic: outbound.topic.name, message })
     return message
   }
