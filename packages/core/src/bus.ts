@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import { Consumer, type ConsumerHost } from './consumer.ts'
-import type { ConsumerOptions } from './consumer-options.ts'
+import { type ConsumerOptions, maxConcurrency } from './consumer-options.ts'
 import { DeadLetters } from './dead-letter.ts'
 import type {
   Capabilities,
@@ -171,7 +171,9 @@ export class Bus implements AsyncDisposable {
         this.#host.forget(consumer)
         onStopped()
       }
-      return this.#consumer({ ...this.#host, forget }, group, { ...rest, prefetch, concurrency: prefetch })
+      // Each message in hand is a handler that runs. What is no number of them is for the check of prefetch to say.
+      const concurrency = Math.min(Math.max(prefetch, 1), maxConcurrency)
+      return this.#consumer({ ...this.#host, forget }, group, { ...rest, prefetch, concurrency })
     }
     return pull(create, definition, signal)
   }

@@ -71,10 +71,12 @@ const milliseconds = (initial: Duration) =>
 const leaseSchema = (initial: Duration) =>
   milliseconds(initial).refine((value) => value >= 100, 'expected at least 100ms')
 
+export const maxConcurrency = 10_000
+
 export const consumerSchema = z
   .strictObject({
     group: nameSchema,
-    concurrency: z.int().min(1).max(10_000).default(10),
+    concurrency: z.int().min(1).max(maxConcurrency).default(10),
     prefetch: z.int().min(1).max(100_000).optional(),
     lease: leaseSchema('30s'),
     maxLease: milliseconds('1h'),

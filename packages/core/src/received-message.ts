@@ -1,7 +1,7 @@
 import type { Consumer } from './consumer.ts'
 import { DeliveryInHand, type HandlerContext } from './delivery.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
-import { RetryAfter } from './errors.ts'
+import { MessagingError, RetryAfter } from './errors.ts'
 import type { Message, MessageDefinition } from './message.ts'
 import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
 
@@ -72,20 +72,38 @@ export class ReceivedMessage<Data = unknown> {
 }
 
 /** Pulls the messages of one type through a consumer whose handlers wait for their message to be settled by hand. */
-export async function* pull<Input, Output>(
+export function pull<Input, Output>(
   createConsumer: (onStopped: () => void) => Consumer,
   definition: MessageDefinition<Input, Output>,
   signal: AbortSignal | undefined,
-): AsyncGenerator<ReceivedMessage<Output>, void> {
+): AsyncIterableIterator<ReceivedMessage<Output>> {
+  const ended = new AbortController()
+  const end = () => ended.abort()
+  signal?.addEventListener('abort', end, { once: true })
+  if (signal?.aborted) end()
+  const messages = untilEnded(() => createConsumer(end), definition, ended.signal)
+  return {
+    next: () => messages.next(),
+    // A generator that waits for a message would hear of this only with the next message.
+    return: () => {
+      end()
+      return messages.return(undefined)
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+async function* untilEnded<Input, Output>(
+  createConsumer: () => Consumer,
+  definition: MessageDefinition<Input, Output>,
+  ended: AbortSignal,
+): AsyncGenerator<ReceivedMessage<Output>, undefined> {
   const queue: ReceivedMessage<Output>[] = []
   const unsettled = new Set<ReceivedMessage<Output>>()
-  let ended = false
   let wake = () => {}
-  const end = () => {
-    ended = true
-    wake()
-  }
-  const consumer = createConsumer(end).on(definition, (message, context) => {
+  const consumer = createConsumer().on(definition, (message, context) => {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const received = new ReceivedMessage(message, context, resolve, reject)
     unsettled.add(received)
@@ -94,11 +112,13 @@ export async function* pull<Input, Output>(
     wake()
     return promise.finally(() => unsettled.delete(received))
   })
-  signal?.addEventListener('abort', end, { once: true })
+  ended.addEventListener('abort', () => wake(), { once: true })
+  let isStarted = false
   try {
-    if (signal?.aborted) return
-    await consumer.start(signal === undefined ? {} : { signal })
-    while (!ended) {
+    if (ended.aborted) return
+    await consumer.start({ signal: ended })
+    isStarted = true
+    while (!ended.aborted) {
       const next = queue.shift()
       if (next === undefined) {
         await new Promise<void>((resolve) => {
@@ -106,9 +126,12 @@ export async function* pull<Input, Output>(
         })
       } else if (!next.signal.aborted) yield next
     }
+  } catch (error) {
+    // Ended by its user, or with the bus, while it was starting: that is no failure.
+    if (!ended.aborted || !MessagingError.is(error) || !/^(aborted|closed)$/.test(error.code)) throw error
   } finally {
-    signal?.removeEventListener('abort', end)
     for (const received of unsettled) void received.release()
-    await consumer.stop()
+    const stopped = consumer.stop()
+    if (isStarted) await stopped
   }
 }
