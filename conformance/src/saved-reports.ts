@@ -5,7 +5,7 @@ import type { Report } from './report.ts'
 
 const folder = fileURLToPath(new URL('../.cache/results/', import.meta.url))
 
-const capabilitiesSchema = z.object({
+export const capabilitiesSchema = z.object({
   ordered: z.boolean(),
   delay: z.boolean(),
   priority: z.boolean(),
@@ -21,6 +21,8 @@ const capabilitiesSchema = z.object({
   publishParallelism: z.number(),
 })
 
+export const statusSchema = z.enum(['passed', 'failed', 'skipped'])
+
 const reportSchema = z.object({
   adapter: z.string(),
   capabilities: capabilitiesSchema,
@@ -30,7 +32,7 @@ const reportSchema = z.object({
       id: z.string(),
       section: z.string(),
       title: z.string(),
-      status: z.enum(['passed', 'failed', 'skipped']),
+      status: statusSchema,
       reason: z.string().exactOptional(),
       durationMs: z.number(),
     }),

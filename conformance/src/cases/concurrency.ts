@@ -73,6 +73,7 @@ export const concurrency: readonly Case[] = [
   },
   {
     number: 58,
+    part: 'a',
     title: 'A paused consumer gets nothing, a resumed one everything that came meanwhile',
     async run(context) {
       const stage = await context.stage({
@@ -90,6 +91,28 @@ export const concurrency: readonly Case[] = [
       assert.equal(recorder.deliveries.length, 5, 'delivered while paused')
       consumer.resume()
       await context.exactly(recorder, [...before, ...meanwhile])
+    },
+  },
+  {
+    number: 58,
+    part: 'b',
+    title: 'What was in hand and no handler had seen when the consumer was paused comes back after resume()',
+    async run(context) {
+      const stage = await context.stage()
+      const recorder = context.recorder()
+      const gate = new Latch()
+      context.defer(() => gate.open())
+      const consumer = await stage.consume(recorder, { concurrency: 1, prefetch: 10 }, () => gate.passed())
+      const sent = await stage.send(20)
+      await context.eventually('one is being handled', () => recorder.inFlight === 1)
+      await context.quiet()
+      consumer.pause()
+      gate.open()
+      await context.eventually('it is handled', () => recorder.inFlight === 0)
+      await context.quiet()
+      assert.equal(recorder.deliveries.length, 1, 'delivered while paused')
+      consumer.resume()
+      await context.exactly(recorder, sent)
     },
   },
   {

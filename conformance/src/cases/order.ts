@@ -52,22 +52,19 @@ export const order: readonly Case[] = [
     async run(context) {
       const stage = await orderedStage(context)
       const recorder = context.recorder()
-      const heads = new Set<string>()
-      const retry = { backoff: fixed(context.pace(100)) }
-      await stage.consume(recorder, { retry, concurrency: 8 }, ({ id }, { attempt }) => {
-        if (heads.has(id) && attempt <= 2) throw new Error('the head of a key fails twice')
-      })
-      const data = keys.map((key) => ({ n: 0, key, id: context.unique(key) }))
-      for (const { id } of data) heads.add(id)
-      const first = await Promise.all(
-        data.map(({ id, n, key }) => stage.producer.send(stage.message, { n, key }, { id })),
-      )
+      // All of it is there before the first head fails.
+      const heads = await sendToAllKeys(stage, 1)
       const rest = await stage.producer.sendBatch(
         stage.message,
         [1, 2, 3, 4].flatMap((n) => keys.map((key) => ({ n, key }))),
       )
-      await context.exactly(recorder, [...first, ...first, ...first, ...rest])
-      assertKeyOrder(recorder, [...first, ...rest])
+      const failing = new Set(heads.map(({ id }) => id))
+      const retry = { backoff: fixed(context.pace(100)) }
+      await stage.consume(recorder, { retry, concurrency: 8 }, ({ id }, { attempt }) => {
+        if (failing.has(id) && attempt <= 2) throw new Error('the head of a key fails twice')
+      })
+      await context.exactly(recorder, [...heads, ...heads, ...heads, ...rest])
+      assertKeyOrder(recorder, [...heads, ...rest])
     },
   },
   {

@@ -159,7 +159,8 @@ export const retries: readonly Case[] = [
     async run(context) {
       const stage = await context.stage()
       const recorder = context.recorder()
-      const retry = { backoff: fixed(context.pace(1500)) }
+      const backoffMs = context.pace(1500)
+      const retry = { backoff: fixed(backoffMs) }
       await stage.consume(recorder, { retry, concurrency: 1, prefetch: 1 }, (message, { attempt }) => {
         if (numberOf(message) === 1 && attempt === 1) throw new Error('the first message fails once')
       })
@@ -167,7 +168,10 @@ export const retries: readonly Case[] = [
       await context.eventually('it has failed', () => recorder.of(failing)[0]?.outcome === 'thrown')
       const others = await stage.send(20)
       await context.exactly(recorder, [failing, failing, ...others])
-      assert.equal(recorder.deliveries.at(-1)?.id, failing.id, 'others came after the retry')
+      const [first, ...later] = recorder.deliveries
+      assert.equal(later.pop()?.id, failing.id, 'others came after the retry')
+      const last = (later.at(-1)?.startedAt ?? 0) - (first?.endedAt ?? 0)
+      assert.ok(last < backoffMs, `others waited for the retry: the last came after ${Math.round(last)} ms`)
     },
   },
   {

@@ -179,9 +179,10 @@ export const shutdown: readonly Case[] = [
       let sending = true
       const sent: { id: string }[] = []
       const producing = (async () => {
+        // There is always something waiting, so that members have their hands full when they leave.
         while (sending) {
-          sent.push(...(await stage.send(5)))
-          await context.work(5)
+          if (sent.length < recorder.deliveries.length + 100) sent.push(...(await stage.send(10)))
+          await context.work(2)
         }
       })()
       let changes = 0
@@ -191,7 +192,7 @@ export const shutdown: readonly Case[] = [
         if (change === 'leave') await members.shift()?.stop()
         else {
           const bus = await context.bus()
-          members.push(await stage.consume(recorder, { ...options, member, bus }, () => context.work(2)))
+          members.push(await stage.consume(recorder, { ...options, member, bus }, () => context.work(5)))
         }
         const goal = recorder.deliveries.length + 40
         await context.eventually(

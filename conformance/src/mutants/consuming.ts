@@ -118,7 +118,7 @@ export const consuming: readonly Mutant[] = [
     { options: (options) => ({ ...options, concurrency: 1 }) },
   ),
   consumerMutant(
-    { name: 'does not pause', fault: 'Goes on while paused', caughtBy: ['58'] },
+    { name: 'does not pause', fault: 'Goes on while paused', caughtBy: ['58a'] },
     { consumer: (consumer) => intercept(consumer, { pause: () => undefined }) },
   ),
   consumerMutant(

@@ -46,7 +46,7 @@ export const receiving: readonly Mutant[] = [
   driverMutant({
     name: 'lets groups share',
     fault: 'The groups of a topic take from one queue',
-    caughtBy: ['14', '43', '58'],
+    caughtBy: ['14', '43', '58a'],
     layers: () => {
       const firstOf = new Map<string, string>()
       return {

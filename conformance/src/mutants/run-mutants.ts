@@ -37,9 +37,6 @@ async function testMutants(only: readonly string[]): Promise<MutantReport> {
       catches.push(...found)
       const survived = mutant.caughtBy.filter((id) => !found.some(({ caseId: caught }) => caught === id))
       console.log(
-        Math.round(performance.now() / 1000),
-        Math.round(process.memoryUsage().heapUsed / 1e6),
-        process.getActiveResourcesInfo().length,
         `  ${survived.length === 0 ? 'caught  ' : `survived ${survived.join(', ')}`} ${mutant.name}`,
       )
     }

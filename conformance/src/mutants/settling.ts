@@ -151,7 +151,7 @@ export const settling: readonly Mutant[] = [
     {
       name: 'drops what is released',
       fault: 'Acks what a consumer gives back',
-      caughtBy: ['31a', '33', '58', '81', '83'],
+      caughtBy: ['31a', '33', '58b', '81', '83'],
     },
     (verdict) => (verdict.kind === 'release' ? ack : verdict),
   ),
