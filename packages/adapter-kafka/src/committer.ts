@@ -98,6 +98,19 @@ export class Committer {
     for (const { partition, commit } of snapshots) partition.committed = commit
   }
 
+  /** Resolves once what is settled now is committed, or cannot be for the time being. */
+  async flush(): Promise<void> {
+    // One that is under way may have begun before.
+    await this.#running
+    if (!this.#isOpen) return
+    if (this.#running === undefined) {
+      this.#cancel?.()
+      this.#cancel = undefined
+      this.#run()
+    }
+    await this.#running
+  }
+
   #run(): void {
     const dirty = [...this.#partitions].filter(({ offsets }) => offsets.dirty)
     if (dirty.length === 0) return

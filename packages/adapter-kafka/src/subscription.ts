@@ -190,6 +190,8 @@ export class KafkaSubscription implements Subscription {
       outcomes[each.index] = outcome
       if (outcome.ok && isOurs(each.delivery)) this.#settle(each.delivery)
     }
+    // A copy beside an uncommitted source is a duplicate if we die; acks only repeat what was done within the interval.
+    if (copies.length > 0) await this.#committer.flush()
     this.#afterSettling()
     return outcomes
   }

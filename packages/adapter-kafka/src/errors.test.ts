@@ -1,0 +1,64 @@
+import { MessagingError } from '@waybill/core/driver'
+import { expect, test } from 'vitest'
+import { brokerErrorOf, toConnectError, toDriverError, toPublishError } from './errors.ts'
+
+function clientError(name: string, extra: Readonly<Record<string, unknown>> = {}): Error {
+  return Object.assign(new Error(`${name} happened`), { name, ...extra })
+}
+
+const protocolError = (type: string) => clientError('KafkaJSProtocolError', { type })
+const exhausted = (cause: Error) => clientError('KafkaJSNumberOfRetriesExceeded', { cause })
+
+test.each([
+  ['MESSAGE_TOO_LARGE', 'too-large', false],
+  ['TOPIC_AUTHORIZATION_FAILED', 'access-denied', false],
+  ['UNKNOWN_TOPIC_OR_PARTITION', 'topology-missing', false],
+  ['NOT_ENOUGH_REPLICAS', 'rejected', true],
+  ['NOT_LEADER_FOR_PARTITION', 'disconnected', true],
+  ['REQUEST_TIMED_OUT', 'timeout', true],
+  ['SOMETHING_NEW', 'failed', true],
+] as const)('the broker’s %s is %s', (type, code, retryable) => {
+  expect(toDriverError(protocolError(type), 'x')).toMatchObject({ code, retryable })
+})
+
+test('what the client gave up on is judged by its cause', () => {
+  const error = toDriverError(exhausted(protocolError('MESSAGE_TOO_LARGE')), 'Producing')
+  expect(error).toMatchObject({ code: 'too-large', retryable: false })
+  expect(error.message).toContain('Producing')
+  expect(toDriverError(exhausted(clientError('KafkaJSConnectionError')), 'x').code).toBe('disconnected')
+})
+
+test('of several errors at once one is told', () => {
+  const several = Object.assign(new Error('several'), { errors: [protocolError('POLICY_VIOLATION')] })
+  expect(brokerErrorOf(several)).toBe('POLICY_VIOLATION')
+})
+
+test('an error of ours stays as it is', () => {
+  const ours = new MessagingError('too-large', 'x')
+  expect(toDriverError(ours, 'y')).toBe(ours)
+})
+
+test('the client’s error is the cause', () => {
+  const error = clientError('KafkaJSConnectionClosedError')
+  expect(toDriverError(error, 'x').cause).toBe(error)
+})
+
+test('a broker that is not there may be there later, one that refuses us will not change its mind', () => {
+  expect(toConnectError(clientError('KafkaJSConnectionError'), 'x')).toMatchObject({
+    code: 'connection-failed',
+    retryable: true,
+  })
+  expect(toConnectError(clientError('KafkaJSSASLAuthenticationError'), 'x')).toMatchObject({
+    code: 'access-denied',
+    retryable: false,
+  })
+  const tls = Object.assign(clientError('KafkaJSConnectionError'), { message: 'self-signed certificate' })
+  expect(toConnectError(tls, 'x').retryable).toBe(false)
+})
+
+test('the fate of a message is unknown once it may have left, unless the broker refused it', () => {
+  expect(toPublishError(protocolError('MESSAGE_TOO_LARGE'), 't', true).fate).toBe('not-sent')
+  expect(toPublishError(clientError('KafkaJSConnectionClosedError'), 't', true).fate).toBe('unknown')
+  expect(toPublishError(clientError('KafkaJSConnectionError'), 't', false).fate).toBe('not-sent')
+  expect(toPublishError(protocolError('NOT_ENOUGH_REPLICAS_AFTER_APPEND'), 't', true).fate).toBe('unknown')
+})
