@@ -11,7 +11,7 @@ import type {
   TopologyReport,
 } from './driver.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
-import { ConfigurationError, MessagingError } from './errors.ts'
+import { ConfigurationError, MessagingError, toMessagingError } from './errors.ts'
 import type { BusEmitter, BusEvents } from './events.ts'
 import { requireFeature } from './features.ts'
 import { isHandling } from './handling.ts'
@@ -234,9 +234,9 @@ export class Bus implements AsyncDisposable {
    * Stops consumers, waits for pending sends, closes the connections; in bounded time even if handlers or the broker
    * hang. Idempotent. Whatever is called afterwards is refused with `closed`.
    */
-  close(options: CloseOptions = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
     this.#closed ??= this.#close(toMilliseconds(options.timeout ?? '10s', 'timeout'))
-    return this.#closed
+    await this.#closed
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -249,7 +249,16 @@ export class Bus implements AsyncDisposable {
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeout: timeoutMs })))
     this.#draining = false
     await this.#publisher.close(Math.max(0, until - this.#clock.now()))
-    await within(this.#clock, graceMs, this.#driver.close())
+    await within(this.#clock, graceMs, this.#closeDriver())
+  }
+
+  async #closeDriver(): Promise<void> {
+    try {
+      await this.#driver.close()
+    } catch (thrown) {
+      const error = toMessagingError(thrown, `Closing the ${this.#driver.name} driver failed`)
+      this.#events.emit('failure', { what: 'closing the driver', error })
+    }
   }
 
   #consumer(host: ConsumerHost, group: string, options: ConsumerOptions | undefined): Consumer {
@@ -273,6 +282,10 @@ export class Bus implements AsyncDisposable {
 function toSeekPosition(position: Position): SeekPosition {
   switch (position.to) {
     case 'time':
+      if (Number.isNaN(position.time.getTime())) {
+        const issue = { path: 'position.time', message: 'expected a valid date' }
+        throw new ConfigurationError('seek', [issue])
+      }
       return { to: 'time', time: position.time.getTime() }
     case 'offset':
       return { to: 'offset', offset: position.offset, partition: position.partition ?? 0 }

@@ -64,7 +64,7 @@ function toDeadLetter(stored: StoredDeadLetter, topic: string, group: string): D
     topic: headers[headerNames.originTopic] ?? topic,
     group: headers[headerNames.originGroup] ?? group,
     attempts: attemptOf(headers),
-    deliveries: Number(headers[headerNames.deliveries] ?? 1),
+    deliveries: Math.max(1, Number(headers[headerNames.deliveries]) || 1),
     firstFailedAt: dateOf(headers[headerNames.firstFailedAt]),
     failedAt,
     message: decode(stored, failedAt),

@@ -36,9 +36,15 @@ export async function createTestBus(
   const clock = virtualClock()
   const bus = await connect({ ...options, url: 'memory:', clock })
   const sent: Message[] = []
+  const sentTo: string[] = []
   const handled: DeliveryInfo[] = []
   const failures: Error[] = []
-  bus.on('sent', ({ message }) => sent.push(message)).on('handled', (info) => handled.push(info))
+  bus
+    .on('sent', ({ topic, message }) => {
+      sent.push(message)
+      sentTo.push(topic)
+    })
+    .on('handled', (info) => handled.push(info))
   bus.use({
     handle: async (_context, next) => {
       const failure = failures.shift()
@@ -51,8 +57,10 @@ export async function createTestBus(
     clock,
     sent,
     handled,
-    sentOf: <Output>(definition: MessageDefinition<unknown, Output>) =>
-      sent.filter((message): message is Message<Output> => message.type === definition.type),
+    sentOf: <Output>({ topic, type }: MessageDefinition<unknown, Output>) =>
+      sent.filter(
+        (message, index): message is Message<Output> => message.type === type && sentTo[index] === topic.name,
+      ),
     failNext: (count, error = new Error('Failed by the test')) => {
       for (let each = 0; each < count; each += 1) failures.push(error)
     },
