@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { fixed } from '@waybill/core'
 import type { Case } from '../case.ts'
-import { schedulingSlackMs } from '../case-context.ts'
 import { Latch } from '../latch.ts'
 import { numberOf } from '../numbered.ts'
 
@@ -188,7 +187,7 @@ export const settlement: readonly Case[] = [
         const tookMs = performance.now() - releasedAt
         assert.equal(delivery.message.id, sent.id)
         assert.equal(delivery.attempt, 1)
-        assert.ok(tookMs < context.pace(1000) + schedulingSlackMs, `it took ${Math.round(tookMs)} ms`)
+        assert.ok(tookMs < context.pace(1000) + context.slackMs, `it took ${Math.round(tookMs)} ms`)
       }
       await delivery.ack()
       const control = await stage.sendOne()
@@ -213,7 +212,7 @@ export const leases: readonly Case[] = [
       await stage.sendOne()
       await context.eventually('the first member has it', () => recorder.inFlight === 1)
       await stage.consume(recorder, { ...options, member: 'peer', bus: await context.bus() })
-      const withinMs = 2 * lease + context.capabilities.redeliveryMs + schedulingSlackMs
+      const withinMs = 2 * lease + context.capabilities.redeliveryMs + context.slackMs
       await context.eventually('its peer gets it', () => recorder.byMember('peer').length === 1, 2 * withinMs)
       const [silent, peer] = recorder.deliveries
       assert.ok(silent && peer)

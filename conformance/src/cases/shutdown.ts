@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Consumer } from '@waybill/core'
 import type { Case } from '../case.ts'
-import { schedulingSlackMs } from '../case-context.ts'
 import { Latch } from '../latch.ts'
 import { wrapAdapter } from '../wrap-adapter.ts'
 
@@ -36,7 +35,7 @@ export const shutdown: readonly Case[] = [
       const withinMs = context.capabilities.redeliveryMs + (context.capabilities.lease ? lease : 0)
       await context.exactly(recorder, sent, { withinMs: 2 * withinMs + context.pace(15_000) })
       const late = Math.max(...recorder.deliveries.map(({ startedAt }) => startedAt)) - killedAt
-      assert.ok(late <= withinMs + schedulingSlackMs, `the last came ${Math.round(late)} ms after the kill`)
+      assert.ok(late <= withinMs + context.slackMs, `the last came ${Math.round(late)} ms after the kill`)
     },
   },
   {

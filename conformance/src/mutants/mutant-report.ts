@@ -62,7 +62,7 @@ ${mutants.map(({ name, fault, caughtBy }) => `| ${name} | ${fault} | ${caughtBy.
 }
 
 export async function writeMutantReport(report: MutantReport): Promise<void> {
-  const folder = fileURLToPath(new URL('../../.cache/results/', import.meta.url))
+  const folder = fileURLToPath(new URL('../../.cache/', import.meta.url))
   await mkdir(folder, { recursive: true })
   await writeFile(`${folder}mutants.md`, toMarkdown(report))
   const { mutants, catches } = report
