@@ -1,8 +1,7 @@
 import type { Delivery, OutboundMessage } from './driver.ts'
-import { type Envelope, envelopeSchema } from './envelope.ts'
+import { type Envelope, readAttributes } from './envelope.ts'
 import { MessagingError, toError } from './errors.ts'
 import type { Message, Metadata } from './message.ts'
-import { toIssues } from './validation.ts'
 
 /** The media type of an event in structured JSON mode (CloudEvents JSON format 1.0.2, section 3). */
 const structuredType = 'application/cloudevents+json'
@@ -14,15 +13,14 @@ const bytesType = 'application/octet-stream'
  * or `cloudEvents_` in that of AMQP.
  */
 const attributeHeader = /^(?:ce[-_]|cloudevents[:_])(.+)$/i
+/** Those, and what else is not the user's own. */
+const transportHeader = /^(?:(?:ce[-_]|cloudevents[:_]).|waybill-|content-type$)/i
+
+type Headers = Readonly<Record<string, string>>
 
 /** Header names that users' metadata may not have, because they would be taken for something else. */
 export function isReservedName(name: string): boolean {
-  return (
-    attributeHeader.test(name) ||
-    /^waybill-/i.test(name) ||
-    /^content-type$/i.test(name) ||
-    attributeOf.has(name)
-  )
+  return transportHeader.test(name) || attributeOf.has(name)
 }
 
 /** Message metadata that is a CloudEvents attribute, under its name there. */
@@ -101,12 +99,27 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function decodeStructured(body: Uint8Array): { attributes: Record<string, unknown>; data: unknown } {
+interface Decoded {
+  readonly attributes: Readonly<Record<string, unknown>>
+  readonly data: unknown
+}
+
+function decodeEvent(body: Uint8Array, contentType: string | undefined, headers: Headers): Decoded {
+  if (contentType?.toLowerCase().startsWith(structuredType)) return decodeStructured(body)
+  const attributes = attributesIn(headers)
+  if (attributes.specversion !== undefined) {
+    return { attributes, data: decodeBinary(body, attributes.datacontenttype ?? contentType) }
+  }
+  if (contentType === undefined) return decodeStructured(body)
+  throw undecodable(`content type ${contentType}, and no CloudEvents headers`)
+}
+
+function decodeStructured(body: Uint8Array): Decoded {
   const event = parseJson(body)
   if (!isObject(event)) throw undecodable('the JSON is not an object')
-  const { data, data_base64: base64, ...attributes } = event
+  const { data, data_base64: base64 } = event
   return {
-    attributes,
+    attributes: event,
     data: typeof base64 === 'string' ? new Uint8Array(Buffer.from(base64, 'base64')) : data,
   }
 }
@@ -117,22 +130,30 @@ function decodeBinary(body: Uint8Array, contentType: string | undefined): unknow
   return /^text\//i.test(contentType) ? read(body, (text) => text) : body
 }
 
-/** Headers as CloudEvents attributes, the content type and the rest. */
-function splitHeaders(headers: Readonly<Record<string, string>>) {
+/** The CloudEvents attributes among the headers. */
+function attributesIn(headers: Headers): Record<string, string> {
   const attributes: Record<string, string> = {}
+  for (const name in headers) {
+    const attribute = attributeHeader.exec(name)?.[1]
+    const value = headers[name]
+    if (attribute !== undefined && value !== undefined) attributes[attribute.toLowerCase()] = value
+  }
+  return attributes
+}
+
+function contentTypeIn(headers: Headers): string | undefined {
+  for (const name in headers) if (/^content-type$/i.test(name)) return headers[name]
+  return undefined
+}
+
+/** The headers that are the user's own. */
+function othersIn(headers: Headers): Record<string, string> {
   const others: Record<string, string> = {}
-  let contentType: string | undefined
   for (const name in headers) {
     const value = headers[name]
-    if (value === undefined) continue
-    const first = name.charCodeAt(0) | 0x20
-    // Only names that begin with c or w can be anything but the user's own.
-    const attribute = first === 0x63 ? attributeHeader.exec(name)?.[1] : undefined
-    if (attribute !== undefined) attributes[attribute.toLowerCase()] = value
-    else if (/^content-type$/i.test(name)) contentType = value
-    else if (!/^waybill-/i.test(name)) others[name] = value
+    if (value !== undefined && !transportHeader.test(name)) others[name] = value
   }
-  return { attributes, contentType, others }
+  return others
 }
 
 /**
@@ -141,30 +162,17 @@ function splitHeaders(headers: Readonly<Record<string, string>>) {
  * @throws {MessagingError} `undecodable` when it is neither.
  */
 export function decodeDelivery(delivery: Pick<Delivery, 'body' | 'contentType' | 'headers'>): Envelope {
-  const { body } = delivery
-  const { attributes: mirrored, others, ...split } = splitHeaders(delivery.headers)
-  const contentType = delivery.contentType ?? split.contentType
-  const isStructured =
-    contentType !== undefined
-      ? contentType.toLowerCase().startsWith(structuredType)
-      : mirrored.specversion === undefined
-  if (!isStructured && mirrored.specversion === undefined) {
-    throw undecodable(`content type ${contentType}, and no CloudEvents headers`)
-  }
-  const event = isStructured
-    ? decodeStructured(body)
-    : { attributes: mirrored, data: decodeBinary(body, mirrored.datacontenttype ?? contentType) }
-  const parsed = envelopeSchema.safeParse(event.attributes)
-  if (!parsed.success) {
-    const issues = toIssues(parsed.error).map(({ path, message }) => `${path || 'event'}: ${message}`)
-    throw undecodable(issues.join('; '), parsed.error)
-  }
-  return { attributes: parsed.data, data: event.data, headers: others }
+  const { body, headers } = delivery
+  const event = decodeEvent(body, delivery.contentType ?? contentTypeIn(headers), headers)
+  const attributes = readAttributes(event.attributes)
+  if ('problems' in attributes) throw undecodable(attributes.problems.join('; '))
+  return { attributes, data: event.data, headers: othersIn(headers) }
 }
 
 const known = new Set([
   'specversion',
   'id',
+  'source',
   'type',
   'time',
   'datacontenttype',
@@ -173,6 +181,8 @@ const known = new Set([
   'expirytime',
   'dataschema',
   'subject',
+  'data',
+  'data_base64',
 ])
 const metadataOf: ReadonlyMap<string, string> = new Map([
   ['correlationid', 'correlationId'],
@@ -181,21 +191,22 @@ const metadataOf: ReadonlyMap<string, string> = new Map([
 
 /** The message of an envelope, with its data as it travelled. */
 export function toMessage({ attributes, data, headers }: Envelope, receivedAt: number): Message {
-  const metadata: Record<string, string> & { source: string } = { ...headers, source: attributes.source }
-  for (const name in attributes) {
-    const value = attributes[name]
-    if (known.has(name) || value === undefined || value === null) continue
-    metadata[metadataOf.get(name) ?? name] = String(value)
+  const { id, source, type, time, dataversion, partitionkey, expirytime, all } = attributes
+  const metadata: Record<string, string> & { source: string } = { ...headers, source }
+  for (const name in all) {
+    if (known.has(name)) continue
+    const value = all[name]
+    if (value !== undefined && value !== null) metadata[metadataOf.get(name) ?? name] = String(value)
   }
   const readonlyMetadata: Metadata = metadata
   return {
-    id: attributes.id,
-    type: attributes.type,
-    version: attributes.dataversion,
-    timestamp: attributes.time === undefined ? new Date(receivedAt) : new Date(attributes.time),
+    id,
+    type,
+    version: dataversion,
+    timestamp: time ?? new Date(receivedAt),
     data,
-    ...(attributes.partitionkey !== undefined && { key: attributes.partitionkey }),
-    ...(attributes.expirytime !== undefined && { expiresAt: new Date(attributes.expirytime) }),
+    ...(partitionkey !== undefined && { key: partitionkey }),
+    ...(expirytime !== undefined && { expiresAt: expirytime }),
     metadata: readonlyMetadata,
   }
 }

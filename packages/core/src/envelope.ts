@@ -1,35 +1,81 @@
-import { z } from 'zod'
-
-const dateTime = z
-  .string()
-  .refine((text) => !Number.isNaN(Date.parse(text)), 'expected an RFC 3339 date and time')
-
-/**
- * The context attributes of a CloudEvents 1.0 event that Waybill reads (CloudEvents 1.0.2, "Context Attributes"; the
- * extensions Partitioning, Distributed Tracing, Correlation, Expiry Time), read tolerantly: what else is there is kept.
- */
-export const envelopeSchema = z.looseObject({
-  specversion: z.string().regex(/^1\./, 'expected 1.0'),
-  id: z.string().min(1),
-  source: z.string().min(1),
-  type: z.string().min(1),
-  time: dateTime.optional(),
-  datacontenttype: z.string().optional(),
-  // An integer in JSON, text in a header.
-  dataversion: z.coerce.number().int().min(1).default(1),
-  partitionkey: z.string().optional(),
-  expirytime: dateTime.optional(),
-  correlationid: z.string().optional(),
-  causationid: z.string().optional(),
-  traceparent: z.string().optional(),
-  tracestate: z.string().optional(),
-})
-
 /** A received event before its data is looked at. */
 export interface Envelope {
-  readonly attributes: z.output<typeof envelopeSchema>
+  readonly attributes: Attributes
   /** Parsed JSON, text or bytes by content type; undefined when there is none. */
   readonly data: unknown
   /** Transport headers that are neither CloudEvents attributes nor ours. */
   readonly headers: Readonly<Record<string, string>>
+}
+
+/**
+ * The context attributes of a CloudEvents 1.0 event that Waybill reads (CloudEvents 1.0.2, "Context Attributes"; the
+ * extensions Partitioning, Distributed Tracing, Correlation, Expiry Time).
+ */
+export interface Attributes {
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly time: Date | undefined
+  readonly dataversion: number
+  readonly partitionkey: string | undefined
+  readonly expirytime: Date | undefined
+  /** All of them as they came, under their names; what Waybill does not know is kept. */
+  readonly all: Readonly<Record<string, unknown>>
+}
+
+const optionalTexts = ['datacontenttype', 'correlationid', 'causationid', 'traceparent', 'tracestate']
+
+type Raw = Readonly<Record<string, unknown>>
+
+/**
+ * Reads the attributes tolerantly, or tells what is wrong with them. By hand: it is done for every message received, and
+ * a schema made a tenth of the way of a message through core.
+ */
+export function readAttributes(all: Raw): Attributes | { readonly problems: readonly string[] } {
+  const problems: string[] = []
+  const version = all.specversion
+  if (typeof version !== 'string' || !version.startsWith('1.')) problems.push('specversion: expected 1.0')
+  for (const name of optionalTexts) optionalText(all, name, problems)
+  const attributes = {
+    id: text(all, 'id', problems),
+    source: text(all, 'source', problems),
+    type: text(all, 'type', problems),
+    time: optionalTime(all, 'time', problems),
+    dataversion: dataversion(all, problems),
+    partitionkey: optionalText(all, 'partitionkey', problems),
+    expirytime: optionalTime(all, 'expirytime', problems),
+    all,
+  }
+  return problems.length === 0 ? attributes : { problems }
+}
+
+function text(all: Raw, name: string, problems: string[]): string {
+  const value = all[name]
+  if (typeof value === 'string' && value !== '') return value
+  problems.push(`${name}: expected text`)
+  return ''
+}
+
+function optionalText(all: Raw, name: string, problems: string[]): string | undefined {
+  const value = all[name]
+  if (value === undefined || typeof value === 'string') return value
+  problems.push(`${name}: expected text`)
+  return undefined
+}
+
+function optionalTime(all: Raw, name: string, problems: string[]): Date | undefined {
+  const value = all[name]
+  if (value === undefined) return undefined
+  const time = new Date(typeof value === 'string' ? value : Number.NaN)
+  if (Number.isNaN(time.getTime())) problems.push(`${name}: expected an RFC 3339 date and time`)
+  return time
+}
+
+// An integer in JSON, text in a header.
+function dataversion({ dataversion: value }: Raw, problems: string[]): number {
+  if (value === undefined) return 1
+  const version = typeof value === 'string' ? Number(value) : value
+  if (typeof version === 'number' && Number.isInteger(version) && version >= 1) return version
+  problems.push('dataversion: expected a positive whole number')
+  return 1
 }
