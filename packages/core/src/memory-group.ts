@@ -46,7 +46,7 @@ export class MemoryGroup {
   /** On ordered topics, who has deliveries of a key in hand, and how many. */
   readonly #owners = new Map<string, { readonly member: Member; count: number }>()
   readonly #delayed = new Set<() => void>()
-  readonly dead = new Map<string, StoredDeadLetter>()
+  readonly dead = new Map<string, StoredDeadLetter & Pick<StoredMessage, 'key'>>()
   #waiting: Entry[] = []
   #head = 0
   #places = 0
@@ -152,14 +152,15 @@ export class MemoryGroup {
   }
 
   bury(message: StoredMessage, headers: Readonly<Record<string, string>>): void {
-    const id = deadLetterIdOf(headers) ?? String(this.dead.size)
-    this.dead.set(id, { id, body: message.body, contentType: message.contentType, headers })
+    this.#places += 1
+    const id = deadLetterIdOf(headers) ?? String(this.#places)
+    const { body, contentType, key } = message
+    this.dead.set(id, { id, body, contentType, headers, key })
   }
 
   replay(ids: readonly string[]): number {
     const letters = ids.flatMap((id) => this.dead.get(id) ?? [])
-    for (const { id, body, contentType, headers } of letters) {
-      const key = headers['ce-partitionkey']
+    for (const { id, body, contentType, headers, key } of letters) {
       this.add({ body, contentType, headers: replayHeaders(headers), key, time: this.#clock.now() }, 0)
       this.dead.delete(id)
     }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { DeadLetter } from './dead-letter.ts'
 import { MessagingError } from './errors.ts'
@@ -250,6 +250,17 @@ describe('the loop', () => {
     controller.abort()
     const ended = await Promise.race([first, settle().then(() => 'still waiting')])
     expect(ended).toEqual({ done: true, value: undefined })
+  })
+
+  test('lets go of its signal when it has ended', async () => {
+    await using test = await setUp()
+    await send(test, 1)
+    const { signal } = new AbortController()
+    const added = vi.spyOn(signal, 'addEventListener')
+    const removed = vi.spyOn(signal, 'removeEventListener')
+    for await (const _ of test.bus.receive(OrderCreated, { group: 'shipping', signal })) break
+    expect(added).toHaveBeenCalledOnce()
+    expect(removed).toHaveBeenCalledOnce()
   })
 
   test('rejects when it cannot start', async () => {

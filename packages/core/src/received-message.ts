@@ -79,9 +79,7 @@ export function pull<Input, Output>(
 ): AsyncIterableIterator<ReceivedMessage<Output>> {
   const ended = new AbortController()
   const end = () => ended.abort()
-  signal?.addEventListener('abort', end, { once: true })
-  if (signal?.aborted) end()
-  const messages = untilEnded(() => createConsumer(end), definition, ended.signal)
+  const messages = untilEnded(() => createConsumer(end), definition, ended, signal)
   return {
     next: () => messages.next(),
     // A generator that waits for a message would hear of this only with the next message.
@@ -98,8 +96,11 @@ export function pull<Input, Output>(
 async function* untilEnded<Input, Output>(
   createConsumer: () => Consumer,
   definition: MessageDefinition<Input, Output>,
-  ended: AbortSignal,
+  controller: AbortController,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<ReceivedMessage<Output>, undefined> {
+  const ended = controller.signal
+  const end = () => controller.abort()
   const queue: ReceivedMessage<Output>[] = []
   const unsettled = new Set<ReceivedMessage<Output>>()
   let wake = () => {}
@@ -114,7 +115,9 @@ async function* untilEnded<Input, Output>(
   })
   ended.addEventListener('abort', () => wake(), { once: true })
   let isStarted = false
+  signal?.addEventListener('abort', end, { once: true })
   try {
+    if (signal?.aborted) end()
     if (ended.aborted) return
     await consumer.start({ signal: ended })
     isStarted = true
@@ -130,6 +133,7 @@ async function* untilEnded<Input, Output>(
     // Ended by its user, or with the bus, while it was starting: that is no failure.
     if (!ended.aborted || !MessagingError.is(error) || !/^(aborted|closed)$/.test(error.code)) throw error
   } finally {
+    signal?.removeEventListener('abort', end)
     for (const received of unsettled) void received.release()
     const stopped = consumer.stop()
     if (isStarted) await stopped
