@@ -1,9 +1,9 @@
 import { type Clock, type Outcome, toMessagingError, type Verdict } from '@waybill/core/driver'
 import type { Message } from 'amqplib'
 import { type Ladder, levelName, planDelay } from './delays.ts'
+import type { Ladders } from './ladders.ts'
 import { describeGroup, ladderOf, type TopicObjects } from './names.ts'
 import type { Publisher } from './publisher.ts'
-import type { Topology } from './topology.ts'
 import { type Outgoing, priorityOf, shortenHeaders, toCopy, withDelay } from './wire.ts'
 
 export interface CopyRequest {
@@ -17,12 +17,12 @@ export interface CopyRequest {
 /** Publishes what settlements and replays put into queues: retries, dead letters and what comes back from there. */
 export class Copies {
   readonly #publisher: Publisher
-  readonly #topology: Topology
+  readonly #ladders: Ladders
   readonly #clock: Clock
 
-  constructor(publisher: Publisher, topology: Topology, clock: Clock) {
+  constructor(publisher: Publisher, ladders: Ladders, clock: Clock) {
     this.#publisher = publisher
-    this.#topology = topology
+    this.#ladders = ladders
     this.#clock = clock
   }
 
@@ -64,10 +64,10 @@ export class Copies {
     const heights = new Map<string, number>()
     for (const { verdict, queue } of requests) {
       if (verdict.kind !== 'retry' || verdict.delayMs <= 0) continue
-      const { height } = planDelay(verdict.delayMs, this.#topology.ladderLevels)
+      const { height } = planDelay(verdict.delayMs, this.#ladders.levels)
       heights.set(queue, Math.max(height, heights.get(queue) ?? 0))
     }
-    for (const [queue, height] of heights) await this.#topology.raiseLadder(ladderOf(queue), height)
+    for (const [queue, height] of heights) await this.#ladders.raise(ladderOf(queue), height)
   }
 
   #toOutgoing(
@@ -87,7 +87,7 @@ export class Copies {
         const delayMs = verdict.delayMs - elapsedMs
         const copy = toCopy(source, verdict.headers)
         if (delayMs <= 0) return toQueue(queue, copy, verdict.headers)
-        return delayed(copy, delayMs, ladderOf(queue), this.#topology.ladderLevels)
+        return delayed(copy, delayMs, ladderOf(queue), this.#ladders.levels)
       }
     }
   }

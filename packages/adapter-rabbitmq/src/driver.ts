@@ -20,6 +20,7 @@ import { Copies, delayed } from './copies.ts'
 import { RabbitmqDeadLetters } from './dead-letters.ts'
 import { planDelay } from './delays.ts'
 import { toDriverError } from './errors.ts'
+import { Ladders } from './ladders.ts'
 import { Link } from './link.ts'
 import { describeGroup, describeTopic, ladderOf, routingKeyOf, type TopicObjects } from './names.ts'
 import type { Settings } from './options.ts'
@@ -56,6 +57,7 @@ export class RabbitmqDriver implements Driver {
   readonly #sends: Publisher<Send>
   /** On a channel of its own: a mistake in a send closes the channel, and shall not touch retries. */
   readonly #copying: Publisher
+  readonly #ladders: Ladders
   readonly #topology: Topology
   readonly #copies: Copies
   readonly #objects = new WeakMap<TopicSpec, TopicObjects>()
@@ -78,11 +80,12 @@ export class RabbitmqDriver implements Driver {
       this.#onUnroutable(send),
     )
     this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeoutMs, (copy) => {
-      this.#topology.forget()
+      this.#ladders.forget()
       return unroutable(copy)
     })
-    this.#topology = new Topology(this.#consuming, settings, clock)
-    this.#copies = new Copies(this.#copying, this.#topology, clock)
+    this.#ladders = new Ladders(this.#consuming, settings, clock)
+    this.#topology = new Topology(this.#consuming, this.#ladders)
+    this.#copies = new Copies(this.#copying, this.#ladders, clock)
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -115,8 +118,8 @@ export class RabbitmqDriver implements Driver {
     const longestMs = batch.reduce((longest, { delayMs }) => Math.max(longest, delayMs), 0)
     const first = batch[0]
     if (longestMs > 0 && first !== undefined) {
-      const { height } = planDelay(longestMs, this.#topology.ladderLevels)
-      await this.#topology.raiseLadder(this.#describe(first.topic).ladder, height)
+      const { height } = planDelay(longestMs, this.#ladders.levels)
+      await this.#ladders.raise(this.#describe(first.topic).ladder, height)
     }
     const elapsedMs = longestMs > 0 ? this.#context.clock.now() - startedAt : 0
     return this.#sends.publish(batch.map((message) => this.#toSend(message, elapsedMs)))
@@ -161,7 +164,7 @@ export class RabbitmqDriver implements Driver {
     const { queues, dead } = describeGroup(objects, group)
     const ladders = [objects.ladder, ...(topic.ordered ? [] : queues.map(({ name }) => ladderOf(name)))]
     const delays: string[] = []
-    for (const ladder of ladders) delays.push(...(await this.#topology.delayQueues(ladder)))
+    for (const ladder of ladders) delays.push(...(await this.#ladders.queues(ladder)))
     return this.#consuming.withChannel('Reading the figures failed', async (channel) => {
       const total = async (names: readonly string[]) => {
         let messages = 0
@@ -217,7 +220,7 @@ export class RabbitmqDriver implements Driver {
 
   #onLost(link: Link, error: MessagingError): void {
     // Whoever restarted or cut us may have changed what we think is there.
-    this.#topology.forget()
+    this.#ladders.forget()
     if (this.#lost.size === 0) this.#context.emit({ type: 'disconnected', error })
     this.#lost.add(link)
   }
@@ -237,7 +240,7 @@ export class RabbitmqDriver implements Driver {
     const delayMs = message.delayMs - elapsedMs
     if (message.delayMs === 0 || delayMs <= 0)
       return { exchange: exchange.name, routingKey, ...amqp, message }
-    return { ...delayed(amqp, delayMs, ladder, this.#topology.ladderLevels, routingKey), message }
+    return { ...delayed(amqp, delayMs, ladder, this.#ladders.levels, routingKey), message }
   }
 
   #onUnroutable(send: Send): Outcome {
@@ -247,7 +250,7 @@ export class RabbitmqDriver implements Driver {
     const isWanted = wanted !== undefined && [...wanted].some((pattern) => matchesPattern(pattern, type))
     if (isWanted || delayMs > 0) {
       // A queue or binding that was there has been taken away; core provisions the topic again.
-      this.#topology.forget()
+      this.#ladders.forget()
       return unroutable(send)
     }
     if (this.#settings.unroutable === 'reject') {
@@ -296,7 +299,8 @@ function capabilitiesOf({ heartbeatSeconds, maxMessageBytes }: Settings): Capabi
     // A dead host is noticed when two heartbeats are missing; a dead process at once, because its sockets close.
     redeliveryMs: heartbeatSeconds * 2000 + 2000,
     maxMessageBytes,
-    publishBatchSize: 256,
-    publishParallelism: 4,
+    // Small and many: a caller goes on when its batch is confirmed, and the broker is never left without work.
+    publishBatchSize: 64,
+    publishParallelism: 8,
   }
 }

@@ -31,6 +31,9 @@ const tlsProblem = /^(?:ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_
 
 function meaningOf(error: Error, stage: Stage): Meaning {
   const code: unknown = 'code' in error ? error.code : undefined
+  // The virtual host does not exist or is not ours; amqplib keeps the broker's words to itself.
+  if (error.message.startsWith('Expected ConnectionOpenOk'))
+    return { code: 'access-denied', retryable: false }
   const inHandshake = /^Handshake terminated by server: (\d{3})/.exec(error.message)?.[1]
   const replyCode = inHandshake === undefined ? code : Number(inHandshake)
   if (typeof replyCode === 'number') {

@@ -15,6 +15,9 @@ import type { Settings } from './options.ts'
 /** How long `close` waits for the broker's farewell before it cuts the socket. */
 const farewellMs = 3000
 
+/** Channels kept open between uses; opening and closing one takes two round trips. */
+const maxIdleChannels = 4
+
 export interface LinkEvents {
   readonly onOpened: () => void
   readonly onLost: (error: MessagingError) => void
@@ -30,6 +33,7 @@ export class Link {
   #opening: Promise<ChannelModel> | undefined
   #socket = new AbortController()
   #blocked: string | undefined
+  #idle: Channel[] = []
   #closed = false
 
   constructor(role: string, settings: Settings, context: DriverContext, events: LinkEvents) {
@@ -67,26 +71,37 @@ export class Link {
   }
 
   /**
-   * Runs something on a channel of its own. The broker closes a channel over any mistake, so nothing is shared.
+   * Runs something on a channel that nobody else uses meanwhile, because the broker closes a channel over any mistake.
    *
    * @throws {MessagingError} `timeout` when the broker does not answer; the connection is cut then.
    */
   async withChannel<Value>(what: string, use: (channel: Channel) => Promise<Value>): Promise<Value> {
     try {
-      return await this.bounded(
-        what,
-        (async () => {
-          const channel = await this.channel()
-          try {
-            return await use(channel)
-          } finally {
-            await closeChannel(channel)
-          }
-        })(),
-      )
+      return await this.bounded(what, this.#withChannel(use))
     } catch (error) {
       throw toDriverError(error, what)
     }
+  }
+
+  async #withChannel<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
+    const channel = this.#idle.pop() ?? (await this.#idleChannel())
+    try {
+      const value = await use(channel)
+      if (this.#idle.length < maxIdleChannels) this.#idle.push(channel)
+      else await closeChannel(channel)
+      return value
+    } catch (error) {
+      await closeChannel(channel)
+      throw error
+    }
+  }
+
+  async #idleChannel(): Promise<Channel> {
+    const channel = await this.channel()
+    channel.on('close', () => {
+      this.#idle = this.#idle.filter((idle) => idle !== channel)
+    })
+    return channel
   }
 
   /** Waits for the broker's answer as long as the settings allow, then takes the connection for dead. */
@@ -144,9 +159,13 @@ export class Link {
       try {
         return this.#adopt(await this.#connectTo(host, port, signal))
       } catch (error) {
-        failure = toDriverError(error, `Connecting to RabbitMQ at ${host}:${port} failed`, {
-          stage: 'connecting',
-        })
+        failure = toDriverError(
+          error,
+          `Connecting to RabbitMQ at ${host}:${port}, virtual host ${this.#settings.virtualHost}, failed`,
+          {
+            stage: 'connecting',
+          },
+        )
         if (!failure.retryable) throw failure
       }
     }

@@ -244,7 +244,10 @@ function returnKey(exchange: string, routingKey: string, messageId: unknown): st
 function toEncodingError(thrown: unknown): MessagingError {
   const { code, message } =
     thrown instanceof RangeError
-      ? ({ code: 'too-large', message: 'The headers are longer than the 64 KiB that amqplib takes' } as const)
+      ? ({
+          code: 'too-large',
+          message: 'The headers do not fit AMQP: 64 KiB in all, names of up to 255 bytes',
+        } as const)
       : ({ code: 'rejected', message: 'The message cannot be put into AMQP' } as const)
   const detail = thrown instanceof Error ? `: ${thrown.message}` : ''
   const isGone = thrown instanceof Error && thrown.name === 'IllegalOperationError'
