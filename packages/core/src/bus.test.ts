@@ -303,7 +303,7 @@ describe('dead letters', () => {
     const { bus } = await stubBus(stubDriver({ deadLetters: () => store }))
     const letters = bus.deadLetters(orders, 'billing')
     await letters.replay('a')
-    await letters.replay(['a', 'b'])
+    await letters.replay(['a', 'b', 'a'])
     await letters.replayAll()
     await letters.discard('a')
     await letters.discard(['a', 'b'])

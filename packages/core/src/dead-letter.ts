@@ -74,6 +74,11 @@ function toDeadLetter(stored: StoredDeadLetter, topic: string, group: string): D
   }
 }
 
+// Each once: a letter replayed twice would be two messages.
+function listed(ids: string | readonly string[]): readonly string[] {
+  return typeof ids === 'string' ? [ids] : [...new Set(ids)]
+}
+
 /** The dead letters of one group on one topic. Looking at them consumes nothing. */
 export class DeadLetters {
   readonly #open: () => DeadLetterStore
@@ -98,7 +103,7 @@ export class DeadLetters {
 
   /** Sends letters back to this group only, their attempts starting anew. Resolves with how many were there. */
   async replay(ids: string | readonly string[]): Promise<number> {
-    return this.#open().replay(typeof ids === 'string' ? [ids] : ids)
+    return this.#open().replay(listed(ids))
   }
 
   /** All that are there now. */
@@ -108,7 +113,7 @@ export class DeadLetters {
 
   /** Removes letters for good. Resolves with how many were there. */
   async discard(ids: string | readonly string[]): Promise<number> {
-    return this.#open().discard(typeof ids === 'string' ? [ids] : ids)
+    return this.#open().discard(listed(ids))
   }
 
   async discardAll(): Promise<number> {
