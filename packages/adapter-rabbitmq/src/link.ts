@@ -275,5 +275,6 @@ function coalesceWrites(model: ChannelModel): void {
     }
     return Reflect.apply(write, socket, args)
   }
-  Object.defineProperty(socket, 'write', { value: coalescingWrite })
+  // Writable, because Node puts a `write` of its own there once the other side has ended.
+  Object.defineProperty(socket, 'write', { value: coalescingWrite, writable: true, configurable: true })
 }
