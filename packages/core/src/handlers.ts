@@ -21,7 +21,8 @@ export interface ActiveHandler {
   readonly definition: MessageDefinition | undefined
   /** Where deliveries gather first; it takes the slots itself. */
   readonly collector: BatchCollector | undefined
-  readonly handle: (delivery: DeliveryInHand) => Promise<void>
+  /** May throw as well as reject. */
+  readonly handle: (delivery: DeliveryInHand) => unknown
 }
 
 function activate(
@@ -33,9 +34,7 @@ function activate(
     return {
       definition,
       collector: undefined,
-      handle: async (delivery) => {
-        await handle?.(delivery.message, delivery)
-      },
+      handle: (delivery) => handle?.(delivery.message, delivery),
     }
   }
   const collector = new BatchCollector(batch.handle, batch.settings, slots)

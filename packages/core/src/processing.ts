@@ -8,7 +8,7 @@ import type { Emit } from './events.ts'
 import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
 import { whileHandling } from './handling.ts'
-import { upcastData, validateData } from './message.ts'
+import { type MessageDefinition, upcastData, type Validated, validateData } from './message.ts'
 import { compose } from './middleware.ts'
 import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
@@ -84,12 +84,13 @@ export class Processing {
       return acked(() => emit('expired', delivery.info))
     }
     if (!delivery.prepared) {
-      const refused = await this.#prepare(delivery, handler)
+      const preparing = this.#prepare(delivery, handler)
+      const refused = preparing instanceof Promise ? await preparing : preparing
       if (refused !== undefined) return refused
     }
     const guard = this.#guard
     try {
-      const state = await guard?.begin(delivery)
+      const state = guard && (await guard.begin(delivery))
       if (state !== undefined && state.state !== 'started') return this.#duplicate(delivery, state)
       if (delivery.ended) {
         // Lost or given back while it was checked: somebody else has it now.
@@ -101,13 +102,15 @@ export class Processing {
         await whileHandling(message, () =>
           middleware.length === 0
             ? handler.handle(delivery)
-            : compose(middleware, delivery, () => handler.handle(delivery)),
+            : compose(middleware, delivery, async () => {
+                await handler.handle(delivery)
+              }),
         )
       } catch (error) {
         await guard?.abandon(delivery)
         throw error
       }
-      await guard?.complete(delivery)
+      if (guard !== undefined) await guard.complete(delivery)
     } catch (error) {
       return this.#failed(delivery, error)
     }
@@ -120,30 +123,41 @@ export class Processing {
     for (const collector of this.#handlers.collectors) collector.close()
   }
 
-  /** Upcasts and validates the data; a disposition when it cannot be handled. */
-  async #prepare(delivery: DeliveryInHand, { definition }: ActiveHandler): Promise<Disposition | undefined> {
+  /** Upcasts and validates the data; a disposition when it cannot be handled. Synchronous when the schema is. */
+  #prepare(
+    delivery: DeliveryInHand,
+    { definition }: ActiveHandler,
+  ): Disposition | undefined | Promise<Disposition | undefined> {
     delivery.prepared = true
     if (definition === undefined) return undefined
-    const { message } = delivery
+    const { type, version, data } = delivery.message
+    const invalid = (error: unknown) => this.#giveUp(delivery, 'invalid-data', toError(error))
     try {
-      const upcast = upcastData(definition, message.version, message.data)
+      const upcast = upcastData(definition, version, data)
       if (upcast === undefined) {
-        const why = `No upcast leads from version ${message.version} of ${message.type} to version ${definition.version}`
+        const why = `No upcast leads from version ${version} of ${type} to version ${definition.version}`
         return this.#giveUp(delivery, 'unknown-version', new MessagingError('undecodable', why))
       }
       const checked = validateData(definition.schema, upcast.data)
-      const validated = checked instanceof Promise ? await checked : checked
-      if ('issues' in validated) {
-        const list = validated.issues.map(
-          ({ path, message: problem }) => `${path === '' ? 'data' : path}: ${problem}`,
-        )
-        return this.#giveUp(delivery, 'invalid-data', new MessagingError('undecodable', list.join('; ')))
-      }
-      delivery.message = { ...message, version: definition.version, data: validated.value }
-      return undefined
+      return checked instanceof Promise
+        ? checked.then((validated) => this.#take(delivery, definition, validated), invalid)
+        : this.#take(delivery, definition, checked)
     } catch (error) {
-      return this.#giveUp(delivery, 'invalid-data', toError(error))
+      return invalid(error)
     }
+  }
+
+  #take(
+    delivery: DeliveryInHand,
+    { version }: MessageDefinition,
+    validated: Validated<unknown>,
+  ): Disposition | undefined {
+    if ('value' in validated) {
+      delivery.message = { ...delivery.message, version, data: validated.value }
+      return undefined
+    }
+    const list = validated.issues.map(({ path, message }) => `${path === '' ? 'data' : path}: ${message}`)
+    return this.#giveUp(delivery, 'invalid-data', new MessagingError('undecodable', list.join('; ')))
   }
 
   #duplicate(
