@@ -1,5 +1,13 @@
+import { createRequire } from 'node:module'
 import type { Broker } from 'kafkajs'
-import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
+
+/** The one part of the client that is reached past its public interface. */
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  scheduleCheckPendingRequests(): void
+}
+
+const patched = new WeakSet<RequestQueue>()
 
 /**
  * kafkajs 2.2.4 sets a timer for requests that wait to be sent even when none does and nothing is throttled, and sets it
@@ -7,7 +15,9 @@ import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
  * negative timeout. The timer is needed only while requests wait; then it is left as it is.
  */
 export function quietenRequestQueues(): void {
-  const { prototype } = RequestQueue
+  const { prototype }: { readonly prototype: RequestQueue } = createRequire(import.meta.url)(
+    'kafkajs/src/network/requestQueue/index.js',
+  )
   if (patched.has(prototype)) return
   patched.add(prototype)
   const schedule = prototype.scheduleCheckPendingRequests
@@ -15,8 +25,6 @@ export function quietenRequestQueues(): void {
     if (this.pending.length > 0) schedule.call(this)
   }
 }
-
-const patched = new WeakSet<RequestQueue>()
 
 /**
  * Takes a member out of its group on its behalf. A member whose connection is gone cannot leave, and its successor would

@@ -1,7 +1,14 @@
+import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
 import kafkajs, { CompressionTypes } from 'kafkajs'
 import type { KafkaCompression } from './options.ts'
+
+// Neither has types; loaded when they are needed.
+const load = createRequire(import.meta.url)
+const loadSnappy = (): Record<'compress' | 'uncompress', (bytes: Uint8Array) => Uint8Array> =>
+  load('snappyjs')
+const loadLz4 = (): Record<'compress' | 'decompress', (bytes: Uint8Array) => Uint8Array> => load('lz4js')
 
 /** What kafkajs asks of a codec (its documentation, "Producing messages", "Other"). */
 interface Codec {
@@ -23,11 +30,11 @@ const xerialHeaderLength = 16
 
 const snappy: Codec = {
   async compress({ buffer }) {
-    const { default: module } = await import('snappyjs')
+    const module = loadSnappy()
     return Buffer.from(module.compress(buffer))
   },
   async decompress(compressed) {
-    const { default: module } = await import('snappyjs')
+    const module = loadSnappy()
     if (!compressed.subarray(0, xerialMagic.length).equals(xerialMagic))
       return Buffer.from(module.uncompress(compressed))
     const chunks: Uint8Array[] = []
@@ -40,14 +47,26 @@ const snappy: Codec = {
   },
 }
 
+/**
+ * Magic number, flags (version 1, independent blocks), block size (4 MiB) and checksum of an LZ4 frame (LZ4 Frame Format
+ * 1.6.1, "General Structure of LZ4 Frame Format"). lz4js does not say that blocks are independent, and Kafka takes no others.
+ */
+const lz4Header = Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0x73])
+const lz4EndMark = Buffer.alloc(4)
+const lz4BlockSize = 4 * 1024 * 1024
+
 const lz4: Codec = {
   async compress({ buffer }) {
-    const { default: module } = await import('lz4js')
-    return Buffer.from(module.compress(buffer))
+    const module = loadLz4()
+    const parts: Uint8Array[] = [lz4Header]
+    for (let at = 0; at < buffer.length; at += lz4BlockSize) {
+      const frame = module.compress(buffer.subarray(at, at + lz4BlockSize))
+      parts.push(frame.slice(lz4Header.length, -lz4EndMark.length))
+    }
+    return Buffer.concat([...parts, lz4EndMark])
   },
   async decompress(compressed) {
-    const { default: module } = await import('lz4js')
-    return Buffer.from(module.decompress(compressed))
+    return Buffer.from(loadLz4().decompress(compressed))
   },
 }
 

@@ -1,3 +1,4 @@
+import type {} from '@waybill/core'
 import type { Adapter } from '@waybill/core/driver'
 import { KafkaDriver } from './driver.ts'
 import { type KafkaOptions, parseSettings } from './options.ts'
