@@ -25,6 +25,8 @@ export class RedisDelivery implements Delivery, Position {
   readonly count: number
   /** By our clock. Until then nobody else can have it. */
   leaseUntil: number
+  /** Its verdict is on the way: that it is no longer pending then does not mean that somebody else has it. */
+  isSettling = false
 
   constructor(content: Content, { source, id, count }: Position, deliveries: number, leaseUntil: number) {
     this.body = content.body

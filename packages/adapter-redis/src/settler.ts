@@ -63,6 +63,7 @@ export class Settler {
     settlements.forEach((settlement, index) => {
       const { delivery, verdict } = settlement
       if (!(delivery instanceof RedisDelivery) || !this.#holdings.has(delivery)) return
+      delivery.isSettling = true
       if (verdict.kind !== 'ack' || delivery.leaseUntil < safeUntil)
         copies.push(this.#copy(index, delivery, settlement))
       else {
@@ -72,6 +73,8 @@ export class Settler {
     })
     const fail = (index: number, thrown: unknown) => {
       outcomes[index] = { ok: false, error: toMessagingError(thrown, 'Settling failed') }
+      const delivery = settlements[index]?.delivery
+      if (delivery instanceof RedisDelivery) delivery.isSettling = false
     }
     await Promise.all([
       ...acks.map((acked, source) => this.#ack(source, acked, fail)),

@@ -79,9 +79,8 @@ export class GroupSubscription implements Subscription {
 
   async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
     const { shared, clock, group, groupName, consumer } = this.#parts
-    const held = deliveries
-      .filter((each) => each instanceof RedisDelivery)
-      .filter((each) => this.#holdings.has(each))
+    const isOurs = (delivery: RedisDelivery) => this.#holdings.has(delivery) && !delivery.isSettling
+    const held = deliveries.filter((each) => each instanceof RedisDelivery).filter(isOurs)
     if (held.length === 0) return
     const leaseUntil = clock.now() + leaseMs
     const args = held.flatMap(({ source, id, count }): Argument[] => [source, id, count])
@@ -90,7 +89,8 @@ export class GroupSubscription implements Subscription {
     held.forEach((delivery, index) => {
       if (!lost.has(index)) delivery.leaseUntil = leaseUntil
     })
-    this.#lose(held.filter((_, index) => lost.has(index)))
+    // Some may have been settled meanwhile.
+    this.#lose(held.filter((delivery, index) => lost.has(index) && isOurs(delivery)))
   }
 
   onLost(listener: (deliveries: readonly Delivery[]) => void): void {
