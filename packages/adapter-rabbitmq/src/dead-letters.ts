@@ -131,21 +131,23 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
 
   /** Takes the letters that are there now, window by window, and gives back all that the visitor does not remove. */
   async #visit(what: string, visitor: (letters: readonly Letter[]) => Promise<Visit>): Promise<void> {
-    const { link } = this.#parts
+    const { link, clock } = this.#parts
     try {
       const channel = await link.bounded(what, link.channel())
       let rest = 0
       try {
         const { messageCount } = await link.bounded(what, channel.checkQueue(this.#dead))
         rest = messageCount
+        const arrivals = new Arrivals(channel, this.#dead, clock)
         for (let left = messageCount; left > 0; ) {
-          const letters = await this.#take(channel, Math.min(left, windowSize))
+          const letters = await arrivals.take(Math.min(left, windowSize))
           left = letters.length === 0 ? 0 : left - letters.length
           const { remove, isEnough } = await visitor(letters)
           for (const { source } of remove) channel.ack(source)
           rest -= remove.length
           if (isEnough) break
         }
+        await arrivals.end()
       } finally {
         // Not by negative acknowledgements: of many of them the broker mixes up the order (RabbitMQ 4.0, rabbit_fifo and
         // rabbit_fifo_client). What a channel held when it closed goes back in order.
@@ -157,39 +159,74 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
     }
   }
 
-  /** Up to so many letters from the head of the queue; fewer when somebody else has taken some. */
-  async #take(channel: Channel, wanted: number): Promise<Letter[]> {
-    const { clock } = this.#parts
-    const letters: Letter[] = []
-    let onEnd: () => void = () => undefined
-    const ended = new Promise<void>((resolve) => {
-      onEnd = resolve
-    })
-    let cancelTimer = clock.after(idleMs, onEnd)
-    channel.once('close', onEnd)
-    await channel.prefetch(wanted, false)
-    const { consumerTag } = await channel.consume(this.#dead, (message) => {
-      if (message === null) return onEnd()
-      const { body, contentType, headers } = fromAmqp(message)
-      letters.push({ id: letterId(message, headers), body, contentType, headers, source: message })
-      if (letters.length === wanted) return onEnd()
-      // Now and then is enough: a timer a letter costs more than the letter.
-      if (letters.length % 50 !== 0) return
-      cancelTimer()
-      cancelTimer = clock.after(idleMs, onEnd)
-    })
-    await ended
-    cancelTimer()
-    channel.off('close', onEnd)
-    await channel.cancel(consumerTag)
-    return letters
-  }
-
   /** What was given back is in the queue a moment later only; whoever counts next shall find it there. */
   async #untilBack(expected: number): Promise<void> {
     for (let tries = 0; tries < 50; tries += 1) {
       if ((await this.count()) >= expected) return
       await sleep(this.#parts.clock, 10)
     }
+  }
+}
+
+/** Letters as the broker hands them out, to one consumer after the other. */
+class Arrivals {
+  readonly #channel: Channel
+  readonly #queue: string
+  readonly #clock: Clock
+  readonly #consumerTags: string[] = []
+  #arrived: Letter[] = []
+  #wanted = 0
+  #onEnough: () => void = () => undefined
+
+  constructor(channel: Channel, queue: string, clock: Clock) {
+    this.#channel = channel
+    this.#queue = queue
+    this.#clock = clock
+  }
+
+  /** Up to so many, in order; fewer when somebody else has taken some. */
+  async take(wanted: number): Promise<Letter[]> {
+    this.#wanted = wanted
+    // Every letter in hand takes of a consumer's prefetch, so the next window takes another consumer.
+    if (this.#arrived.length < wanted) await this.#addConsumer(wanted - this.#arrived.length)
+    for (let before = -1; before < this.#arrived.length && this.#arrived.length < wanted; ) {
+      before = this.#arrived.length
+      await this.#enoughOrIdle()
+    }
+    const letters = this.#arrived.slice(0, wanted)
+    this.#arrived = this.#arrived.slice(wanted)
+    return letters
+  }
+
+  /**
+   * Resolves when the broker has taken note of all that was acknowledged; a channel that closes forgets what its queues
+   * have not taken yet (RabbitMQ 4.0, rabbit_fifo_client).
+   */
+  async end(): Promise<void> {
+    await Promise.all(this.#consumerTags.map((tag) => this.#channel.cancel(tag)))
+  }
+
+  #enoughOrIdle(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        cancel()
+        this.#channel.off('close', done)
+        resolve()
+      }
+      const cancel = this.#clock.after(idleMs, done)
+      this.#channel.once('close', done)
+      this.#onEnough = done
+    })
+  }
+
+  async #addConsumer(prefetch: number): Promise<void> {
+    await this.#channel.prefetch(prefetch, false)
+    const { consumerTag } = await this.#channel.consume(this.#queue, (message) => {
+      if (message === null) return this.#onEnough()
+      const { body, contentType, headers } = fromAmqp(message)
+      this.#arrived.push({ id: letterId(message, headers), body, contentType, headers, source: message })
+      if (this.#arrived.length >= this.#wanted) this.#onEnough()
+    })
+    this.#consumerTags.push(consumerTag)
   }
 }

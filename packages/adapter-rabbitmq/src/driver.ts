@@ -236,7 +236,7 @@ export class RabbitmqDriver implements Driver {
     const { topic, type, key } = message
     const { exchange, ladder } = this.#describe(topic)
     const routingKey = routingKeyOf(topic, type, key)
-    const amqp = toAmqp(message)
+    const amqp = toAmqp(message, this.#context.clock.now())
     const delayMs = message.delayMs - elapsedMs
     if (message.delayMs === 0 || delayMs <= 0)
       return { exchange: exchange.name, routingKey, ...amqp, message }

@@ -87,6 +87,8 @@ export class RabbitmqSubscription implements Subscription {
   #lostBy: MessagingError | undefined
   #closing: Promise<void> | undefined
   readonly #consumerTags: string[] = []
+  /** The partitions of which something was acknowledged. */
+  readonly #acked = new Set<number>()
 
   private constructor(parts: SubscriptionParts, queues: readonly string[], channel: Channel) {
     this.#parts = parts
@@ -229,13 +231,25 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   async #giveBack(): Promise<void> {
-    // On an ordered topic a cancelled consumer lets the next one start before ours are back in the queue; closing the
-    // channel returns them first. Elsewhere a nack spares them a failed delivery in the counts of RabbitMQ 4.3 and later.
-    if (!this.#isOrdered) {
+    if (this.#isOrdered) {
+      // A cancelled consumer would let the next one start before ours are back in the queue; a closed channel returns them
+      // first.
+      await Promise.all([...this.#acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')))
+    } else {
       await Promise.all(this.#consumerTags.map((tag) => this.#channel.cancel(tag)))
+      // Closing the channel does so too, but counts as a failed delivery of each (RabbitMQ 4.3).
       if (this.#inHand.size > 0) this.#channel.nackAll(true)
     }
     await closeChannel(this.#channel)
+  }
+
+  /**
+   * A channel that closes forgets the acks that its queues have not taken yet (RabbitMQ 4.0, rabbit_fifo_client). Consumers
+   * come and go behind them and are answered when that is done, so one comes and goes that is never active.
+   */
+  async #awaitAcks(queue: string): Promise<void> {
+    const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: -1 })
+    await this.#channel.cancel(consumerTag)
   }
 
   async #consume(): Promise<void> {
@@ -331,6 +345,7 @@ export class RabbitmqSubscription implements Subscription {
       for (const { delivery, multiple } of this.#acknowledgements.frames(open)) {
         this.#channel.ack(delivery.source, multiple)
       }
+      if (this.#isOrdered) for (const { partition } of open) this.#acked.add(partition)
     } catch {
       // The channel has just closed: they are lost, and its `close` event tells.
     }

@@ -70,8 +70,8 @@ function shortString(text: string): string | undefined {
   return Buffer.byteLength(text) <= maxShortStringBytes ? text : undefined
 }
 
-/** A message to be sent, without the way there. */
-export function toAmqp(message: OutboundMessage): Pick<Outgoing, 'body' | 'options'> {
+/** A message to be sent, without the way there. `now` is in milliseconds since the epoch. */
+export function toAmqp(message: OutboundMessage, now: number): Pick<Outgoing, 'body' | 'options'> {
   const headers: Record<string, unknown> = {}
   const { attributes } = message
   for (const name in attributes) headers[attributeHeader(name)] = attributes[name]
@@ -86,9 +86,11 @@ export function toAmqp(message: OutboundMessage): Pick<Outgoing, 'body' | 'optio
   if (id !== undefined) options.messageId = id
   const type = shortString(message.type)
   if (type !== undefined) options.type = type
-  // A message with a priority would leave a delay queue before older ones, and they after their time.
+  // In a delay queue a priority would let a message overtake older ones, and an expiry would let it leave early.
   if (message.delayMs > 0) return { body: toBuffer(message.body), options }
   if (message.priority !== undefined) options.priority = message.priority
+  if (message.expiresAt !== undefined)
+    options.expiration = String(Math.max(0, Math.ceil(message.expiresAt - now)))
   return { body: toBuffer(message.body), options }
 }
 
