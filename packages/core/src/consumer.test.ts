@@ -776,6 +776,35 @@ describe('idempotency', () => {
     ])
   })
 
+  test('with a store that throws instead of rejecting tells of that too', async () => {
+    await using bus = await setUp()
+    const store = memoryIdempotencyStore({ clock: bus.clock })
+    const fail = () => {
+      throw new Error('no connection')
+    }
+    vi.spyOn(store, 'extend').mockImplementation(fail)
+    vi.spyOn(store, 'complete').mockImplementation(fail)
+    let failures = 0
+    bus.bus.on('failure', () => {
+      failures += 1
+    })
+    let end = () => {}
+    const { calls, producer } = await consuming(
+      bus,
+      () =>
+        new Promise<void>((resolve) => {
+          end = resolve
+        }),
+      { idempotency: { store, lease: '1m' } },
+    )
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.advance('30s')
+    end()
+    await bus.advance('10m')
+    expect(calls).toHaveLength(1)
+    expect(failures).toBe(2)
+  })
+
   test('marks the effect of a handler whose delivery was lost meanwhile', async () => {
     await using bus = await setUp()
     const store = memoryIdempotencyStore({ clock: bus.clock })

@@ -40,6 +40,8 @@ export class DeliveryInHand implements HandlerContext {
   startedAt: number | undefined
   /** Told when the delivery ends while it waits for something other than a handler. */
   onEnd: (() => void) | undefined
+  /** Told when the delivery leaves our hands before it has left its lane. */
+  onSettled: (() => void) | undefined
   laneKey: string | undefined
   /** The data has been upcast and validated. */
   prepared = false
@@ -113,8 +115,14 @@ export class DeliveryInHand implements HandlerContext {
     this.#whenSettled = undefined
   }
 
+  /** Nobody counts it as in hand any more, though its handler may still run. */
+  get isSettled(): boolean {
+    return this.#settled
+  }
+
   markSettled(): void {
     this.#settled = true
+    this.onSettled?.()
     this.#whenSettled?.resolve()
   }
 }

@@ -67,7 +67,7 @@ export class EffectGuard {
     const held = this.#held.get(delivery)
     if (held === undefined) return
     this.#held.delete(delivery)
-    await this.#report(tell(held))
+    await this.#report(() => tell(held))
   }
 
   // One timer for all marks.
@@ -77,16 +77,17 @@ export class EffectGuard {
       () => {
         this.#cancelRenewal = this.#held.size === 0 ? undefined : this.#scheduleRenewal()
         for (const { mark, token } of this.#held.values()) {
-          void this.#report(this.#settings.store.extend(mark, token, this.#settings.leaseMs))
+          void this.#report(() => this.#settings.store.extend(mark, token, this.#settings.leaseMs))
         }
       },
       { background: true },
     )
   }
 
-  async #report(call: Promise<unknown>): Promise<void> {
+  // A function, since a store may throw as well as reject.
+  async #report(call: () => Promise<unknown>): Promise<void> {
     try {
-      await call
+      await call()
     } catch (error) {
       this.#emit('failure', {
         what: 'idempotency store',

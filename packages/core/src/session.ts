@@ -13,7 +13,7 @@ export interface SessionSettings {
   readonly group: string
   readonly prefetch: number
   readonly maxLeaseMs: number
-  /** How many handlers still run for deliveries that are lost: they take room too. */
+  /** How many lost deliveries still keep handlers or lanes busy: they take room too, else a stuck handler would pile them up. */
   readonly strays: () => number
 }
 

@@ -523,6 +523,22 @@ describe('a lost delivery', () => {
     expect(calls[1]?.data).toEqual({ n: 2 })
   })
 
+  test('keeps its room too while it waits for a slot that a stuck handler has', async () => {
+    const { calls, handle, numbers } = held()
+    const { subscription } = await consuming(handle, { concurrency: 1, prefetch: 2 })
+    const lost = [1, 2].map(numbered)
+    subscription.deliver(...lost)
+    await settle()
+    subscription.lose(...lost)
+    subscription.deliver(numbered(3))
+    await settle()
+    expect(subscription.asked).toEqual([2])
+    calls[0]?.end()
+    await settle()
+    expect(numbers()).toEqual([1, 3])
+    expect(subscription.asked.slice(1)).toEqual([2, 1])
+  })
+
   test('is not reported as handled when its ack was under way', async () => {
     const { subscription, names } = await consuming(() => {})
     let answer = () => {}

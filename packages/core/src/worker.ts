@@ -71,6 +71,8 @@ export class Worker {
   #state: WorkerHealth['state'] = 'starting'
   #error: MessagingError | undefined
   #running = new Set<DeliveryInHand>()
+  /** Deliveries that are no longer in hand, but whose handler runs, or which wait behind it in a lane or for a slot. */
+  #strays = 0
   #whenQuiet: (() => void) | undefined
   #supervised: Promise<void> | undefined
 
@@ -215,7 +217,7 @@ export class Worker {
     await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
     const request: SubscriptionRequest = { topic, group, prefetch, leaseMs, broadcast }
     const subscription = await driver.subscribe(request)
-    const strays = () => [...this.#running].reduce((count, { ended }) => (ended ? count + 1 : count), 0)
+    const strays = () => this.#strays
     return new Session(subscription, { ...this.#settings, topic: topic.name, group: group.name, strays })
   }
 
@@ -240,6 +242,7 @@ export class Worker {
     }
     const triaged = this.#processing.triage(inHand)
     if ('handler' in triaged) {
+      inHand.onSettled = this.#addStray
       this.#lanes.add({ inHand, handler: triaged.handler, session, laneKey: inHand.laneKey })
     } else if (triaged.kind === 'settle') session.settle(inHand, triaged.verdict, triaged.settled)
   }
@@ -264,7 +267,6 @@ export class Worker {
       this.#running.add(inHand)
       const disposition = await this.#processing.attempt(inHand, handler)
       this.#running.delete(inHand)
-      if (inHand.ended) this.#session?.wake()
       if (needsSlot) this.#slots.release()
       this.#whenQuiet?.()
       if (disposition.kind === 'settle') session.settle(inHand, disposition.verdict, disposition.settled)
@@ -272,6 +274,14 @@ export class Worker {
       else await this.#hold(inHand, disposition, clock)
     }
     this.#lanes.done(task)
+    inHand.onSettled = undefined
+    if (!inHand.isSettled) return
+    this.#strays -= 1
+    this.#session?.wake()
+  }
+
+  readonly #addStray = (): void => {
+    this.#strays += 1
   }
 
   async #hold(
