@@ -123,7 +123,10 @@ export class Bus implements AsyncDisposable {
     return this
   }
 
-  /** Wraps every send and every handling through this bus, outside of what producers and consumers add themselves. */
+  /**
+   * Wraps every send and every handling through this bus, outside of what producers and consumers add themselves.
+   * Consumers take what is there when they start.
+   */
   use({ send, handle }: BusMiddleware): this {
     if (send !== undefined) this.#sendMiddleware.push(send)
     if (handle !== undefined) this.#host.middleware.push(handle)

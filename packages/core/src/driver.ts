@@ -97,7 +97,10 @@ export interface Capabilities {
   readonly delayGranularityMs: number
   /** Within how many milliseconds a peer has the deliveries of a member that was killed. */
   readonly redeliveryMs: number
-  /** The largest message the broker takes, in bytes, as `messageBytes` counts it. */
+  /**
+   * The largest message users may send, in bytes, as `messageBytes` counts it. Copies for retries and dead letters carry
+   * up to 16 KiB of headers more, and must still fit the broker.
+   */
   readonly maxMessageBytes: number
   /** How many messages core puts into one `publish` at most. */
   readonly publishBatchSize: number
@@ -235,13 +238,18 @@ export interface Subscription {
   receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**
    * Carries the verdicts out; outcome i belongs to settlement i and tells that it is durable at the broker, or why
-   * not. Called with the very objects `receive` returned, in any order. Core calls again for retryable failures.
-   * Settling what is already settled, lost or of an older generation has no effect and is `ok`.
+   * not. Called with the very objects `receive` returned, in any order. Core calls again for what failed, whatever the
+   * error, until the subscription ends: giving up would strand the message with this member. Settling what is already
+   * settled, lost or of an older generation has no effect: it is `ok`, or fails with `stale` where the driver knows, so
+   * that core reports it as lost.
    */
   settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]>
   /** Renews the lease of each; those already lost are reported through `onLost`. No effect without leases. */
   extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void>
-  /** The listener is told of deliveries that are no longer ours: revoked partitions, expired leases. Called once. */
+  /**
+   * Called once. The listener is told of deliveries that are no longer ours: revoked partitions, expired leases, and all
+   * of them when they go with a lost connection. Core does not call `receive` while it has no room, and would not notice.
+   */
   onLost(listener: (deliveries: readonly Delivery[]) => void): void
   /**
    * Ends it and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles what it

@@ -5,7 +5,10 @@ import { MessagingError, RetryAfter } from './errors.ts'
 import type { Message, MessageDefinition } from './message.ts'
 import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
 
-/** A pulled message, to be settled by hand. Its lease is renewed until then. Settling it again has no effect. */
+/**
+ * A pulled message, to be settled by hand. Its lease is renewed until then. Settling it again, or when it is no longer
+ * ours (see `signal`), has no effect.
+ */
 export class ReceivedMessage<Data = unknown> {
   readonly message: Message<Data>
   readonly #context: HandlerContext
@@ -40,7 +43,7 @@ export class ReceivedMessage<Data = unknown> {
 
   // Properties, so that they can be taken out of the message like its data.
 
-  /** Done. Resolves once the broker knows. */
+  /** Done. Resolves once the broker knows, or the message is lost. */
   readonly ack = (): Promise<void> => {
     this.#resolve()
     return this.#settled()
