@@ -4,6 +4,7 @@ import type { Driver, OutboundMessage, Outcome } from './driver.ts'
 import { type Fate, MessagingError, toMessagingError } from './errors.ts'
 import type { Provisioner } from './provisioner.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
+import { Roster } from './roster.ts'
 import type { Topic } from './topic.ts'
 
 /** One send under way. `done` ends it; the first end counts. */
@@ -39,7 +40,7 @@ export class Publisher {
   readonly #provisioner: Provisioner
   readonly #clock: Clock
   readonly #batchers = new Map<string, Batcher<Pending>>()
-  readonly #pending = new Set<Pending>()
+  readonly #pending = new Roster<Pending>()
   readonly #closing = new AbortController()
   #alarm: { readonly at: number; readonly cancel: () => void } | undefined
 
@@ -67,13 +68,13 @@ export class Publisher {
         done: (error) => {
           if (pending.ended) return
           pending.ended = true
-          this.#pending.delete(pending)
+          this.#pending.remove(place)
           signal?.removeEventListener('abort', onAbort)
           if (error === undefined) resolve()
           else reject(error)
         },
       }
-      this.#pending.add(pending)
+      const place = this.#pending.add(pending)
       this.#watch(deadline)
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#batcherOf(topic.name).add(pending)
@@ -88,7 +89,7 @@ export class Publisher {
     waited.abort()
     this.#closing.abort()
     this.#alarm?.cancel()
-    for (const pending of [...this.#pending])
+    for (const pending of this.#pending.all())
       this.#end(pending, 'closed', 'The bus was closed before the broker answered')
   }
 
@@ -194,7 +195,7 @@ export class Publisher {
     this.#alarm = undefined
     const now = this.#clock.now()
     let next = Number.POSITIVE_INFINITY
-    for (const pending of [...this.#pending]) {
+    for (const pending of this.#pending.all()) {
       if (pending.deadline <= now)
         this.#end(pending, 'timeout', 'no answer from the broker within the timeout')
       else next = Math.min(next, pending.deadline)
