@@ -45,6 +45,7 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
   }
 
   async function snsTopicOf({ name, ordered }: Topic): Promise<string | undefined> {
+    if (broker.url.includes('fanOut=never')) return undefined
     for (let NextToken: string | undefined; ; ) {
       const page = await sns.send(new ListTopicsCommand({ NextToken }))
       const found = page.Topics?.find(({ TopicArn }) =>
@@ -60,12 +61,15 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
     const text = Buffer.from(message.body).toString('utf8')
     // What is no text travels as the adapter's own bodies do.
     const isText = text !== '' && Buffer.from(text).equals(message.body)
-    const own = isText ? {} : { waybill: JSON.stringify({ encoding: 'base64' }) }
+    // Attributes have names of few characters; what has another comes as through a bridge.
+    const named = Object.entries(message.headers).filter(([name]) => /^[A-Za-z0-9_.-]+$/.test(name))
+    const headers = Object.entries(message.headers).filter(([name]) => !/^[A-Za-z0-9_.-]+$/.test(name))
+    const own = { headers: Object.fromEntries(headers), ...(!isText && { encoding: 'base64' }) }
     const attributes = attributesOf({
-      ...message.headers,
+      ...Object.fromEntries(named),
       ...(message.contentType !== undefined && { 'content-type': message.contentType }),
       'ce-type': message.type,
-      ...own,
+      ...((headers.length > 0 || !isText) && { waybill: JSON.stringify(own) }),
     })
     const body = isText ? text : Buffer.from(message.body).toString('base64') || ' '
     const fifo = topic.ordered && {

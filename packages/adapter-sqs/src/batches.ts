@@ -22,18 +22,25 @@ export interface BatchOptions<Item> {
   readonly call: (batch: readonly Item[]) => Promise<BatchAnswer>
   /** Where the size of an item and of a batch is limited. */
   readonly size?: { readonly of: (item: Item) => number; readonly most: number }
+  /** Items of one key go into the same batch where they fit, in their order. */
+  readonly keyOf?: ((item: Item) => string) | undefined
 }
 
 /** Carries items out in as few batches as the service allows. Result i belongs to item i; it never rejects. */
 export async function inBatches<Item>(
   items: readonly Item[],
-  { what, call, size }: BatchOptions<Item>,
+  { what, call, size, keyOf }: BatchOptions<Item>,
 ): Promise<ItemResult[]> {
   const results: ItemResult[] = new Array(items.length).fill(undefined)
-  const batches = split(items, size, (index, bytes, most) => {
-    const message = `${what}: the message has ${bytes} bytes on the wire, ${most} are allowed`
-    results[index] = { error: new MessagingError('too-large', message, { fate: 'not-sent' }) }
-  })
+  const placed = items.map((item, index) => ({ index, item }))
+  const batches = split(
+    keyOf === undefined ? placed : keysTogether(placed, keyOf),
+    size,
+    (index, bytes, most) => {
+      const message = `${what}: the message has ${bytes} bytes on the wire, ${most} are allowed`
+      results[index] = { error: new MessagingError('too-large', message, { fate: 'not-sent' }) }
+    },
+  )
   const queue = batches.values()
   const work = async () => {
     for (const batch of queue) await run(batch, what, call, results)
@@ -47,19 +54,30 @@ interface Placed<Item> {
   readonly item: Item
 }
 
+function keysTogether<Item>(placed: readonly Placed<Item>[], keyOf: (item: Item) => string): Placed<Item>[] {
+  const byKey = new Map<string, Placed<Item>[]>()
+  for (const each of placed) {
+    const key = keyOf(each.item)
+    const same = byKey.get(key)
+    if (same === undefined) byKey.set(key, [each])
+    else same.push(each)
+  }
+  return [...byKey.values()].flat()
+}
+
 function split<Item>(
-  items: readonly Item[],
+  placed: readonly Placed<Item>[],
   size: BatchOptions<Item>['size'],
   refuse: (index: number, bytes: number, most: number) => void,
 ): Placed<Item>[][] {
   const batches: Placed<Item>[][] = []
   let room = 0
   let current: Placed<Item>[] = []
-  for (const [index, item] of items.entries()) {
-    const bytes = size?.of(item) ?? 0
+  for (const each of placed) {
+    const bytes = size?.of(each.item) ?? 0
     const most = size?.most ?? 0
     if (bytes > most) {
-      refuse(index, bytes, most)
+      refuse(each.index, bytes, most)
       continue
     }
     if (current.length === 0 || current.length === mostEntries || bytes > room) {
@@ -67,7 +85,7 @@ function split<Item>(
       batches.push(current)
       room = most
     }
-    current.push({ index, item })
+    current.push(each)
     room -= bytes
   }
   return batches

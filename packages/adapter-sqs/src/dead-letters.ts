@@ -1,29 +1,15 @@
-import {
-  type Clock,
-  type DeadLetterStore,
-  deadLetterIdOf,
-  replayHeaders,
-  type StoredDeadLetter,
-} from '@waybill/core/driver'
+import { type Clock, type DeadLetterStore, replayHeaders, type StoredDeadLetter } from '@waybill/core/driver'
 import type { ItemResult } from './batches.ts'
-import type { Outgoing, Queue } from './queue.ts'
-import { placeOf, type Received } from './wire.ts'
+import { DeadLetterWalk, type HeldLetter, type Letter } from './dead-letter-walk.ts'
+import type { Queue } from './queue.ts'
+import type { Outgoing } from './sender.ts'
+import { placeOf } from './wire.ts'
 
-/** How long letters that are looked at stay hidden from others if this process dies meanwhile. */
-const holdMs = 30_000
-/** How long to wait until a queue counts as empty: at least a second, or only some of its servers are asked. */
-const emptyAfterMs = 1000
-/** Receives under way at once. */
-const mostReceives = 8
-
-interface Letter extends StoredDeadLetter {
-  readonly received: Received
-}
-
-interface Held {
-  readonly letter: Letter
-  expiresAt: number
-}
+/**
+ * A list also shows what came within this time of its start, so that clocks need not agree to the millisecond; it must
+ * not show more, or it would never end while messages keep failing.
+ */
+const clockToleranceMs = 5000
 
 export interface DeadLetterContext {
   readonly clock: Clock
@@ -31,14 +17,10 @@ export interface DeadLetterContext {
   readonly queue: () => Promise<Queue>
 }
 
-/**
- * The dead letters of a group, in a queue. SQS cannot look into a queue, so letters that are looked at are received,
- * hidden from others as long as that takes, and given back.
- */
+/** The dead letters of a group, in a queue. */
 export class SqsDeadLetters implements DeadLetterStore {
   readonly #context: DeadLetterContext
-  /** By id, whoever in this process holds them: a letter may be replayed while the list is being read. */
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, HeldLetter>()
 
   constructor(context: DeadLetterContext) {
     this.#context = context
@@ -50,37 +32,36 @@ export class SqsDeadLetters implements DeadLetterStore {
   }
 
   async *list(): AsyncIterable<StoredDeadLetter> {
-    const queue = await this.#context.deadLetters()
-    const held: Held[] = []
+    const { clock, deadLetters } = this.#context
+    const walk = new DeadLetterWalk(await deadLetters(), clock, this.#held)
     try {
-      for await (const page of this.#pages(queue, held)) yield* page
+      for await (const page of walk.pages(clock.now() + clockToleranceMs)) yield* page
     } finally {
-      await this.#giveBack(queue, held)
+      await walk.close()
     }
   }
 
   async replay(ids: readonly string[] | 'all'): Promise<number> {
-    const target = await this.#context.queue()
-    return this.#remove(ids, async (letters) => target.send(letters.map((letter) => copyOf(letter, target))))
+    const queue = await this.#context.queue()
+    return this.#remove(ids, (letters) => queue.sender.send(letters.map((letter) => copyOf(letter, queue))))
   }
 
   discard(ids: readonly string[] | 'all'): Promise<number> {
     return this.#remove(ids, async (letters) => letters.map(() => undefined))
   }
 
-  /** Deletes the letters that `before` succeeded with. */
+  /** Deletes the letters that `prepare` succeeded with. */
   async #remove(
     ids: readonly string[] | 'all',
-    before: (letters: readonly Letter[]) => Promise<ItemResult[]>,
+    prepare: (letters: readonly Letter[]) => Promise<ItemResult[]>,
   ): Promise<number> {
-    const queue = await this.#context.deadLetters()
-    const { clock } = this.#context
+    const { clock, deadLetters } = this.#context
     const startedAt = clock.now()
     const wanted = ids === 'all' ? undefined : new Set(ids)
-    const held: Held[] = []
+    const queue = await deadLetters()
     let removed = 0
-    const removeAll = async (letters: readonly Letter[]) => {
-      const results = await before(letters)
+    const remove = async (letters: readonly Letter[]) => {
+      const results = await prepare(letters)
       const ready = letters.filter((_, index) => results[index] === undefined)
       const deleted = await queue.delete(ready.map(({ received }) => received.receipt))
       for (const { id } of ready) {
@@ -91,77 +72,21 @@ export class SqsDeadLetters implements DeadLetterStore {
       if (failed !== undefined) throw failed.error
       removed += ready.length
     }
+    const isWanted = ({ id }: Letter) => wanted === undefined || wanted.has(id)
+    const inHand = [...this.#held.values()].filter(({ expiresAt }) => expiresAt > startedAt)
+    await remove(inHand.map(({ letter }) => letter).filter(isWanted))
+    if (wanted?.size === 0) return removed
+    const walk = new DeadLetterWalk(queue, clock, this.#held)
     try {
-      const inHand = [...(wanted ?? [])].flatMap((id) => this.#held.get(id) ?? [])
-      const now = clock.now()
-      await removeAll(inHand.flatMap(({ letter, expiresAt }) => (expiresAt > now ? [letter] : [])))
-      if (wanted?.size === 0) return removed
-      for await (const page of this.#pages(queue, held)) {
-        // Letters that came meanwhile, perhaps of what this call replays, are left alone.
-        const isMeant = ({ id, received }: Letter) =>
-          wanted === undefined ? received.sentAt <= startedAt : wanted.has(id)
-        await removeAll(page.filter(isMeant))
+      for await (const page of walk.pages(wanted === undefined ? startedAt : Number.POSITIVE_INFINITY)) {
+        await remove(page.filter(isWanted))
         if (wanted?.size === 0) break
       }
       return removed
     } finally {
-      await this.#giveBack(queue, held)
+      await walk.close()
     }
   }
-
-  /** Receives page by page until nothing more comes. `held` is the caller's to give back, whatever happens. */
-  async *#pages(queue: Queue, held: Held[]): AsyncGenerator<readonly Letter[]> {
-    const { clock } = this.#context
-    const seen = new Set<string>()
-    let heldUntil = clock.now() + holdMs
-    for (let receives = 1; ; receives = Math.min(receives * 2, mostReceives)) {
-      const now = clock.now()
-      if (now > heldUntil - holdMs / 2) {
-        await this.#holdOn(queue, held)
-        heldUntil = now + holdMs
-      }
-      const pages = await Promise.all(
-        Array.from({ length: receives }, () => queue.receive(10, holdMs, emptyAfterMs)),
-      )
-      const received = pages.flat()
-      if (received.length === 0) return
-      const fresh = received.filter(({ id }) => !seen.has(id)).sort((one, other) => one.sentAt - other.sentAt)
-      const letters = fresh.map(toLetter)
-      for (const letter of letters) {
-        const each: Held = { letter, expiresAt: now + holdMs }
-        seen.add(letter.received.id)
-        held.push(each)
-        this.#held.set(letter.id, each)
-      }
-      // A page of nothing but what was seen before: the round is done.
-      if (letters.length === 0) return
-      yield letters
-    }
-  }
-
-  #stillHeld(held: readonly Held[]): Held[] {
-    return held.filter((each) => this.#held.get(each.letter.id) === each)
-  }
-
-  async #holdOn(queue: Queue, held: readonly Held[]): Promise<void> {
-    const rest = this.#stillHeld(held)
-    const expiresAt = this.#context.clock.now() + holdMs
-    await queue.hide(rest.map(({ letter }) => ({ receipt: letter.received.receipt, seconds: holdMs / 1000 })))
-    for (const each of rest) each.expiresAt = expiresAt
-  }
-
-  async #giveBack(queue: Queue, held: readonly Held[]): Promise<void> {
-    const rest = this.#stillHeld(held)
-    for (const { letter } of rest) this.#held.delete(letter.id)
-    // What fails comes back by itself when its time is over.
-    await queue.hide(rest.map(({ letter }) => ({ receipt: letter.received.receipt, seconds: 0 })))
-  }
-}
-
-/** Letters that SQS itself moved here bear no id of ours, but keep their own. */
-function toLetter(received: Received): Letter {
-  const { id, body, contentType, headers } = received
-  return { id: deadLetterIdOf(headers) ?? id, body, contentType, headers, received }
 }
 
 /** The id of a replay differs from the message's: FIFO queues drop for five minutes what they have seen before. */

@@ -22,7 +22,7 @@ import {
 import { Clients } from './clients.ts'
 import { SqsDeadLetters } from './dead-letters.ts'
 import { type Options, readOptions } from './options.ts'
-import type { Outgoing } from './queue.ts'
+import type { Outgoing } from './sender.ts'
 import { SqsSubscription } from './subscription.ts'
 import { type Destination, ServiceTopology } from './topology.ts'
 import { deduplicationIdOf, placeOf, splitDelay } from './wire.ts'
@@ -44,8 +44,8 @@ function capabilitiesOf({ limits }: Options): Capabilities {
     delayGranularityMs: 2000,
     redeliveryMs: 2000,
     maxMessageBytes: limits.messageBytes,
-    publishBatchSize: 40,
-    publishParallelism: 4,
+    publishBatchSize: 100,
+    publishParallelism: 2,
   }
 }
 
@@ -125,7 +125,9 @@ class SqsDriver implements Driver {
     const topic = batch[0]?.topic
     if (topic === undefined) return []
     const destination = await this.#topology.destination(topic)
-    const results = await destination.send(batch.map((message) => this.#outgoing(message, destination)))
+    const results = await destination.sender.send(
+      batch.map((message) => this.#outgoing(message, destination)),
+    )
     if (results.some((result) => result?.error.code === 'topology-missing')) this.#topology.forget(topic)
     return results.map((result) => (result === undefined ? { ok: true } : { ok: false, error: result.error }))
   }

@@ -1,8 +1,6 @@
 import { PublishBatchCommand } from '@aws-sdk/client-sns'
-import { type ItemResult, inBatches } from './batches.ts'
 import type { Clients } from './clients.ts'
-import { KeyOrder } from './key-order.ts'
-import { type Outgoing, sendText } from './queue.ts'
+import { Sender } from './sender.ts'
 
 /** A topic of SNS that hands each message to the queues of all groups. */
 export class FanOut {
@@ -10,43 +8,34 @@ export class FanOut {
   readonly arn: string
   readonly isFifo: boolean
   readonly knowsDelays = false
-  readonly #clients: Clients
-  readonly #mostBytes: number
-  readonly #order = new KeyOrder()
+  readonly sender: Sender
 
-  constructor(clients: Clients, mostBytes: number, topic: { readonly name: string; readonly arn: string }) {
-    this.#clients = clients
-    this.#mostBytes = mostBytes
-    this.name = topic.name
-    this.arn = topic.arn
-    this.isFifo = topic.name.endsWith('.fifo')
-  }
-
-  /** Never rejects. */
-  send(messages: readonly Outgoing[]): Promise<ItemResult[]> {
-    const what = `Publishing to topic ${this.name}`
-    return sendText(messages, (prepared) =>
-      inBatches(prepared, {
-        what,
-        size: { of: ({ bytes }) => bytes, most: this.#mostBytes },
-        call: (batch) => {
-          const command = new PublishBatchCommand({
-            TopicArn: this.arn,
-            PublishBatchRequestEntries: batch.map(({ text, attributes, outgoing: { fifo } }, place) => ({
-              Id: String(place),
-              Message: text,
-              MessageAttributes: attributes,
-              ...(fifo !== undefined && {
-                MessageGroupId: fifo.groupId,
-                MessageDeduplicationId: fifo.deduplicationId,
-              }),
-            })),
-          })
-          const send = () => this.#clients.call(what, (options) => this.#clients.sns.send(command, options))
-          const keys = batch.flatMap(({ outgoing: { fifo } }) => fifo?.groupId ?? [])
-          return keys.length === 0 ? send() : this.#order.run(keys, send)
-        },
-      }),
-    )
+  constructor(
+    clients: Clients,
+    mostBytes: number,
+    { name, arn }: { readonly name: string; readonly arn: string },
+  ) {
+    this.name = name
+    this.arn = arn
+    this.isFifo = name.endsWith('.fifo')
+    const what = `Publishing to topic ${name}`
+    this.sender = new Sender({
+      what,
+      mostBytes,
+      isFifo: this.isFifo,
+      call(entries) {
+        const command = new PublishBatchCommand({
+          TopicArn: arn,
+          PublishBatchRequestEntries: entries.map(({ id, text, attributes, outgoing: { fifo } }) => ({
+            Id: id,
+            Message: text,
+            MessageAttributes: attributes,
+            MessageGroupId: fifo?.groupId,
+            MessageDeduplicationId: fifo?.deduplicationId,
+          })),
+        })
+        return clients.call(what, (options) => clients.sns.send(command, options))
+      },
+    })
   }
 }

@@ -30,7 +30,7 @@ export interface SqsOptions {
   /**
    * CloudEvents attributes to be mirrored as message attributes (`ce-type`), at most 8, for filter policies and foreign
    * readers that do not look into bodies. Each costs time at the service. Without `type` nothing is filtered by SNS.
-   * Default: `type`.
+   * Default: `id`, `source`, `type`.
    */
   readonly mirror?: readonly string[]
   /** Tags for every queue and topic made, beside `waybill:topic` and `waybill:group`. */
@@ -137,7 +137,7 @@ const optionsSchema = z.strictObject({
   mirror: z
     .array(z.string().regex(/^[a-z0-9]+$/))
     .max(8)
-    .default(['type']),
+    .default(['id', 'source', 'type']),
   tags: z.record(z.string(), z.string()).default({}),
   encryption: z
     .union([

@@ -9,37 +9,8 @@ import {
 import { type ItemResult, inBatches } from './batches.ts'
 import type { Clients } from './clients.ts'
 import { isStaleReceipt } from './error-table.ts'
-import { KeyOrder } from './key-order.ts'
-import { type Content, decode, type Encoded, encode, type FifoPlace, type Received } from './wire.ts'
-
-/** What goes into a queue or topic. */
-export interface Outgoing extends Content {
-  /** On FIFO queues and topics. */
-  readonly fifo?: FifoPlace | undefined
-  /** Whole seconds, for standard queues. */
-  readonly delaySeconds?: number
-}
-
-export interface Prepared extends Encoded {
-  readonly outgoing: Outgoing
-}
-
-/** `send` again as Base64 what the service would not have as text: emulators know fewer characters than SQS. */
-export async function sendText(
-  messages: readonly Outgoing[],
-  send: (prepared: readonly Prepared[]) => Promise<ItemResult[]>,
-): Promise<ItemResult[]> {
-  const results = await send(messages.map((outgoing) => ({ ...encode(outgoing), outgoing })))
-  const refused = messages.flatMap((outgoing, index) =>
-    results[index]?.failure?.Code === 'InvalidMessageContents' ? [{ outgoing, index }] : [],
-  )
-  if (refused.length === 0) return results
-  const again = await send(refused.map(({ outgoing }) => ({ ...encode(outgoing, false), outgoing })))
-  refused.forEach(({ index }, place) => {
-    results[index] = again[place]
-  })
-  return results
-}
+import { Sender } from './sender.ts'
+import { decode, type Received } from './wire.ts'
 
 /** What a queue is asked for with every message (Amazon SQS API Reference, ReceiveMessage). */
 const systemAttributes = [
@@ -57,50 +28,40 @@ export class Queue {
   readonly isFifo: boolean
   /** FIFO queues delay no single message (Amazon SQS API Reference, SendMessage, DelaySeconds). */
   readonly knowsDelays: boolean
+  readonly sender: Sender
   readonly #clients: Clients
-  readonly #mostBytes: number
-  readonly #order = new KeyOrder()
 
   constructor(
     clients: Clients,
     mostBytes: number,
-    queue: { readonly name: string; readonly url: string; readonly arn: string },
+    { name, url, arn }: { readonly name: string; readonly url: string; readonly arn: string },
   ) {
     this.#clients = clients
-    this.#mostBytes = mostBytes
-    this.name = queue.name
-    this.url = queue.url
-    this.arn = queue.arn
-    this.isFifo = queue.name.endsWith('.fifo')
+    this.name = name
+    this.url = url
+    this.arn = arn
+    this.isFifo = name.endsWith('.fifo')
     this.knowsDelays = !this.isFifo
-  }
-
-  send(messages: readonly Outgoing[]): Promise<ItemResult[]> {
-    const what = `Sending to queue ${this.name}`
-    return sendText(messages, (prepared) =>
-      inBatches(prepared, {
-        what,
-        size: { of: ({ bytes }) => bytes, most: this.#mostBytes },
-        call: (batch) => {
-          const command = new SendMessageBatchCommand({
-            QueueUrl: this.url,
-            Entries: batch.map(({ text, attributes, outgoing: { fifo, delaySeconds } }, place) => ({
-              Id: String(place),
-              MessageBody: text,
-              MessageAttributes: attributes,
-              ...(fifo !== undefined && {
-                MessageGroupId: fifo.groupId,
-                MessageDeduplicationId: fifo.deduplicationId,
-              }),
-              ...(delaySeconds !== undefined && delaySeconds > 0 && { DelaySeconds: delaySeconds }),
-            })),
-          })
-          const send = () => this.#clients.call(what, (options) => this.#clients.sqs.send(command, options))
-          const keys = batch.flatMap(({ outgoing: { fifo } }) => fifo?.groupId ?? [])
-          return keys.length === 0 ? send() : this.#order.run(keys, send)
-        },
-      }),
-    )
+    const what = `Sending to queue ${name}`
+    this.sender = new Sender({
+      what,
+      mostBytes,
+      isFifo: this.isFifo,
+      call(entries) {
+        const command = new SendMessageBatchCommand({
+          QueueUrl: url,
+          Entries: entries.map(({ id, text, attributes, outgoing: { fifo, delaySeconds } }) => ({
+            Id: id,
+            MessageBody: text,
+            MessageAttributes: attributes,
+            MessageGroupId: fifo?.groupId,
+            MessageDeduplicationId: fifo?.deduplicationId,
+            DelaySeconds: delaySeconds === 0 ? undefined : delaySeconds,
+          })),
+        })
+        return clients.call(what, (options) => clients.sqs.send(command, options))
+      },
+    })
   }
 
   /** Waits up to `waitMs` for up to ten messages and hides them for `leaseMs`, both in whole seconds. */

@@ -3,7 +3,8 @@ import { deadLetterIdOf, MessagingError, type Verdict } from '@waybill/core/driv
 import type { ItemResult } from './batches.ts'
 import type { SqsDelivery } from './delivery.ts'
 import { isStaleReceipt } from './error-table.ts'
-import type { Outgoing, Queue } from './queue.ts'
+import type { Queue } from './queue.ts'
+import type { Outgoing } from './sender.ts'
 import { placeOf, splitDelay } from './wire.ts'
 
 export interface OpenSettlement {
@@ -83,7 +84,7 @@ function letterOf(delivery: SqsDelivery, headers: Outgoing['headers'], deadLette
 
 async function replace(copies: readonly Copy[], target: Queue, source: Queue): Promise<Failures> {
   if (copies.length === 0) return new Map()
-  const results = await target.send(copies.map(({ outgoing }) => outgoing))
+  const results = await target.sender.send(copies.map(({ outgoing }) => outgoing))
   const deliveries = copies.map(({ delivery }) => delivery)
   const failures = failuresOf(deliveries, results)
   const copied = deliveries.filter((delivery) => !failures.has(delivery))

@@ -202,7 +202,7 @@ export class SqsSubscription implements Subscription {
       await queue.hide(early.map((each) => ({ receipt: each.receipt, seconds: secondsOf(each) })))
       return
     }
-    const results = await queue.send(
+    const results = await queue.sender.send(
       early.map((each) => {
         const { body, contentType, headers } = each
         const { seconds, carriedMs } = splitDelay(remainingDelay(each, now), longestMs)
