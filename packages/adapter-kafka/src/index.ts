@@ -6,6 +6,7 @@ import { type KafkaOptions, parseSettings } from './options.ts'
 export type { KafkaNative } from './driver.ts'
 export type {
   KafkaCompression,
+  KafkaMirror,
   KafkaOptions,
   KafkaSaslOptions,
   KafkaTlsOptions,

@@ -3,6 +3,8 @@ import { z } from 'zod'
 
 export type KafkaCompression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
+export type KafkaMirror = 'required' | 'all' | 'none'
+
 export interface KafkaTlsOptions {
   readonly ca?: string | readonly string[]
   readonly cert?: string
@@ -68,8 +70,11 @@ export interface KafkaOptions {
   readonly maxMessageBytes?: number
   /** Default: `none`. */
   readonly compression?: KafkaCompression
-  /** Repeats the CloudEvents attributes as `ce_` headers. Default: true. */
-  readonly mirrorAttributes?: boolean
+  /**
+   * Which CloudEvents attributes are repeated as `ce_` headers: `required` are id, source, type and specversion. Each
+   * costs whoever reads the message with kafkajs time. Default: `required`.
+   */
+  readonly mirrorAttributes?: KafkaMirror
   /** Copies of each partition of new topics. Default: the broker's `default.replication.factor`. */
   readonly replicationFactor?: number
   /** Configuration of new topics by Kafka's names. */
@@ -150,7 +155,7 @@ const optionsSchema = z
       .max(1024 * 1024 * 1024)
       .default(1_000_000),
     compression: z.enum(['none', 'gzip', 'snappy', 'lz4', 'zstd']).default('none'),
-    mirrorAttributes: z.boolean().default(true),
+    mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
     replicationFactor: replicationFactor.optional(),
     topicConfig: config.default({}),
   })
@@ -193,7 +198,7 @@ const querySchema = z.strictObject({
   hold: z.string().optional(),
   maxMessageBytes: number.optional(),
   compression: z.string().optional(),
-  mirrorAttributes: flag.optional(),
+  mirrorAttributes: z.string().optional(),
   replicationFactor: number.optional(),
 })
 

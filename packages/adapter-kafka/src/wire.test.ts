@@ -22,7 +22,7 @@ const message: OutboundMessage = {
   key: 'o-1',
   body: Buffer.from([0, 255, 13]),
   contentType: 'application/cloudevents+json',
-  attributes: { id: 'id-1', type: 'order.created' },
+  attributes: { id: 'id-1', type: 'order.created', dataversion: '2' },
   headers: { tenant: 'Ærø 🏝' },
   delayMs: 0,
   priority: undefined,
@@ -46,7 +46,7 @@ function consumed({
 }
 
 test('a message becomes a record with its key, content type and mirrored attributes', () => {
-  expect(toRecord(message, 1000, true)).toEqual({
+  expect(toRecord(message, 1000, 'required')).toEqual({
     key: 'o-1',
     value: Buffer.from([0, 255, 13]),
     headers: {
@@ -56,20 +56,21 @@ test('a message becomes a record with its key, content type and mirrored attribu
       ce_type: 'order.created',
     },
   })
-  expect(toRecord(message, 1000, false).headers).toEqual({
+  expect(toRecord(message, 1000, 'all').headers).toMatchObject({ ce_id: 'id-1', ce_dataversion: '2' })
+  expect(toRecord(message, 1000, 'none').headers).toEqual({
     tenant: 'Ærø 🏝',
     'content-type': 'application/cloudevents+json',
   })
 })
 
 test('a message without key has none, and a delayed one says when it is due', () => {
-  const record = toRecord({ ...message, key: undefined, delayMs: 500 }, 1000, false)
+  const record = toRecord({ ...message, key: undefined, delayMs: 500 }, 1000, 'none')
   expect(record.key).toBeNull()
   expect(dueAtOf(consumed(record))).toBe(1500)
 })
 
 test('body, key and headers arrive as they were sent', () => {
-  expect(fromRecord(consumed(toRecord({ ...message, delayMs: 500 }, 1000, true)))).toEqual({
+  expect(fromRecord(consumed(toRecord({ ...message, delayMs: 500 }, 1000, 'required')))).toEqual({
     body: Buffer.from([0, 255, 13]),
     contentType: 'application/cloudevents+json',
     headers: { tenant: 'Ærø 🏝', ce_id: 'id-1', ce_type: 'order.created' },
@@ -106,7 +107,7 @@ test('of several headers with one name the last counts', () => {
 })
 
 test('a copy has the body and content type of its source, exactly the headers given, and its time', () => {
-  const source = fromRecord(consumed(toRecord({ ...message, delayMs: 500 }, 1000, true)))
+  const source = fromRecord(consumed(toRecord({ ...message, delayMs: 500 }, 1000, 'required')))
   const copy = toCopy(source, { 'waybill-attempt': '2' }, { dueAt: 9000, moveAt: 4000, partition: 3 })
   expect(copy.partition).toBe(3)
   expect(dueAtOf(consumed(copy))).toBe(9000)
@@ -121,7 +122,7 @@ test('a copy has the body and content type of its source, exactly the headers gi
 })
 
 test('a dead letter is kept under its id, and goes back under its key as before it failed', () => {
-  const source = fromRecord(consumed(toRecord(message, 0, false)))
+  const source = fromRecord(consumed(toRecord(message, 0, 'none')))
   const headers = { tenant: 'x', 'waybill-dead-letter-id': 'letter-1', 'waybill-attempt': '5' }
   const letter = consumed(toLetter(source, headers))
   expect(letterIdOf(letter)).toBe('letter-1')

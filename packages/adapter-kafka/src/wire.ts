@@ -7,6 +7,7 @@ import {
   type StoredDeadLetter,
 } from '@waybill/core/driver'
 import type { IHeaders, KafkaMessage, Message } from 'kafkajs'
+import type { KafkaMirror } from './options.ts'
 
 /** The prefix of mirrored attributes (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
 const attributePrefix = 'ce_'
@@ -36,11 +37,15 @@ function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** A message of core's. `mirror`: with its attributes as headers. */
-export function toRecord(message: OutboundMessage, now: number, mirror: boolean): OutboundRecord {
+/** Those every event has (CloudEvents 1.0.2, "REQUIRED Attributes"). */
+const requiredAttributes = ['specversion', 'id', 'source', 'type']
+
+/** A message of core's, with some of its attributes as headers. */
+export function toRecord(message: OutboundMessage, now: number, mirror: KafkaMirror): OutboundRecord {
   const headers: Record<string, string> = { ...message.headers, [contentTypeHeader]: message.contentType }
-  if (mirror) {
-    for (const name in message.attributes) {
+  const mirrored = mirror === 'required' ? requiredAttributes : Object.keys(message.attributes)
+  if (mirror !== 'none') {
+    for (const name of mirrored) {
       const value = message.attributes[name]
       if (value !== undefined) headers[attributePrefix + name] = value
     }
