@@ -33,6 +33,7 @@ export const clockToleranceMs = 3
 export interface ExactlyOptions {
   /** How many deliveries more than expected are allowed, in all. Default: none. */
   readonly duplicateBudget?: number
+  /** The longest time without any delivery. */
   readonly withinMs?: number
   readonly quietMs?: number
 }
@@ -179,14 +180,19 @@ export class CaseContext {
     throw new CaseSkipped(reason)
   }
 
-  /** Resolves as soon as the predicate holds; rejects when it does not in time. What it throws counts as false. */
+  /**
+   * Resolves as soon as the predicate holds; rejects when it does not in time. What it throws counts as false. Whenever
+   * `progress` changes the time begins anew.
+   */
   async eventually(
     description: string,
     predicate: () => boolean | Promise<boolean>,
     withinMs = this.#deadlineMs,
+    progress: () => unknown = () => undefined,
   ): Promise<void> {
     await this.#waiting(description, async () => {
-      const deadline = performance.now() + withinMs
+      let deadline = performance.now() + withinMs
+      let reached = progress()
       let thrown: unknown
       for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
         try {
@@ -195,6 +201,9 @@ export class CaseContext {
         } catch (error) {
           thrown = error
         }
+        const now = progress()
+        if (now !== reached) deadline = performance.now() + withinMs
+        reached = now
         if (performance.now() > deadline) {
           throw new Error(`Not in time: ${description}`, { ...(thrown !== undefined && { cause: thrown }) })
         }
@@ -256,6 +265,7 @@ export class CaseContext {
         `${ids.length} deliveries`,
         () => recorder.deliveries.length >= ids.length && isDecided(),
         withinMs,
+        () => recorder.deliveries.length,
       )
     } catch (error) {
       throw new Error(`Of ${ids.length} deliveries: ${problem()}`, { cause: error })

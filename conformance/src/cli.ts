@@ -77,7 +77,11 @@ async function runDriver(name: string): Promise<boolean> {
 }
 
 async function main(): Promise<boolean> {
-  if (values.mutants) return runMutants(positionals)
+  if (values.mutants) {
+    const isCaught = await runMutants(positionals)
+    // What is broken on purpose leaves timers and loops behind.
+    process.exit(isCaught ? 0 : 1)
+  }
   if (values.matrix) return runMatrix({ check: values.check })
   if (positionals.length === 0) {
     console.error(usage)

@@ -170,7 +170,7 @@ export const retries: readonly Case[] = [
       await context.exactly(recorder, [failing, failing, ...others])
       const [first, ...later] = recorder.deliveries
       assert.equal(later.pop()?.id, failing.id, 'others came after the retry')
-      const last = (later.at(-1)?.startedAt ?? 0) - (first?.endedAt ?? 0)
+      const last = (later.at(-1)?.startedAt ?? 0) - (first?.startedAt ?? 0)
       assert.ok(last < backoffMs, `others waited for the retry: the last came after ${Math.round(last)} ms`)
     },
   },
@@ -181,7 +181,8 @@ export const retries: readonly Case[] = [
     async run(context) {
       const stage = await context.stage({ topic: { ordered: true, groups: [context.unique('group')] } })
       const recorder = context.recorder()
-      const retry = { backoff: fixed(context.pace(1500)) }
+      const backoffMs = context.pace(1500)
+      const retry = { backoff: fixed(backoffMs) }
       await stage.consume(recorder, { retry, concurrency: 2 }, (message, { attempt }) => {
         if (numberOf(message) === 1 && attempt === 1) throw new Error('the first message fails once')
       })
@@ -194,9 +195,12 @@ export const retries: readonly Case[] = [
         recorder.deliveries.filter(({ message }) => message.key === 'held').map(({ id }) => id),
         [head, head, ...behind].map(({ id }) => id),
       )
-      const retried = recorder.ids.lastIndexOf(head.id)
-      const lastFree = recorder.deliveries.findLastIndex(({ message }) => message.key === 'free')
-      assert.ok(lastFree < retried, 'another key waited for the retry')
+      const [failed, retried] = recorder.of(head)
+      const lastFree = recorder.deliveries.findLast(({ message }) => message.key === 'free')
+      assert.ok(failed && retried && lastFree)
+      assert.ok(lastFree.startedAt < retried.startedAt, 'another key came after the retry')
+      const afterMs = Math.round(lastFree.startedAt - failed.startedAt)
+      assert.ok(afterMs < backoffMs, `another key waited for the retry: it came after ${afterMs} ms`)
     },
   },
   {

@@ -3,6 +3,7 @@ import {
   type Bus,
   type Consumer,
   type ConsumerOptions,
+  type HandlerContext,
   type HandlerMiddleware,
   type IdempotencyStore,
   MessagingError,
@@ -216,18 +217,19 @@ export const consuming: readonly Mutant[] = [
             on([definition, handler, ...rest], forward) {
               if (rest.length > 0) return forward(definition, handler, ...rest)
               const failed = new Map<string, number>()
-              const again = async (message: unknown, context: unknown): Promise<void> => {
-                const { id, data, key } = messageSchema.parse(message)
-                const attempt = (failed.get(id) ?? 0) + 1
+              const again = async (...args: readonly unknown[]): Promise<void> => {
+                const message = messageSchema.parse(args[0])
+                const attempt = (failed.get(message.id) ?? 0) + 1
                 try {
                   await Reflect.apply(handlerSchema.parse(handler), undefined, [
-                    message,
-                    { ...contextSchema.parse(context), attempt },
+                    args[0],
+                    withAttempt(contextSchema.parse(args[1]), attempt),
                   ])
                 } catch {
-                  failed.set(id, attempt)
-                  const send = bus.producer()
-                  void Reflect.apply(send.send, send, [
+                  failed.set(message.id, attempt)
+                  const producer = bus.producer()
+                  const { id, key, data } = message
+                  void Reflect.apply(producer.send, producer, [
                     definition,
                     data,
                     { id, ...(key !== undefined && { key }) },
@@ -282,14 +284,10 @@ const messageSchema = z.object({ id: z.string(), data: z.unknown(), key: z.strin
 const handlerSchema = z.custom<(...args: readonly unknown[]) => unknown>(
   (value) => typeof value === 'function',
 )
-// Its fields are accessors of a class, so they are named one by one.
-const contextSchema = z
-  .custom<import('@waybill/core').HandlerContext>((value) => typeof value === 'object' && value !== null)
-  .transform(({ message, signal, deliveries, topic, group, idempotencyKey }) => ({
-    message,
-    signal,
-    deliveries,
-    topic,
-    group,
-    idempotencyKey,
-  }))
+const contextSchema = z.custom<HandlerContext>((value) => typeof value === 'object' && value !== null)
+
+function withAttempt(context: HandlerContext, attempt: number): HandlerContext {
+  return new Proxy(context, {
+    get: (target, property) => (property === 'attempt' ? attempt : Reflect.get(target, property, target)),
+  })
+}

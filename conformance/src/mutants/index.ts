@@ -1,9 +1,11 @@
 import { consuming } from './consuming.ts'
 import { deadLettering } from './dead-lettering.ts'
+import { encoding } from './encoding.ts'
 import { lifecycle } from './lifecycle.ts'
 import type { Mutant } from './mutant.ts'
-import { patterns } from './patterns.ts'
+import { producing } from './producing.ts'
 import { receiving } from './receiving.ts'
+import { registration } from './registration.ts'
 import { sending } from './sending.ts'
 import { settling } from './settling.ts'
 
@@ -13,6 +15,8 @@ export const mutants: readonly Mutant[] = [
   ...settling,
   ...deadLettering,
   ...consuming,
-  ...patterns,
+  ...registration,
+  ...producing,
+  ...encoding,
   ...lifecycle,
 ]

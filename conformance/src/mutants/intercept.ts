@@ -1,4 +1,8 @@
-type Interceptor = (args: readonly unknown[], forward: (...args: readonly unknown[]) => unknown) => unknown
+/** Stands in for a method; `forward` calls it. */
+export type Interceptor = (
+  args: readonly unknown[],
+  forward: (...args: readonly unknown[]) => unknown,
+) => unknown
 
 /** The object, with calls of the named methods going through an interceptor. A method that returns the object still does. */
 export function intercept<Target extends object>(

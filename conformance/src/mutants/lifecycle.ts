@@ -1,36 +1,18 @@
-import { AsyncResource } from 'node:async_hooks'
 import {
   ConfigurationError,
   type ConnectOptions,
   type MemoryNative,
   type ReceivedMessage,
-  type SendOptions,
 } from '@waybill/core'
 import { z } from 'zod'
-import { withEvent } from './event-body.ts'
 import { intercept } from './intercept.ts'
 import { busMutant, driverMutant, type Mutant } from './mutant.ts'
 
-const sendOptionsSchema = z.custom<SendOptions>((value) => typeof value === 'object').default({})
+const optionsSchema = z.record(z.string(), z.unknown())
 const receivedSchema = z.custom<AsyncIterable<ReceivedMessage>>((value) => typeof value === 'object')
 const nativeSchema = z.custom<MemoryNative>(
   (value) => typeof value === 'object' && value !== null && 'broker' in value,
 )
-
-/** A bus whose producers send otherwise. */
-function producerMutant(
-  description: Omit<Mutant, 'mutate'>,
-  send: (args: readonly unknown[], forward: (...args: readonly unknown[]) => unknown) => unknown,
-  sendBatch = send,
-): Mutant {
-  return busMutant({
-    ...description,
-    bus: (bus) =>
-      intercept(bus, {
-        producer: (_, forward) => intercept(z.custom<object>().parse(forward(..._)), { send, sendBatch }),
-      }),
-  })
-}
 
 export const lifecycle: readonly Mutant[] = [
   driverMutant({
@@ -87,13 +69,6 @@ export const lifecycle: readonly Mutant[] = [
         },
       }),
   }),
-  producerMutant(
-    { name: 'sends whatever the signal says', fault: 'A send ignores its signal', caughtBy: ['11a'] },
-    ([definition, data, options], forward) => {
-      const { signal: _, ...others } = sendOptionsSchema.parse(options)
-      return forward(definition, data, others)
-    },
-  ),
   busMutant({
     name: 'connects whatever the signal says',
     fault: 'connect() ignores its signal',
@@ -107,7 +82,7 @@ export const lifecycle: readonly Mutant[] = [
     bus: (bus) =>
       intercept(bus, {
         receive: ([definition, options], forward) =>
-          forward(definition, { ...z.record(z.string(), z.unknown()).parse(options), signal: undefined }),
+          forward(definition, { ...optionsSchema.parse(options), signal: undefined }),
       }),
   }),
   busMutant({
@@ -127,12 +102,6 @@ export const lifecycle: readonly Mutant[] = [
           }
         },
       }),
-  }),
-  busMutant({
-    name: 'buffers without bound',
-    fault: 'A producer takes whatever it is given',
-    caughtBy: ['60'],
-    bus: (bus) => intercept(bus, { producer: () => bus.producer() }),
   }),
   busMutant({
     name: 'hangs while closing',
@@ -180,156 +149,4 @@ export const lifecycle: readonly Mutant[] = [
       connection: { ...harness.connection, adapterModule: import.meta.resolve('./leaking-adapter.ts') },
     }),
   },
-  producerMutant(
-    {
-      name: 'forgets what it handles',
-      fault: 'What a handler sends has no correlation, cause or trace',
-      caughtBy: ['72b'],
-    },
-    // Outside of what the handler runs in.
-    (args, forward) => outside.runInAsyncScope(() => forward(...args)),
-  ),
-  producerMutant(
-    {
-      name: 'takes reserved names',
-      fault: 'Metadata with a reserved name is dropped instead of refused',
-      caughtBy: ['71'],
-    },
-    ([definition, data, options], forward) => {
-      const { metadata, ...others } = sendOptionsSchema.parse(options)
-      return forward(definition, data, metadata?.tenant === undefined ? others : { ...others, metadata })
-    },
-  ),
-  producerMutant(
-    { name: 'sends what is invalid', fault: 'Data is not held against its schema at send', caughtBy: ['89'] },
-    ([definition, data, options], forward) =>
-      forward({ ...z.record(z.string(), z.unknown()).parse(definition), schema: z.any() }, data, options),
-  ),
-  busMutant({
-    name: 'handles what is invalid',
-    fault: 'Data is not held against its schema on receipt',
-    caughtBy: ['88b'],
-    bus: (bus) =>
-      intercept(bus, {
-        consumer: (args) =>
-          intercept(z.custom<object>().parse(Reflect.apply(bus.consumer, bus, [...args])), {
-            on: ([definition, ...handlers], forward) =>
-              forward(
-                { ...z.record(z.string(), z.unknown()).parse(definition), schema: z.any() },
-                ...handlers,
-              ),
-          }),
-      }),
-  }),
-  busMutant({
-    name: 'understates its limit',
-    fault: 'Takes messages above the limit that it states',
-    caughtBy: ['68'],
-    bus: (bus) =>
-      new Proxy(bus, {
-        get(target, property) {
-          const value: unknown = Reflect.get(target, property, target)
-          if (property === 'capabilities') {
-            return { ...target.capabilities, maxMessageBytes: target.capabilities.maxMessageBytes - 1024 }
-          }
-          return typeof value === 'function' ? value.bind(target) : value
-        },
-      }),
-  }),
-  driverMutant({
-    name: 'is off by one',
-    fault: 'Refuses a message of exactly the limit',
-    caughtBy: ['67'],
-    layers: () => ({
-      capabilities: (own) => own,
-      publish: (batch, forward) =>
-        forward(
-          batch.map((message) =>
-            message.body.byteLength > 120 * 1024 ? { ...message, body: message.body.slice(0, -1) } : message,
-          ),
-        ),
-    }),
-  }),
-  driverMutant({
-    name: 'takes bytes for text',
-    fault: 'Binary data is decoded as UTF-8 on its way',
-    caughtBy: ['69'],
-    layers: () => ({
-      publish: (batch, forward) =>
-        forward(
-          batch.map((message) =>
-            withEvent(message, ({ data_base64: base64, ...event }) => {
-              if (typeof base64 !== 'string') return event
-              const text = Buffer.from(base64, 'base64').toString('utf8')
-              return { ...event, data_base64: Buffer.from(text).toString('base64') }
-            }),
-          ),
-        ),
-    }),
-  }),
-  driverMutant({
-    name: 'normalises text',
-    fault: 'Composed and decomposed letters become the same',
-    caughtBy: ['70'],
-    layers: () => ({
-      publish: (batch, forward) =>
-        forward(
-          batch.map((message) => ({
-            ...message,
-            body: Buffer.from(Buffer.from(message.body).toString().normalize('NFC')),
-          })),
-        ),
-    }),
-  }),
-  driverMutant({
-    name: 'speaks ASCII',
-    fault: 'Header values lose what is not ASCII',
-    caughtBy: ['70'],
-    layers: () => ({
-      publish: (batch, forward) =>
-        forward(
-          batch.map((message) => ({
-            ...message,
-            headers: Object.fromEntries(
-              Object.entries(message.headers).map(([name, value]) => [
-                name,
-                value.replace(/[^\x20-\x7e]/g, '?'),
-              ]),
-            ),
-          })),
-        ),
-    }),
-  }),
-  driverMutant({
-    name: 'is no event',
-    fault: 'The body lacks an attribute that CloudEvents requires',
-    caughtBy: ['73a', '73b'],
-    layers: () => ({
-      publish: (batch, forward) =>
-        forward(
-          batch.map((message) =>
-            withEvent(message, ({ specversion: _, ...event }) => ({ ...event, version: '1.0' })),
-          ),
-        ),
-    }),
-  }),
-  driverMutant({
-    name: 'mirrors nothing',
-    fault: 'The attributes are not in the headers',
-    caughtBy: ['73a', '73b'],
-    layers: () => ({
-      publish: (batch, forward) => forward(batch.map((message) => ({ ...message, attributes: {} }))),
-    }),
-  }),
-  driverMutant({
-    name: 'lets nothing expire',
-    fault: 'Forgets when a message expires',
-    caughtBy: ['65'],
-    layers: () => ({
-      publish: (batch, forward) =>
-        forward(batch.map((message) => withEvent(message, ({ expirytime: _, ...event }) => event))),
-    }),
-  }),
 ]
-
-const outside = new AsyncResource('mutant')

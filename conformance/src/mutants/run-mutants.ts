@@ -10,7 +10,7 @@ import type { Mutant } from './mutant.ts'
 import { type Catch, type MutantReport, problemsOf, writeMutantReport } from './mutant-report.ts'
 
 /** Healthy cases need no longer; what a mutant breaks is noticed after this share of the deadline. */
-const deadlineScale = 0.15
+const deadlineScale = 0.25
 const parallel = 6
 
 /** Each mutant against the cases that name its fault. False when one survives, or a case on memory has no mutant. */

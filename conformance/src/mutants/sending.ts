@@ -197,7 +197,7 @@ export const sending: readonly Mutant[] = [
           forward(
             batch.map((message) => {
               if (message.delayMs === 0) return message
-              due = Math.max(due, Date.now() + message.delayMs)
+              due = Math.max(due + 10, Date.now() + message.delayMs)
               return { ...message, delayMs: due - Date.now() }
             }),
           ),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { intercept } from './intercept.ts'
+import { type Interceptor, intercept } from './intercept.ts'
 import { busMutant, type Mutant } from './mutant.ts'
 
 const handlerSchema = z.custom<(...args: readonly unknown[]) => unknown>(
@@ -7,10 +7,8 @@ const handlerSchema = z.custom<(...args: readonly unknown[]) => unknown>(
 )
 const typedSchema = z.object({ type: z.string() })
 
-type On = (args: readonly unknown[], forward: (...args: readonly unknown[]) => unknown) => unknown
-
 /** A bus whose consumers register handlers otherwise. */
-function registrationMutant(description: Omit<Mutant, 'mutate'>, on: () => On): Mutant {
+function registrationMutant(description: Omit<Mutant, 'mutate'>, on: () => Interceptor): Mutant {
   return busMutant({
     ...description,
     bus: (bus) =>
@@ -31,7 +29,7 @@ function patternMutant(description: Omit<Mutant, 'mutate'>, change: (pattern: st
   )
 }
 
-export const patterns: readonly Mutant[] = [
+export const registration: readonly Mutant[] = [
   patternMutant(
     { name: 'takes "*" for "#"', fault: '"*" stands for any number of segments', caughtBy: ['19'] },
     (pattern) => pattern.replaceAll('*', '#'),
@@ -73,5 +71,15 @@ export const patterns: readonly Mutant[] = [
           expression.test(typedSchema.parse(message).type) ? handler(message, context) : undefined,
         )
       },
+  ),
+  registrationMutant(
+    {
+      name: 'handles what is invalid',
+      fault: 'Data is not held against its schema on receipt',
+      caughtBy: ['88b'],
+    },
+    () =>
+      ([definition, ...handlers], forward) =>
+        forward({ ...z.record(z.string(), z.unknown()).parse(definition), schema: z.any() }, ...handlers),
   ),
 ]
