@@ -5,11 +5,11 @@ import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
 
 /** Two of them without a sign of life, and a connection counts as lost: soon enough for a test. */
-const heartbeatSeconds = 3
+const heartbeat = '3s'
 
 export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
   const broker = await startBroker('rabbitmq')
-  const native = { rabbitmq: { heartbeatSeconds } }
+  const native = { rabbitmq: { heartbeat } }
 
   /** A connection past the SDK, one for each use: cases restart the broker. */
   async function plainly<Value>(use: (channel: PlainChannel) => Promise<Value>): Promise<Value> {
@@ -132,7 +132,7 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
         connectionCount: async () => (await list('list_connections', 'pid')).length,
       }),
     },
-    lowered: { delay: { limitMs: 968, options: { native: { rabbitmq: { longestDelayMs: 1000 } } } } },
+    lowered: { delay: { limitMs: 968, options: { native: { rabbitmq: { longestDelay: '1s' } } } } },
   }
   return { harness, close: () => broker.stop() }
 }

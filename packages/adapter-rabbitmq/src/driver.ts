@@ -76,10 +76,10 @@ export class RabbitmqDriver implements Driver {
     this.#publishing = this.#link('publishing')
     this.#consuming = this.#link('consuming')
     const { clock } = context
-    this.#sends = new Publisher(this.#publishing, clock, settings.confirmTimeoutMs, (send) =>
+    this.#sends = new Publisher(this.#publishing, clock, settings.confirmTimeout, (send) =>
       this.#onUnroutable(send),
     )
-    this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeoutMs, (copy) => {
+    this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeout, (copy) => {
       this.#ladders.forget()
       return unroutable(copy)
     })
@@ -236,7 +236,7 @@ export class RabbitmqDriver implements Driver {
     const { topic, type, key } = message
     const { exchange, ladder } = this.#describe(topic)
     const routingKey = routingKeyOf(topic, type, key)
-    const amqp = toAmqp(message, this.#context.clock.now())
+    const amqp = toAmqp(message, this.#context.clock.now(), this.#settings.mirrorAttributes)
     const delayMs = message.delayMs - elapsedMs
     if (message.delayMs === 0 || delayMs <= 0)
       return { exchange: exchange.name, routingKey, ...amqp, message }
@@ -284,7 +284,7 @@ export class RabbitmqDriver implements Driver {
   }
 }
 
-function capabilitiesOf({ heartbeatSeconds, maxMessageBytes }: Settings): Capabilities {
+function capabilitiesOf({ heartbeat, maxMessageBytes }: Settings): Capabilities {
   return {
     ordered: true,
     delay: true,
@@ -297,7 +297,7 @@ function capabilitiesOf({ heartbeatSeconds, maxMessageBytes }: Settings): Capabi
     // Up to 31 ms for the shortest delay queue, and some for each of the queues a delay is made of.
     delayGranularityMs: 250,
     // A dead host is noticed when two heartbeats are missing; a dead process at once, because its sockets close.
-    redeliveryMs: heartbeatSeconds * 2000 + 2000,
+    redeliveryMs: heartbeat * 2 + 2000,
     maxMessageBytes,
     // Small and many: a caller goes on when its batch is confirmed, and the broker is never left without work.
     publishBatchSize: 64,

@@ -5,7 +5,12 @@ import { RabbitmqDriver } from './driver.ts'
 import { parseSettings, type RabbitmqOptions } from './options.ts'
 
 export type { RabbitmqNative } from './driver.ts'
-export type { RabbitmqOptions } from './options.ts'
+export type {
+  RabbitmqGroupOptions,
+  RabbitmqOptions,
+  RabbitmqTlsOptions,
+  RabbitmqTopicOptions,
+} from './options.ts'
 
 declare module '@waybill/core' {
   interface NativeOptions {

@@ -30,7 +30,7 @@ export class Ladders {
     this.#link = link
     this.#clock = clock
     this.#isOnDemand = settings.delayQueues === 'on-demand'
-    this.levels = levelCount(settings.longestDelayMs)
+    this.levels = levelCount(settings.longestDelay)
   }
 
   /** Makes the lowest levels exist, unless all of them were to be made beforehand. */

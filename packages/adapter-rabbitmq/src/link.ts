@@ -106,10 +106,10 @@ export class Link {
 
   /** Waits for the broker's answer as long as the settings allow, then takes the connection for dead. */
   async bounded<Value>(what: string, answer: Promise<Value>): Promise<Value> {
-    const { connectTimeoutMs, operationTimeoutMs, hosts } = this.#settings
+    const { connectTimeout, responseTimeout, hosts } = this.#settings
     // Opening the connection is part of it when there is none, and has limits of its own.
     const limit =
-      this.#model === undefined ? operationTimeoutMs + connectTimeoutMs * hosts.length : operationTimeoutMs
+      this.#model === undefined ? responseTimeout + connectTimeout * hosts.length : responseTimeout
     try {
       return await within(this.#context.clock, limit, what, answer)
     } catch (error) {
@@ -178,13 +178,13 @@ export class Link {
     this.#socket = socket
     const onAbort = () => socket.abort()
     // Two limits: amqplib's own is one for silence, and says so; this one holds for a peer that trickles.
-    const cancel = this.#context.clock.after(settings.connectTimeoutMs + 500, onAbort)
+    const cancel = this.#context.clock.after(settings.connectTimeout + 500, onAbort)
     signal?.addEventListener('abort', onAbort, { once: true })
     // amqplib hands these on to `net.connect` and `tls.connect`, which know `signal` too.
     const options: SocketOptions & { readonly signal: AbortSignal } = {
       // Otherwise Nagle's algorithm holds small frames back for up to 40 ms.
       noDelay: true,
-      timeout: settings.connectTimeoutMs,
+      timeout: settings.connectTimeout,
       clientProperties: {
         connection_name: `${settings.connectionName} ${this.#role} ${this.#context.instance}`,
       },
@@ -200,7 +200,7 @@ export class Link {
           port,
           // amqplib decodes it once more.
           vhost: encodeURIComponent(settings.virtualHost),
-          heartbeat: settings.heartbeatSeconds,
+          heartbeat: Math.round(settings.heartbeat / 1000),
           ...(settings.username !== undefined && { username: settings.username }),
           ...(settings.password !== undefined && { password: settings.password }),
         },

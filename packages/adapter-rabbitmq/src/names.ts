@@ -1,6 +1,6 @@
-import { parseOptions, type TopicSpec } from '@waybill/core/driver'
+import type { TopicSpec } from '@waybill/core/driver'
 import type { Ladder } from './delays.ts'
-import { type Settings, type TopicOptions, topicOptionsSchema } from './options.ts'
+import { type Settings, type TopicSettings, topicSettings } from './options.ts'
 import { partitionOf } from './partitions.ts'
 
 /** A broker-side object by name; `existing` ones belong to somebody else and are only checked. */
@@ -15,8 +15,7 @@ export interface TopicObjects {
   readonly exchange: Named
   /** For sends with a delay. */
   readonly ladder: Ladder
-  readonly queueArguments: Readonly<Record<string, string | number | boolean>>
-  readonly options: TopicOptions
+  readonly settings: TopicSettings
 }
 
 /** How a group of a topic lies at the broker. Names may not hold `:`, so no two groups share a queue. */
@@ -26,26 +25,19 @@ export interface GroupObjects {
   readonly dead: Named
 }
 
-export function describeTopic(topic: TopicSpec, settings: Settings): TopicObjects {
-  const own = parseOptions(
-    topicOptionsSchema,
-    topic.native.rabbitmq ?? {},
-    `topic "${topic.name}"`,
-    'native.rabbitmq',
-  )
-  const options = { ...own, ...settings.topics[topic.name] }
-  const name = options.exchange ?? topic.name
+export function describeTopic(topic: TopicSpec, all: Settings): TopicObjects {
+  const settings = topicSettings(topic, all)
+  const name = settings.exchange ?? topic.name
   return {
     topic,
-    exchange: { name, existing: options.exchange !== undefined },
+    exchange: { name, existing: settings.exchange !== undefined },
     ladder: { prefix: topic.name, exit: { kind: 'exchange', name } },
-    queueArguments: options.queueArguments ?? {},
-    options,
+    settings,
   }
 }
 
-export function describeGroup({ topic, options }: TopicObjects, group: string): GroupObjects {
-  const { queue, deadLetterQueue } = options.groups?.[group] ?? {}
+export function describeGroup({ topic, settings }: TopicObjects, group: string): GroupObjects {
+  const { queue, deadLetterQueue } = settings.groups?.[group] ?? {}
   const base = `${topic.name}:${group}`
   const name = queue ?? base
   const names = topic.ordered

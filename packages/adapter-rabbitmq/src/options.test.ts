@@ -7,7 +7,7 @@ test('the URL alone is enough', () => {
     hosts: [{ host: 'localhost', port: 5672 }],
     virtualHost: '/',
     isTls: false,
-    heartbeatSeconds: 15,
+    heartbeat: 15_000,
   })
 })
 
@@ -24,23 +24,23 @@ test('credentials, hosts, virtual host and options come from the URL', () => {
       { host: 'one', port: 5671 },
       { host: 'two', port: 1234 },
     ],
-    heartbeatSeconds: 5,
-    connectTimeoutMs: 700,
+    heartbeat: 5000,
+    connectTimeout: 700,
     unroutable: 'reject',
   })
 })
 
 test('native options win over the URL', () => {
   const settings = parseSettings(parseBrokerUrl('amqp://me@host/a?heartbeat=5'), {
-    heartbeatSeconds: 7,
+    heartbeat: '7s',
     virtualHost: 'b',
   })
-  expect(settings).toMatchObject({ heartbeatSeconds: 7, virtualHost: 'b', username: 'me' })
+  expect(settings).toMatchObject({ heartbeat: 7000, virtualHost: 'b', username: 'me' })
 })
 
 test('every problem is listed with its path', () => {
   const parse = () =>
-    parseSettings(parseBrokerUrl('amqp://host'), { heartbeatSeconds: 0, tls: { caa: '' }, nonsense: 1 })
+    parseSettings(parseBrokerUrl('amqp://host'), { heartbeat: 0, tls: { caa: '' }, nonsense: 1 })
   expect(parse).toThrow(ConfigurationError)
-  expect(parse).toThrow(/native\.rabbitmq\.heartbeatSeconds[\s\S]*native\.rabbitmq\.tls[\s\S]*nonsense/)
+  expect(parse).toThrow(/native\.rabbitmq\.tls[\s\S]*native\.rabbitmq\.heartbeat[\s\S]*nonsense/)
 })

@@ -261,7 +261,7 @@ export class RabbitmqSubscription implements Subscription {
       : request.prefetch
     await this.#channel.prefetch(Math.min(prefetch, 65_535), false)
     const priorities = partitionPriorities(member, partitions)
-    const timeout = settings.consumerTimeoutMs
+    const timeout = settings.consumerTimeout
     const args = timeout === undefined ? {} : { 'x-consumer-timeout': timeout }
     for (const [partition, queue] of this.#queues.entries()) {
       const { consumerTag } = await this.#channel.consume(

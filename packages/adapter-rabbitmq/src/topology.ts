@@ -55,7 +55,7 @@ export class Topology {
     const args = {
       ...quorumArguments,
       ...(ordered && { 'x-single-active-consumer': true }),
-      ...objects.queueArguments,
+      ...objects.settings.queueArguments,
     }
     const [first, ...others] = queues.map((queue, partition) => async () => {
       const exists = await this.#queue(queue, args, mode, report)

@@ -55,7 +55,7 @@ function received(
 }
 
 test('attributes travel in the spelling of the AMQP binding, and come back with the headers', () => {
-  const amqp = toAmqp(outbound, 0)
+  const amqp = toAmqp(outbound, 0, 'all')
   expect(amqp.options.headers).toEqual({
     'cloudEvents:id': 'id-1',
     'cloudEvents:type': 'order.created',
@@ -71,8 +71,19 @@ test('attributes travel in the spelling of the AMQP binding, and come back with 
   })
 })
 
+test('how many attributes are repeated is the user’s to say', () => {
+  const message = { ...outbound, attributes: { id: 'id-1', time: '2026-01-01T00:00:00Z' } }
+  expect(toAmqp(message, 0, 'all').options.headers).toHaveProperty('cloudEvents:time')
+  expect(toAmqp(message, 0, 'required').options.headers).toEqual({ 'cloudEvents:id': 'id-1', tenant: 'blue' })
+  expect(toAmqp(message, 0, 'none').options.headers).toEqual({ tenant: 'blue' })
+})
+
 test('messages are persistent and come back when no queue wants them', () => {
-  expect(toAmqp(outbound, 0).options).toMatchObject({ persistent: true, mandatory: true, messageId: 'id-1' })
+  expect(toAmqp(outbound, 0, 'all').options).toMatchObject({
+    persistent: true,
+    mandatory: true,
+    messageId: 'id-1',
+  })
 })
 
 test('headers that the broker would take for its own arrive all the same', () => {
@@ -84,14 +95,14 @@ test('headers that the broker would take for its own arrive all the same', () =>
     'waybill:CC': 'e',
     'x-tenant': 'f',
   }
-  const amqp = toAmqp({ ...outbound, headers }, 0)
+  const amqp = toAmqp({ ...outbound, headers }, 0, 'all')
   expect(Object.keys(amqp.options.headers)).not.toContain('CC')
   expect(amqp.options.headers).toMatchObject({ 'x-tenant': 'f' })
   expect(fromAmqp(received(amqp)).headers).toMatchObject(headers)
 })
 
 test('the broker’s own headers do not reach core', () => {
-  const message = received(toAmqp(outbound, 0), {
+  const message = received(toAmqp(outbound, 0, 'all'), {
     'x-death': [{ count: 1 }],
     'x-first-death-queue': 'q',
     CC: ['a'],
@@ -100,7 +111,7 @@ test('the broker’s own headers do not reach core', () => {
 })
 
 test('foreign header values become text', () => {
-  const message = received(toAmqp(outbound, 0), {
+  const message = received(toAmqp(outbound, 0, 'all'), {
     n: 1,
     yes: true,
     list: [1, 'a'],
@@ -117,7 +128,7 @@ test('foreign header values become text', () => {
 })
 
 test('deliveries count this one and the earlier ones, as far as the broker tells', () => {
-  const amqp = toAmqp(outbound, 0)
+  const amqp = toAmqp(outbound, 0, 'all')
   expect(fromAmqp(received(amqp, { 'x-delivery-count': 2 })).deliveries).toBe(3)
   expect(fromAmqp(received(amqp, { 'x-delivery-count': 1, 'x-acquired-count': 4 })).deliveries).toBe(5)
   expect(fromAmqp(received(amqp, {}, true)).deliveries).toBe(2)
@@ -147,7 +158,7 @@ test('a copy has the same body and properties, and exactly the headers given', (
 })
 
 test('what is left of a delay travels in a header that core does not see', () => {
-  const { body, options } = toAmqp({ ...outbound, delayMs: 5000 }, 0)
+  const { body, options } = toAmqp({ ...outbound, delayMs: 5000 }, 0, 'all')
   const message = fromAmqp(received({ body, options: withDelay(options, 4000, 'way') }))
   expect(message.remainingMs).toBe(4000)
   expect(Object.keys(message.headers)).toEqual(['cloudEvents:id', 'cloudEvents:type', 'tenant'])
@@ -155,28 +166,28 @@ test('what is left of a delay travels in a header that core does not see', () =>
 })
 
 test('a message that waits carries no priority, or it would leave the delay queue out of turn', () => {
-  expect(toAmqp({ ...outbound, priority: 9 }, 0).options.priority).toBe(9)
-  expect(toAmqp({ ...outbound, priority: 9, delayMs: 1 }, 0).options.priority).toBeUndefined()
+  expect(toAmqp({ ...outbound, priority: 9 }, 0, 'all').options.priority).toBe(9)
+  expect(toAmqp({ ...outbound, priority: 9, delayMs: 1 }, 0, 'all').options.priority).toBeUndefined()
   expect(priorityOf({ [headerNames.priority]: '7' })).toBe(7)
   expect(priorityOf({})).toBeUndefined()
   expect(priorityOf({ [headerNames.priority]: 'high' })).toBeUndefined()
 })
 
 test('the broker may drop a message at its expiry, unless it waits first', () => {
-  expect(toAmqp({ ...outbound, expiresAt: 5000 }, 2000).options.expiration).toBe('3000')
-  expect(toAmqp({ ...outbound, expiresAt: 1000 }, 2000).options.expiration).toBe('0')
-  expect(toAmqp({ ...outbound, expiresAt: 5000, delayMs: 1 }, 2000).options.expiration).toBeUndefined()
+  expect(toAmqp({ ...outbound, expiresAt: 5000 }, 2000, 'all').options.expiration).toBe('3000')
+  expect(toAmqp({ ...outbound, expiresAt: 1000 }, 2000, 'all').options.expiration).toBe('0')
+  expect(toAmqp({ ...outbound, expiresAt: 5000, delayMs: 1 }, 2000, 'all').options.expiration).toBeUndefined()
 })
 
 test('a dead letter knows its id and its partition', () => {
   const headers = { [headerNames.deadLetterId]: 'letter-1' }
-  const letter = received(toCopy(received(toAmqp(outbound, 0)), headers, 3))
+  const letter = received(toCopy(received(toAmqp(outbound, 0, 'all')), headers, 3))
   expect(letterId(letter, fromAmqp(letter).headers)).toBe('letter-1')
   expect(partitionOfLetter(letter)).toBe(3)
 })
 
 test('a letter that the broker moved has an id that stays the same', () => {
-  const byMessageId = received(toAmqp(outbound, 0))
+  const byMessageId = received(toAmqp(outbound, 0, 'all'))
   expect(letterId(byMessageId, {})).toBe('id-1')
   const anonymous = received({ body: Buffer.from('x'), options: {} })
   expect(letterId(anonymous, {})).toBe(letterId(anonymous, {}))

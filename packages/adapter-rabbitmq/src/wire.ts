@@ -24,6 +24,9 @@ export interface Incoming {
 /** CloudEvents AMQP protocol binding 1.0.2, section 3.1.3.1. */
 const attributePrefix = 'cloudEvents:'
 
+/** CloudEvents 1.0.2, section 3.1.1. */
+const requiredAttributes = new Set(['id', 'source', 'specversion', 'type'])
+
 /** Ours alone: what is left of a delay, and the partition of a dead letter. Core never sees them. */
 const remainingHeader = 'x-waybill-remaining-ms'
 const partitionHeader = 'x-waybill-partition'
@@ -71,10 +74,18 @@ function shortString(text: string): string | undefined {
 }
 
 /** A message to be sent, without the way there. `now` is in milliseconds since the epoch. */
-export function toAmqp(message: OutboundMessage, now: number): Pick<Outgoing, 'body' | 'options'> {
+export function toAmqp(
+  message: OutboundMessage,
+  now: number,
+  mirror: 'required' | 'all' | 'none',
+): Pick<Outgoing, 'body' | 'options'> {
   const headers: Record<string, unknown> = {}
   const { attributes } = message
-  for (const name in attributes) headers[attributeHeader(name)] = attributes[name]
+  if (mirror !== 'none') {
+    for (const name in attributes) {
+      if (mirror === 'all' || requiredAttributes.has(name)) headers[attributeHeader(name)] = attributes[name]
+    }
+  }
   addHeaders(headers, message.headers)
   const options: Options.Publish = {
     persistent: true,
