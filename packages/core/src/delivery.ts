@@ -2,6 +2,7 @@ import type { Delivery } from './driver.ts'
 import type { DeliveryInfo } from './events.ts'
 import type { IdempotencyMark } from './idempotency.ts'
 import type { Message } from './message.ts'
+import type { Place } from './roster.ts'
 
 /** What a handler gets beside the message. */
 export interface HandlerContext {
@@ -43,6 +44,8 @@ export class DeliveryInHand implements HandlerContext {
   /** Told when the delivery leaves our hands before it has left its lane. */
   onSettled: (() => void) | undefined
   laneKey: string | undefined
+  /** Among those its session has in hand. */
+  place: Place<DeliveryInHand> | undefined
   /** The data has been upcast and validated. */
   prepared = false
   #message: Message | undefined

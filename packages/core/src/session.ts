@@ -1,10 +1,11 @@
 import { Batcher } from './batcher.ts'
 import { type Clock, sleep } from './clock.ts'
 import { DeliveryInHand } from './delivery.ts'
-import type { Delivery, Outcome, Settlement, Subscription, Verdict } from './driver.ts'
+import type { Outcome, Settlement, Subscription, Verdict } from './driver.ts'
 import { MessagingError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
+import { Roster } from './roster.ts'
 
 export interface SessionSettings {
   readonly clock: Clock
@@ -38,7 +39,7 @@ const maxSettlements = 1000
 export class Session {
   readonly #subscription: Subscription
   readonly #settings: SessionSettings
-  readonly #inHand = new Map<Delivery, DeliveryInHand>()
+  readonly #inHand = new Roster<DeliveryInHand>()
   readonly #settlements: Batcher<PendingSettlement>
   readonly #closed = new AbortController()
   #roomMade: (() => void) | undefined
@@ -51,7 +52,11 @@ export class Session {
     this.#subscription = subscription
     this.#settings = settings
     this.#settlements = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism: 1 })
-    subscription.onLost((deliveries) => this.#lose(deliveries, 'The broker took the delivery back'))
+    subscription.onLost((deliveries) => {
+      const lost = new Set(deliveries)
+      const ours = this.inHand().filter(({ delivery }) => lost.has(delivery))
+      this.#lose(ours, 'The broker took the delivery back')
+    })
     this.#scheduleRenewal()
   }
 
@@ -65,7 +70,7 @@ export class Session {
   }
 
   inHand(): readonly DeliveryInHand[] {
-    return [...this.#inHand.values()]
+    return this.#inHand.all()
   }
 
   /** There may be room now. */
@@ -89,7 +94,7 @@ export class Session {
         for (const delivery of deliveries) {
           this.receivedAny = true
           const inHand = new DeliveryInHand(delivery, topic, group, now)
-          this.#inHand.set(delivery, inHand)
+          inHand.place = this.#inHand.add(inHand)
           accept(inHand)
         }
       }
@@ -115,7 +120,7 @@ export class Session {
     this.#closed.abort()
     this.#cancelRenewal?.()
     // Before it is closed, which may take its time: no handler is to start for what the group gets back.
-    this.#lose([...this.#inHand.keys()], 'The subscription ended')
+    this.#lose(this.inHand(), 'The subscription ended')
     try {
       await this.#subscription.close()
     } catch (error) {
@@ -128,10 +133,10 @@ export class Session {
     const failed: PendingSettlement[] = []
     for (const [index, pending] of batch.entries()) {
       // Lost meanwhile: nobody knows whether it was settled before.
-      if (!this.#inHand.has(pending.delivery)) continue
+      if (pending.inHand.isSettled) continue
       const outcome = outcomes[index] ?? noAnswer
       if (outcome.ok) this.#done(pending)
-      else if (outcome.error.code === 'stale') this.#lose([pending.delivery], outcome.error.message)
+      else if (outcome.error.code === 'stale') this.#lose([pending.inHand], outcome.error.message)
       else {
         failed.push(pending)
         this.#unsettled.set(pending.inHand, outcome.error)
@@ -157,28 +162,27 @@ export class Session {
     await sleep(this.#settings.clock, reconnectBackoff(tries), this.#closed.signal)
     if (this.#closed.signal.aborted) return
     for (const pending of failed) {
-      if (this.#inHand.has(pending.delivery)) this.#settlements.add({ ...pending, tries })
+      if (!pending.inHand.isSettled) this.#settlements.add({ ...pending, tries })
     }
   }
 
-  #done({ delivery, inHand, settled }: PendingSettlement): void {
-    this.#remove(delivery, inHand)
+  #done({ inHand, settled }: PendingSettlement): void {
+    this.#remove(inHand)
     settled?.()
   }
 
-  #lose(deliveries: readonly Delivery[], why: string): void {
-    for (const delivery of deliveries) {
-      const inHand = this.#inHand.get(delivery)
-      if (inHand === undefined) continue
+  #lose(lost: readonly DeliveryInHand[], why: string): void {
+    for (const inHand of lost) {
+      if (inHand.isSettled) continue
       inHand.end()
-      this.#remove(delivery, inHand)
+      this.#remove(inHand)
       inHand.abort(new MessagingError('stale', why))
       this.#settings.emit('lost', inHand.info)
     }
   }
 
-  #remove(delivery: Delivery, inHand: DeliveryInHand): void {
-    this.#inHand.delete(delivery)
+  #remove(inHand: DeliveryInHand): void {
+    if (inHand.place !== undefined) this.#inHand.remove(inHand.place)
     this.#unsettled.delete(inHand)
     inHand.markSettled()
     this.#roomMade?.()
@@ -200,8 +204,7 @@ export class Session {
     // What is held waits for as long as its backoff says: no handler is stuck with it.
     const isOverdue = ({ stage, startedAt, receivedAt }: DeliveryInHand) =>
       stage !== 'held' && (startedAt ?? receivedAt) < oldest
-    const overdue = all.filter(isOverdue).map(({ delivery }) => delivery)
-    this.#lose(overdue, 'The handler ran longer than maxLease')
+    this.#lose(all.filter(isOverdue), 'The handler ran longer than maxLease')
     const current = all.filter((inHand) => !isOverdue(inHand)).map(({ delivery }) => delivery)
     if (current.length === 0) return
     try {

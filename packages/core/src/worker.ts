@@ -8,6 +8,7 @@ import { Lanes, type Slots } from './lanes.ts'
 import type { Processing } from './processing.ts'
 import type { Provisioner } from './provisioner.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
+import { Roster } from './roster.ts'
 import { Session } from './session.ts'
 import type { Topic } from './topic.ts'
 import { within } from './within.ts'
@@ -70,7 +71,7 @@ export class Worker {
   #session: Session | undefined
   #state: WorkerHealth['state'] = 'starting'
   #error: MessagingError | undefined
-  #running = new Set<DeliveryInHand>()
+  readonly #running = new Roster<DeliveryInHand>()
   /** Deliveries that are no longer in hand, but whose handler runs, or which wait behind it in a lane or for a slot. */
   #strays = 0
   #whenQuiet: (() => void) | undefined
@@ -132,7 +133,7 @@ export class Worker {
     )
     let released = this.#releaseWaiting(['waiting', 'held'])
     await this.#quiet(handlersOver)
-    const abandoned = [...this.#running].filter(({ stage }) => stage === 'running')
+    const abandoned = this.#running.all().filter(({ stage }) => stage === 'running')
     for (const inHand of abandoned) {
       inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
       emit('abandoned', inHand.info)
@@ -264,9 +265,9 @@ export class Worker {
         }
         inHand.stage = 'running'
       } else inHand.stage = 'waiting'
-      this.#running.add(inHand)
+      const place = this.#running.add(inHand)
       const disposition = await this.#processing.attempt(inHand, handler)
-      this.#running.delete(inHand)
+      this.#running.remove(place)
       if (needsSlot) this.#slots.release()
       this.#whenQuiet?.()
       if (disposition.kind === 'settle') session.settle(inHand, disposition.verdict, disposition.settled)
@@ -312,7 +313,7 @@ export class Worker {
 
   /** Resolves once no handler runs, or the signal fires. */
   #quiet(over: AbortSignal): Promise<void> {
-    const isBusy = () => !over.aborted && [...this.#running].some(({ stage }) => stage === 'running')
+    const isBusy = () => !over.aborted && this.#running.all().some(({ stage }) => stage === 'running')
     return new Promise((resolve) => {
       const check = () => {
         if (isBusy()) return
