@@ -64,8 +64,13 @@ export interface KafkaOptions {
   readonly hold?: Duration
   /** How many of them at most, for a subscription. Default: 10,000. */
   readonly maxHeld?: number
-  /** How long a message waits in each partition of a delay topic. Default: 1 s to 1 day in nine steps. */
+  /** How long a message waits in each partition of a delay topic. Default: 1 s to 4 h in six steps. */
   readonly delayTiers?: readonly Duration[]
+  /**
+   * How many partitions a group's retry topic has, so how many of its members share the retries. On ordered topics always
+   * as many as the topic. Default: 4, or as many as the topic if those are fewer.
+   */
+  readonly retryPartitions?: number
   /** The largest message in bytes, headers included. Default: 1,000,000. */
   readonly maxMessageBytes?: number
   /** Default: `none`. */
@@ -127,7 +132,7 @@ export const topicOptionsSchema = z.strictObject({
 
 const minute = 60_000
 const hour = 60 * minute
-const defaultTiersMs = [1000, 4000, 15_000, minute, 4 * minute, 15 * minute, hour, 6 * hour, 24 * hour]
+const defaultTiersMs = [1000, 6000, 40_000, 4 * minute, 30 * minute, 4 * hour]
 
 const optionsSchema = z
   .strictObject({
@@ -149,6 +154,7 @@ const optionsSchema = z
     hold: duration.default(2000),
     maxHeld: z.int().min(1).default(10_000),
     delayTiers: z.array(duration).min(1).max(32).default(defaultTiersMs),
+    retryPartitions: z.int().min(1).max(1000).default(4),
     maxMessageBytes: z
       .int()
       .min(1024)

@@ -18,7 +18,7 @@ interface WantedTopic {
   readonly name: string
   readonly partitions: number
   /** It may have more partitions than asked for. */
-  readonly atLeast?: true
+  readonly atLeast?: boolean
   readonly replicationFactor: number | undefined
   readonly config: Readonly<Record<string, string>>
 }
@@ -82,7 +82,14 @@ function wantedTopics(topic: TopicSpec, groups: readonly GroupSpec[], settings: 
       const { retry, delay, dead } = groupNames(topic, name)
       const tiers = settings.delayTiers.length
       return [
-        { name: retry, partitions, replicationFactor, config: waiting },
+        {
+          name: retry,
+          // A key's retries must be where its member is; without order a few partitions share them out well enough.
+          partitions: topic.ordered ? partitions : Math.min(partitions, settings.retryPartitions),
+          ...(!topic.ordered && { atLeast: true }),
+          replicationFactor,
+          config: waiting,
+        },
         { name: delay, partitions: tiers, atLeast: true, replicationFactor, config: waiting },
         { name: dead, partitions: 1, replicationFactor, config: { ...config, 'cleanup.policy': 'compact' } },
       ]
@@ -148,7 +155,7 @@ async function waitForTopics(gateway: Gateway, topics: readonly WantedTopic[]): 
 function ensureSame({ name, partitions, atLeast }: WantedTopic, existing: number | undefined): void {
   if (existing === undefined || existing === partitions || (atLeast && existing > partitions)) return
   const remedy = atLeast
-    ? 'name as many `delayTiers` as it has partitions'
+    ? 'lower `delayTiers` or `retryPartitions` to what it has'
     : 'define the topic with as many partitions as it has'
   throw new MessagingError(
     'topology-mismatch',

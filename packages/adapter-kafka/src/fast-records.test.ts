@@ -1,0 +1,81 @@
+import { createRequire } from 'node:module'
+import { expect, test } from 'vitest'
+import {
+  type BatchContext,
+  type DecodedRecord,
+  decodeRecord,
+  type Encoded,
+  encodeRecord,
+  type RecordToEncode,
+} from './fast-records.ts'
+
+// kafkajs's own, which ours must equal.
+const load = createRequire(import.meta.url)
+const theirEncode: (record: RecordToEncode) => Encoded = load(
+  'kafkajs/src/protocol/recordBatch/record/v0/index.js',
+)
+const theirDecode: (decoder: unknown, context: BatchContext) => DecodedRecord = load(
+  'kafkajs/src/protocol/recordBatch/record/v0/decoder.js',
+)
+const TheirDecoder: new (
+  buffer: Buffer,
+) => { readonly buffer: Buffer; offset: number; readVarInt(): number } = load(
+  'kafkajs/src/protocol/decoder.js',
+)
+
+const context: BatchContext = {
+  firstOffset: '4294967290',
+  firstTimestamp: '1795413941566',
+  magicByte: 2,
+  timestampType: 0,
+  maxTimestamp: '1795413949999',
+}
+
+const records: Readonly<Record<string, RecordToEncode>> = {
+  'a tombstone': { key: 'k', value: null },
+  'no key and no headers': { key: null, value: Buffer.from('x') },
+  'an empty value': { key: '', value: Buffer.alloc(0), headers: {} },
+  'deltas of several bytes': { offsetDelta: 70_000, timestampDelta: 5_000_000_000, key: 'k', value: 'text' },
+  'a timestamp before the first': { timestampDelta: -300, key: 'k', value: 'v' },
+  'headers of all kinds': {
+    key: Buffer.from([0, 255]),
+    value: Buffer.alloc(70_000, 7),
+    headers: {
+      text: 'Ærø 🏝',
+      bytes: Buffer.from([1, 2]),
+      both: ['a', Buffer.from('b'), 'c'],
+      ключ: 'x',
+      empty: '',
+    },
+  },
+  'many headers': {
+    key: 'k',
+    value: 'v',
+    headers: Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`h${index}`, 'v'.repeat(index)])),
+  },
+}
+
+test.each(Object.entries(records))('%s is written byte for byte as the client does', (_, record) => {
+  const ours = encodeRecord(record)
+  expect(Buffer.isBuffer(ours.buf)).toBe(true)
+  expect(ours.buffer.equals(theirEncode(record).buffer)).toBe(true)
+})
+
+test.each(Object.entries(records))('%s is read as the client does', (_, record) => {
+  for (const each of [context, { ...context, timestampType: 1, isControlBatch: true }]) {
+    const decoderOf = () => {
+      const decoder = new TheirDecoder(encodeRecord(record).buffer)
+      decoder.readVarInt()
+      return decoder
+    }
+    expect(decodeRecord(decoderOf(), each)).toEqual(theirDecode(decoderOf(), each))
+  }
+})
+
+test('offsets beyond what a number can hold are exact', () => {
+  const decoder = new TheirDecoder(encodeRecord({ offsetDelta: 5, key: null, value: 'v' }).buffer)
+  decoder.readVarInt()
+  expect(decodeRecord(decoder, { ...context, firstOffset: '9223372036854775800' }).offset).toBe(
+    '9223372036854775805',
+  )
+})
