@@ -18,6 +18,7 @@ import { Pull } from './pull.ts'
 import { Recorder } from './recorder.ts'
 import { Stage, type StageOptions } from './stage.ts'
 import { describeTally, tally } from './tally.ts'
+import { Waits } from './waits.ts'
 
 /** How long a case waits for something that should happen, at a `timeScale` of 1. */
 const defaultDeadlineMs = 15_000
@@ -45,10 +46,9 @@ export class CaseContext {
   readonly #uniquePart: string
   readonly #deadlineScale: number
   readonly #cleanups: (() => Promise<unknown> | unknown)[] = []
-  readonly #waits = new Set<string>()
+  readonly #waits = new Waits()
   readonly #lag = monitorEventLoopDelay({ resolution: lagResolutionMs })
   #names = 0
-  #isOver = false
 
   constructor(options: {
     readonly harness: Harness
@@ -65,7 +65,7 @@ export class CaseContext {
 
   /** What the case is waiting for at the moment, for the message of its timeout. */
   get waitingFor(): readonly string[] {
-    return [...this.#waits]
+    return this.#waits.pending
   }
 
   /** A duration the case chooses (a delay, a backoff, a lease), in milliseconds on this broker. */
@@ -107,7 +107,6 @@ export class CaseContext {
 
   async bus(options: Partial<ConnectOptions> = {}): Promise<Bus> {
     const bus = await this.harness.connect(options)
-    // An unhandled `failure` event is no fault of the case.
     this.defer(() => this.within('the bus closes', bus.close({ timeout: this.pace(2000) })))
     return bus
   }
@@ -184,51 +183,22 @@ export class CaseContext {
    * Resolves as soon as the predicate holds; rejects when it does not in time. What it throws counts as false. Whenever
    * `progress` changes the time begins anew.
    */
-  async eventually(
+  eventually(
     description: string,
     predicate: () => boolean | Promise<boolean>,
     withinMs = this.#deadlineMs,
     progress: () => unknown = () => undefined,
   ): Promise<void> {
-    await this.#waiting(description, async () => {
-      let deadline = performance.now() + withinMs
-      let reached = progress()
-      let thrown: unknown
-      for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
-        try {
-          if (await predicate()) return
-          thrown = undefined
-        } catch (error) {
-          thrown = error
-        }
-        const now = progress()
-        if (now !== reached) deadline = performance.now() + withinMs
-        reached = now
-        if (performance.now() > deadline) {
-          throw new Error(`Not in time: ${description}`, { ...(thrown !== undefined && { cause: thrown }) })
-        }
-        await this.#pause(pauseMs)
-      }
-    })
+    return this.#waits.eventually(description, predicate, withinMs, progress)
   }
 
   /** The promise's result; rejects when it takes longer. */
-  async within<Result>(
+  within<Result>(
     description: string,
     promise: Promise<Result>,
     withinMs = this.#deadlineMs,
   ): Promise<Result> {
-    return this.#waiting(description, async () => {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`Not in time: ${description}`)), withinMs)
-      })
-      try {
-        return await Promise.race([promise, late])
-      } finally {
-        clearTimeout(timer)
-      }
-    })
+    return this.#waits.within(description, promise, withinMs)
   }
 
   /** What a handler does that takes a while. */
@@ -239,8 +209,8 @@ export class CaseContext {
   }
 
   /** Waits long enough to believe that nothing more will come. Only beside a control that did come. */
-  async quiet(windowMs = this.pace(defaultQuietMs)): Promise<void> {
-    await this.#waiting('the quiet window', () => this.#pause(windowMs))
+  quiet(windowMs = this.pace(defaultQuietMs)): Promise<void> {
+    return this.#waits.quiet(windowMs)
   }
 
   /**
@@ -277,7 +247,7 @@ export class CaseContext {
 
   /** Ends what the case still waits for, and runs what was deferred; rejects with the first failure after all have run. */
   async close(): Promise<void> {
-    this.#isOver = true
+    this.#waits.end()
     const failures: unknown[] = []
     for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
       try {
@@ -297,24 +267,5 @@ export class CaseContext {
   #needed<Part>(ability: Ability, part: Part | undefined): Part {
     if (part === undefined) throw new Error(`The case needs the ability "${ability}" and does not say so`)
     return part
-  }
-
-  async #waiting<Result>(description: string, wait: () => Promise<Result>): Promise<Result> {
-    this.#waits.add(description)
-    try {
-      const result = await wait()
-      this.#waits.delete(description)
-      return result
-    } catch (error) {
-      this.#waits.delete(description)
-      throw error
-    }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    if (this.#isOver) throw new Error('The case is over')
-    await new Promise((resolve) => {
-      setTimeout(resolve, ms)
-    })
   }
 }

@@ -6,6 +6,7 @@ import { runMutants } from './mutants/run-mutants.ts'
 import { type CaseResult, countOf, type Report, summaryLine } from './report.ts'
 import { type RunOptions, runConformance } from './run-conformance.ts'
 import { saveReport } from './saved-reports.ts'
+import { siblingModule } from './sibling-module.ts'
 
 const usage = `Usage: npm run conformance -- NAME... [options]
        npm run conformance -- --mutants [MUTANT...]
@@ -44,7 +45,7 @@ const { values, positionals } = parseArgs({
 function print(result: CaseResult): void {
   const line = `${result.id.padStart(4)} ${result.title}`
   if (result.status === 'failed') console.log(`  failed  ${line}\n${indent(result.reason ?? '')}`)
-  else if (result.status === 'skipped') console.log(`  skipped ${line}\n${indent(result.reason ?? '')}`)
+  else if (result.status === 'skipped') console.log(`  skipped ${line} (${result.reason})`)
   else if (values.verbose) console.log(`  passed  ${line} (${result.durationMs} ms)`)
 }
 
@@ -53,8 +54,7 @@ function indent(text: string): string {
 }
 
 async function runDriver(name: string): Promise<boolean> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const module = harnessModuleSchema.parse(await import(`./harnesses/${name}.${extension}`))
+  const module = harnessModuleSchema.parse(await import(siblingModule(import.meta.url, `harnesses/${name}`)))
   const options: RunOptions = {
     only: values.only.split(',').filter((part) => part !== ''),
     parallel: Number(values.parallel),
@@ -69,6 +69,10 @@ async function runDriver(name: string): Promise<boolean> {
       const seconds = Math.round((performance.now() - startedAt) / 1000)
       console.log(`${summaryLine(report)} (${seconds} s${Number(values.repeat) > 1 ? `, run ${round}` : ''})`)
       if (countOf(report, 'failed') > 0) return false
+      if (report.results.length === 0) {
+        console.error(`No case matches --only ${values.only}`)
+        return false
+      }
     }
     return true
   } finally {

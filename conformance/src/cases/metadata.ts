@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { fixed, type Message } from '@waybill/core'
+import { fixed, type Message, PermanentError } from '@waybill/core'
 import { CloudEvent, HTTP, Kafka } from 'cloudevents'
 import type { Case } from '../case.ts'
 import type { RawMessage } from '../harness.ts'
@@ -102,6 +102,7 @@ export const metadata: readonly Case[] = [
       await stage.consume(recorder, { retry }, async (_, { attempt }) => {
         if (attempt === 1) throw new Error('fails once')
         followers.push(await stage.producer.send(follower, { n: 8 }))
+        throw new PermanentError('fails for good')
       })
       const event = foreignEvent({ ...trace, correlationid: 'conversation-1' })
       const { headers, body } = HTTP.structured(event)
@@ -117,7 +118,9 @@ export const metadata: readonly Case[] = [
         assert.deepEqual({ ...message.metadata }, { ...expected, source: event.source })
         assert.equal(message.timestamp.toISOString(), event.time)
       }
-      await context.eventually('the handler has sent', () => followers.length === 1)
+      await context.eventually('it is a dead letter', async () => (await stage.deadLetters()).length === 1)
+      const [letter] = await stage.deadLetters()
+      assert.deepEqual({ ...letter?.message?.metadata }, { ...expected, source: event.source })
       assert.deepEqual(
         { ...followers[0]?.metadata },
         { ...expected, causationId: event.id, source: 'waybill' },

@@ -10,6 +10,7 @@ const closeGraceMs = 6000
 export const shutdown: readonly Case[] = [
   {
     number: 79,
+    part: 'a',
     title: 'What a consumer had in hand when it was killed reaches its peer within the stated time',
     needs: ['processes'],
     timeoutMs: 120_000,
@@ -36,6 +37,71 @@ export const shutdown: readonly Case[] = [
       await context.exactly(recorder, sent, { withinMs: 2 * withinMs + context.pace(15_000) })
       const late = Math.max(...recorder.deliveries.map(({ startedAt }) => startedAt)) - killedAt
       assert.ok(late <= withinMs + context.slackMs, `the last came ${Math.round(late)} ms after the kill`)
+    },
+  },
+  {
+    number: 79,
+    part: 'b',
+    title:
+      'A message that keeps killing its consumer ends in the dead letters, and does not reach the handler again',
+    requires: ['countsCrashes'],
+    needs: ['processes'],
+    timeoutMs: 180_000,
+    async run(context) {
+      const stage = await context.stage()
+      const lease = context.pace(1000)
+      const maxDeliveries = 2
+      const sent = await stage.sendOne()
+      const withinMs = lease + context.capabilities.redeliveryMs + context.pace(15_000)
+      for (let crash = 1; crash <= maxDeliveries; crash += 1) {
+        const child = context.child('consumer-program', {
+          topic: stage.topic,
+          group: stage.group,
+          options: { lease, maxDeliveries },
+          behaviour: { kind: 'hang' },
+        })
+        await context.eventually('the child has it', () => child.of('delivered').length === 1, withinMs)
+        await child.kill()
+      }
+      const recorder = context.recorder()
+      await stage.consume(recorder, { lease, maxDeliveries })
+      await context.eventually(
+        'it is a dead letter',
+        async () => (await stage.deadLetters()).length === 1,
+        withinMs,
+      )
+      const [letter] = await stage.deadLetters()
+      assert.equal(letter?.reason, 'crash-loop')
+      assert.equal(letter.message?.id, sent.id)
+      assert.equal(letter.deliveries, maxDeliveries + 1)
+      await context.exactly(recorder, [await stage.sendOne()])
+    },
+  },
+  {
+    number: 79,
+    part: 'c',
+    title: 'A message whose lease keeps running out under its handlers ends in the dead letters',
+    requires: ['countsCrashes', 'lease'],
+    async run(context) {
+      const stage = await context.stage()
+      const recorder = context.recorder()
+      const never = new Latch()
+      context.defer(() => never.open())
+      const lease = context.pace(400)
+      const options = { lease, maxLease: lease, concurrency: 1, prefetch: 1, maxDeliveries: 2 }
+      const sent = await stage.sendOne()
+      for (const member of ['first', 'second', 'third']) {
+        await stage.consume(recorder, { ...options, member, bus: await context.bus() }, () => never.passed())
+      }
+      const withinMs = 6 * lease + 3 * context.capabilities.redeliveryMs + context.pace(15_000)
+      await context.eventually(
+        'it is a dead letter',
+        async () => (await stage.deadLetters()).length === 1,
+        withinMs,
+      )
+      const [letter] = await stage.deadLetters()
+      assert.equal(letter?.reason, 'crash-loop')
+      assert.deepEqual(recorder.ids, [sent.id, sent.id])
     },
   },
   {

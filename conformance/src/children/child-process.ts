@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { siblingModule } from '../sibling-module.ts'
 import { type ChildCommand, type ChildReport, reportSchema } from './protocol.ts'
 
 export type ChildProgram = 'producer-program' | 'consumer-program' | 'cycles-program'
@@ -15,9 +16,7 @@ export class ChildProcess {
   #errorOutput = ''
 
   constructor(program: ChildProgram, settings: object) {
-    // Built, the program lies beside this file as JavaScript; in the sources as TypeScript.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const path = fileURLToPath(new URL(`./${program}.${extension}`, import.meta.url))
+    const path = fileURLToPath(siblingModule(import.meta.url, program))
     this.#process = spawn(process.execPath, [...process.execArgv, path, JSON.stringify(settings)])
     this.#exited = once(this.#process, 'exit').then(([code]) => (typeof code === 'number' ? code : null))
     this.#process.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -51,6 +51,7 @@ bus.on('retried', ({ message }) => {
 const consumerOptions: ConsumerOptions = {
   ...(options.concurrency !== undefined && { concurrency: options.concurrency }),
   ...(options.lease !== undefined && { lease: options.lease }),
+  ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }),
   ...(store !== undefined && { idempotency: { store, lease: settings.idempotencyLeaseMs } }),
   retry: { attempts: options.attempts ?? 5, backoff: fixed(options.backoffMs ?? 100) },
 }

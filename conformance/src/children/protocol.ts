@@ -25,6 +25,7 @@ export const consumerSettingsSchema = z.object({
     lease: z.number().optional(),
     attempts: z.number().optional(),
     backoffMs: z.number().optional(),
+    maxDeliveries: z.number().optional(),
   }),
   /** Of the idempotency store, where the behaviour has one. */
   idempotencyLeaseMs: z.number().default(60_000),

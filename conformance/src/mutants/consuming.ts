@@ -12,6 +12,7 @@ import {
 import { z } from 'zod'
 import { intercept } from './intercept.ts'
 import { busMutant, type Mutant } from './mutant.ts'
+import { withField } from './with-field.ts'
 
 type Description = Omit<Mutant, 'mutate'>
 
@@ -223,7 +224,7 @@ export const consuming: readonly Mutant[] = [
                 try {
                   await Reflect.apply(handlerSchema.parse(handler), undefined, [
                     args[0],
-                    withAttempt(contextSchema.parse(args[1]), attempt),
+                    withField(contextSchema.parse(args[1]), 'attempt', attempt),
                   ])
                 } catch {
                   failed.set(message.id, attempt)
@@ -285,9 +286,3 @@ const handlerSchema = z.custom<(...args: readonly unknown[]) => unknown>(
   (value) => typeof value === 'function',
 )
 const contextSchema = z.custom<HandlerContext>((value) => typeof value === 'object' && value !== null)
-
-function withAttempt(context: HandlerContext, attempt: number): HandlerContext {
-  return new Proxy(context, {
-    get: (target, property) => (property === 'attempt' ? attempt : Reflect.get(target, property, target)),
-  })
-}

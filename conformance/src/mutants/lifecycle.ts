@@ -5,6 +5,7 @@ import {
   type ReceivedMessage,
 } from '@waybill/core'
 import { z } from 'zod'
+import { siblingModule } from '../sibling-module.ts'
 import { intercept } from './intercept.ts'
 import { busMutant, driverMutant, type Mutant } from './mutant.ts'
 
@@ -146,7 +147,7 @@ export const lifecycle: readonly Mutant[] = [
     caughtBy: ['92a'],
     mutate: (harness) => ({
       ...harness,
-      connection: { ...harness.connection, adapterModule: import.meta.resolve('./leaking-adapter.ts') },
+      connection: { ...harness.connection, adapterModule: siblingModule(import.meta.url, 'leaking-adapter') },
     }),
   },
 ]

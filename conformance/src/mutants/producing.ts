@@ -3,6 +3,7 @@ import type { SendOptions } from '@waybill/core'
 import { z } from 'zod'
 import { type Interceptor, intercept } from './intercept.ts'
 import { busMutant, type Mutant } from './mutant.ts'
+import { withField } from './with-field.ts'
 
 const sendOptionsSchema = z.custom<SendOptions>((value) => typeof value === 'object').default({})
 const definitionSchema = z.record(z.string(), z.unknown())
@@ -65,14 +66,9 @@ export const producing: readonly Mutant[] = [
     fault: 'Takes messages above the limit that it states',
     caughtBy: ['68'],
     bus: (bus) =>
-      new Proxy(bus, {
-        get(target, property) {
-          const value: unknown = Reflect.get(target, property, target)
-          if (property === 'capabilities') {
-            return { ...target.capabilities, maxMessageBytes: target.capabilities.maxMessageBytes - 1024 }
-          }
-          return typeof value === 'function' ? value.bind(target) : value
-        },
+      withField(bus, 'capabilities', {
+        ...bus.capabilities,
+        maxMessageBytes: bus.capabilities.maxMessageBytes - 1024,
       }),
   }),
 ]

@@ -1,9 +1,35 @@
 import { MessagingError } from '@waybill/core'
 import type { Delivery } from '@waybill/core/driver'
-import { intercept } from './intercept.ts'
 import { driverMutant, type Mutant } from './mutant.ts'
+import { withField } from './with-field.ts'
 
 const never = new Promise<never>(() => undefined)
+
+/** A driver whose deliveries say something else than what the broker said. */
+function deliveryMutant(
+  description: Omit<Mutant, 'mutate'>,
+  change: (delivery: Delivery) => Delivery,
+): Mutant {
+  return driverMutant({
+    ...description,
+    layers: () => {
+      // Core hands back the very objects it got; the driver wants its own.
+      const originals = new WeakMap<Delivery, Delivery>()
+      const originalOf = (delivery: Delivery) => originals.get(delivery) ?? delivery
+      return {
+        receive: async (max, signal, forward) =>
+          (await forward(max, signal)).map((delivery) => {
+            const changed = change(delivery)
+            originals.set(changed, delivery)
+            return changed
+          }),
+        settle: (settlements, forward) =>
+          forward(settlements.map(({ delivery, verdict }) => ({ delivery: originalOf(delivery), verdict }))),
+        extend: (deliveries, leaseMs, forward) => forward(deliveries.map(originalOf), leaseMs),
+      }
+    },
+  })
+}
 
 export const receiving: readonly Mutant[] = [
   driverMutant({
@@ -128,18 +154,12 @@ export const receiving: readonly Mutant[] = [
   }),
   driverMutant({
     name: 'lets leases run out early',
-    fault: 'Asks the broker for a quarter of the lease it states',
+    fault: 'Asks the broker for a tenth of the lease it states',
     caughtBy: ['28', '29'],
     layers: () => ({
       async subscribe(request, forward) {
-        const subscription = await forward({ ...request, leaseMs: request.leaseMs / 4 })
-        return new Proxy(subscription, {
-          get(target, property) {
-            const value: unknown = Reflect.get(target, property, target)
-            if (property === 'leaseMs') return request.leaseMs
-            return typeof value === 'function' ? value.bind(target) : value
-          },
-        })
+        const subscription = await forward({ ...request, leaseMs: request.leaseMs / 10 })
+        return withField(subscription, 'leaseMs', request.leaseMs)
       },
     }),
   }),
@@ -155,6 +175,10 @@ export const receiving: readonly Mutant[] = [
     caughtBy: ['29'],
     layers: () => ({ extend: async () => undefined }),
   }),
+  deliveryMutant(
+    { name: 'does not count crashes', fault: 'Every delivery says that it is the first', caughtBy: ['79c'] },
+    (delivery) => ({ ...delivery, deliveries: 1 }),
+  ),
   driverMutant({
     name: 'takes keys for a detail',
     fault: 'Treats ordered topics as if they were not, so that a key is spread over the members',
@@ -180,28 +204,19 @@ export const receiving: readonly Mutant[] = [
       receive: async (max, signal, forward) => [...(await forward(max, signal))].reverse(),
     }),
   }),
-  driverMutant({
-    name: 'reads one spelling',
-    fault: 'Takes Kafka spelling of attributes for headers of the user',
-    caughtBy: ['73c'],
-    layers: () => ({
-      receive: async (max, signal, forward) =>
-        (await forward(max, signal)).map((delivery) =>
-          intercept(
-            new Proxy(delivery, {
-              get(target, property) {
-                const value: unknown = Reflect.get(target, property, target)
-                if (property !== 'headers') return value
-                return Object.fromEntries(
-                  Object.entries(target.headers).filter(([name]) => !name.startsWith('ce_')),
-                )
-              },
-            }),
-            {},
-          ),
-        ),
+  deliveryMutant(
+    {
+      name: 'reads one spelling',
+      fault: 'Drops attributes in the spelling of the Kafka binding',
+      caughtBy: ['73c'],
+    },
+    (delivery) => ({
+      ...delivery,
+      headers: Object.fromEntries(
+        Object.entries(delivery.headers).filter(([name]) => !name.startsWith('ce_')),
+      ),
     }),
-  }),
+  ),
   driverMutant({
     name: 'dies silently',
     fault: 'A subscription that was lost waits for ever instead of saying so',
