@@ -7,7 +7,7 @@ import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
 
 /** A dead member, and a connection that says nothing, count as lost sooner than by default: soon enough for a test. */
-const native = { kafka: { sessionTimeout: '6s', requestTimeout: '3s', connectTimeout: '3s' } } as const
+const native = { kafka: { sessionTimeout: '6s', requestTimeout: '5s', connectTimeout: '3s' } } as const
 
 /** Inside the container, in hexadecimal as the kernel lists it. */
 const clientPort = (9092).toString(16).toUpperCase()

@@ -289,9 +289,9 @@ export class KafkaSubscription implements Subscription {
           able.splice(index, 1)
           index -= 1
         }
-        if (deliveries.length >= max) {
+        if (partition !== undefined && deliveries.length >= max) {
           // The next turn begins behind it.
-          const served = this.#rotation.findIndex((each) => each === partition)
+          const served = this.#rotation.indexOf(partition)
           this.#rotation.push(...this.#rotation.splice(0, served + 1))
           return
         }
