@@ -42,10 +42,12 @@ function capabilitiesOf({ limits }: Options): Capabilities {
     countsCrashes: true,
     // Delays are whole seconds, and a long poll sees what has become visible within one more.
     delayGranularityMs: 2000,
-    redeliveryMs: 2000,
+    // Core's usual lease has to end, and the next poll to see it.
+    redeliveryMs: 32_000,
     maxMessageBytes: limits.messageBytes,
-    publishBatchSize: 100,
-    publishParallelism: 2,
+    // One at a time keeps the order of a key even when sends fail; the batches it is split into travel at once.
+    publishBatchSize: 200,
+    publishParallelism: 1,
   }
 }
 
@@ -217,7 +219,7 @@ class SqsDriver implements Driver {
   #outgoing(message: OutboundMessage, destination: Destination): Outgoing {
     const { body, contentType, attributes, headers, key, id, delayMs } = message
     const mirrored: Record<string, string> = {}
-    for (const name of this.#options.mirror) {
+    for (const name of this.#options.mirrorAttributes) {
       const value = attributes[name]
       if (value !== undefined) mirrored[`ce-${name}`] = value
     }

@@ -37,9 +37,9 @@ test('sqs+http: names an endpoint, for both services unless told otherwise', () 
   })
 })
 
-test('the URL wins over native options', () => {
+test('native options win over the URL', () => {
   expect(read('sqs://eu-west-1?prefix=a-', { prefix: 'b-', fanOut: 'never' })).toMatchObject({
-    prefix: 'a-',
+    prefix: 'b-',
     fanOut: 'never',
   })
 })

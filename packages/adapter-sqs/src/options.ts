@@ -8,7 +8,7 @@ import {
 } from '@waybill/core/driver'
 import { z } from 'zod'
 
-/** Options of `connect({ native: { sqs: … } })`. Those marked "URL" may also stand in the URL's query, which wins. */
+/** Options of `connect({ native: { sqs: … } })`. Those marked "URL" may also stand in the URL's query; here they win. */
 export interface SqsOptions {
   /** URL. Default: the URL's host (`sqs://eu-west-1`), else the SDK's default chain. */
   readonly region?: string
@@ -32,7 +32,7 @@ export interface SqsOptions {
    * readers that do not look into bodies. Each costs time at the service. Without `type` nothing is filtered by SNS.
    * Default: `id`, `source`, `type`.
    */
-  readonly mirror?: readonly string[]
+  readonly mirrorAttributes?: readonly string[]
   /** Tags for every queue and topic made, beside `waybill:topic` and `waybill:group`. */
   readonly tags?: Readonly<Record<string, string>>
   /** Of what is made: the id of a KMS key, or `sqs` for keys that SQS manages. Default: the service's default. */
@@ -134,7 +134,7 @@ const optionsSchema = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{1,20}$/, 'expected up to 20 letters, digits, "-" or "_"')
     .default(''),
   fanOut: z.enum(['auto', 'always', 'never']).default('auto'),
-  mirror: z
+  mirrorAttributes: z
     .array(z.string().regex(/^[a-z0-9]+$/))
     .max(8)
     .default(['id', 'source', 'type']),
@@ -195,8 +195,8 @@ export function readOptions(url: BrokerUrl, native: unknown): Options {
     ...(username !== undefined && {
       credentials: { accessKeyId: username, secretAccessKey: password ?? '' },
     }),
-    ...given,
     ...url.query,
+    ...given,
   }
   const parsed = parseOptions(
     optionsSchema,

@@ -60,7 +60,9 @@ export class Sender {
       keyOf: isFifo ? groupOf : undefined,
       call: (batch) => {
         const entries = batch.map((each, place) => ({ ...each, id: String(place) }))
-        return isFifo ? this.#order.run(entries.map(groupOf), () => call(entries)) : call(entries)
+        if (!isFifo) return call(entries)
+        const isWhole = ({ Failed = [] }: BatchAnswer) => Failed.length === 0
+        return this.#order.run(entries.map(groupOf), () => call(entries), isWhole)
       },
     })
   }

@@ -65,8 +65,9 @@ export class Topics {
 
   /** The subscription of a queue, or undefined. */
   async subscription(topic: FanOut, queue: Queue): Promise<string | undefined> {
-    const pages = paginateListSubscriptionsByTopic({ client: this.#clients.sns }, { TopicArn: topic.arn })
-    return this.#clients.call(`Looking at the subscriptions of topic ${topic.name}`, async () => {
+    const client = this.#clients.sns
+    return this.#clients.call(`Looking at the subscriptions of topic ${topic.name}`, async (options) => {
+      const pages = paginateListSubscriptionsByTopic({ client }, { TopicArn: topic.arn }, options)
       for await (const { Subscriptions = [] } of pages) {
         const found = Subscriptions.find(({ Endpoint }) => Endpoint === queue.arn)
         if (found?.SubscriptionArn !== undefined) return found.SubscriptionArn
@@ -143,8 +144,9 @@ export class Topics {
   }
 
   #search(name: string): Promise<FanOut | undefined> {
-    return this.#clients.call(`Looking for topic ${name}`, async () => {
-      for await (const { Topics = [] } of paginateListTopics({ client: this.#clients.sns }, {})) {
+    const client = this.#clients.sns
+    return this.#clients.call(`Looking for topic ${name}`, async (options) => {
+      for await (const { Topics = [] } of paginateListTopics({ client }, {}, options)) {
         const arn = Topics.find(({ TopicArn }) => TopicArn?.endsWith(`:${name}`))?.TopicArn
         if (arn !== undefined) return this.#fanOut(name, arn)
       }
