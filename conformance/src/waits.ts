@@ -37,7 +37,8 @@ export class Waits {
         if (performance.now() > deadline) {
           throw new Error(`Not in time: ${description}`, { ...(thrown !== undefined && { cause: thrown }) })
         }
-        await this.#pause(pauseMs)
+        // What this process waited for the processor does not count: nothing could have arrived meanwhile.
+        deadline += await this.#pause(pauseMs)
       }
     })
   }
@@ -68,10 +69,13 @@ export class Waits {
     }
   }
 
-  async #pause(ms: number): Promise<void> {
+  /** Resolves with how much longer it took, in milliseconds. */
+  async #pause(ms: number): Promise<number> {
     if (this.#isOver) throw new Error('The case is over')
+    const until = performance.now() + ms
     await new Promise((resolve) => {
       setTimeout(resolve, ms)
     })
+    return Math.max(0, performance.now() - until)
   }
 }

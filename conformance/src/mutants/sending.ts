@@ -177,12 +177,12 @@ export const sending: readonly Mutant[] = [
   }),
   driverMutant({
     name: 'delivers delayed messages late',
-    fault: 'Adds two seconds to each delay',
+    fault: 'Adds six seconds to each delay',
     caughtBy: ['61'],
     layers: () => ({
       publish: (batch, forward) =>
         forward(
-          batch.map((message) => ({ ...message, delayMs: message.delayMs > 0 ? message.delayMs + 2000 : 0 })),
+          batch.map((message) => ({ ...message, delayMs: message.delayMs > 0 ? message.delayMs + 6000 : 0 })),
         ),
     }),
   }),

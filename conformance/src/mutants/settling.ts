@@ -178,10 +178,10 @@ export const settling: readonly Mutant[] = [
   verdictMutant(
     {
       name: 'retries late',
-      fault: 'Waits two seconds longer than the delay of a retry',
+      fault: 'Waits six seconds longer than the delay of a retry',
       caughtBy: ['36', '42'],
     },
-    (verdict) => (verdict.kind === 'retry' ? { ...verdict, delayMs: verdict.delayMs + 2000 } : verdict),
+    (verdict) => (verdict.kind === 'retry' ? { ...verdict, delayMs: verdict.delayMs + 6000 } : verdict),
   ),
   driverMutant({
     name: 'waits in line',
