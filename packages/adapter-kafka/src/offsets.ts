@@ -17,11 +17,19 @@ export interface CommitRecord {
   /** How many owners died while the offsets below `suspectUntil` were unsettled. */
   readonly crashes: number
   readonly suspectUntil: number
+  /** The suspects are handed out one at a time, and `crashes` are those of the one at the committed offset alone. */
+  readonly careful: boolean
   /** Settled offsets above the committed one. */
   readonly settled: readonly Range[]
 }
 
-export const emptyRecord: CommitRecord = { holder: undefined, crashes: 0, suspectUntil: 0, settled: [] }
+export const emptyRecord: CommitRecord = {
+  holder: undefined,
+  crashes: 0,
+  suspectUntil: 0,
+  careful: false,
+  settled: [],
+}
 
 /**
  * From how many crashes on a partition's suspects are handed out one at a time, each after a commit of its own: then the
@@ -38,6 +46,7 @@ const recordSchema = z.object({
   holder: z.string().optional(),
   crashes: z.int().min(0).default(0),
   suspectUntil: z.int().min(0).default(0),
+  careful: z.boolean().default(false),
   settled: z.string().default(''),
 })
 
@@ -52,8 +61,8 @@ export function parseRecord(offset: number, metadata: string | null | undefined)
   }
   const { success, data } = recordSchema.safeParse(json)
   if (!success) return emptyRecord
-  const { holder, crashes, suspectUntil } = data
-  return { holder, crashes, suspectUntil, settled: parseSettled(offset, data.settled) }
+  const { holder, crashes, suspectUntil, careful } = data
+  return { holder, crashes, suspectUntil, careful, settled: parseSettled(offset, data.settled) }
 }
 
 // Pairs `unsettled+settled` of run lengths, upwards from the committed offset: `1+40 2+7`.
@@ -102,6 +111,7 @@ export class PartitionOffsets {
   #next: number
   #crashes: number
   #suspectUntil: number
+  #careful: boolean
   #dirty = true
 
   constructor(offset: number, record: CommitRecord, { holder, suspects }: PartitionOffsetsOptions) {
@@ -113,6 +123,7 @@ export class PartitionOffsets {
     this.#crashes = record.crashes + (died ? 1 : 0)
     this.#suspectUntil = died ? Math.max(record.suspectUntil, offset + suspects) : record.suspectUntil
     if (offset >= this.#suspectUntil) this.#crashes = 0
+    this.#careful = record.careful || this.#crashes >= carefulFrom
   }
 
   /** The lowest offset that is not settled: what is committed. */
@@ -132,7 +143,7 @@ export class PartitionOffsets {
 
   /** Only the message at the watermark may be in hand, and only once the commit that names it is durable. */
   get careful(): boolean {
-    return this.#crashes >= carefulFrom && this.#watermark < this.#suspectUntil
+    return this.#careful && this.#watermark < this.#suspectUntil
   }
 
   /** False when it is to be skipped: received before, or settled by an earlier owner. */
@@ -169,7 +180,11 @@ export class PartitionOffsets {
     const metadata = JSON.stringify({
       waybill: 1,
       ...(state === 'held' && { holder: this.#holder }),
-      ...(this.#crashes > 0 && { crashes: this.#crashes, suspectUntil: this.#suspectUntil }),
+      ...(this.#watermark < this.#suspectUntil && {
+        crashes: this.#crashes,
+        suspectUntil: this.#suspectUntil,
+        careful: this.#careful,
+      }),
       ...(settled !== '' && { settled }),
     })
     return { offset: String(this.#watermark), metadata }
@@ -191,8 +206,8 @@ export class PartitionOffsets {
   }
 
   #moveTo(watermark: number): void {
-    // One at a time, what was settled is innocent, and its count is not for the next.
-    if (this.careful) this.#crashes = carefulFrom
+    // One at a time, the count was that of the one settled; the next may well be innocent.
+    if (this.careful) this.#crashes = 0
     this.#watermark = watermark
     this.#dirty = true
     if (watermark >= this.#suspectUntil) this.#crashes = 0
