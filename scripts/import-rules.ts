@@ -14,7 +14,7 @@ const rules: readonly {
   readonly allowed: readonly RegExp[]
   readonly typesToo: readonly RegExp[]
 }[] = [
-  { folder: 'packages/core', allowed: [/^zod$/, /^uuid$/], typesToo: [/^@standard-schema\/spec$/] },
+  { folder: 'packages/core', allowed: [/^zod$/], typesToo: [/^@standard-schema\/spec$/] },
   {
     folder: 'packages/adapter-rabbitmq',
     allowed: [/^zod$/, /^@waybill\/core\/driver$/, /^amqplib$/],
