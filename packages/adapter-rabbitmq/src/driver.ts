@@ -6,7 +6,6 @@ import {
   type DriverHealth,
   type GroupStats,
   MessagingError,
-  matchesPattern,
   type OutboundMessage,
   type Outcome,
   type Subscription,
@@ -16,34 +15,23 @@ import {
   type Topology as WantedTopology,
 } from '@waybill/core/driver'
 import type { ChannelModel } from 'amqplib'
-import { Copies, delayed } from './copies.ts'
+import { Copies } from './copies.ts'
 import { RabbitmqDeadLetters } from './dead-letters.ts'
-import { planDelay } from './delays.ts'
 import { toDriverError } from './errors.ts'
 import { Ladders } from './ladders.ts'
 import { Link } from './link.ts'
-import { describeGroup, describeTopic, ladderOf, routingKeyOf, type TopicObjects } from './names.ts'
+import { describeGroup, describeTopic, ladderOf, type TopicObjects } from './names.ts'
 import type { Settings } from './options.ts'
 import { Publisher, unroutable } from './publisher.ts'
+import { Sends } from './sends.ts'
 import { RabbitmqSubscription } from './subscription.ts'
 import { Topology } from './topology.ts'
-import { maxShortStringBytes, type Outgoing, toAmqp } from './wire.ts'
 
 /** What `bus.native()` gives on RabbitMQ: amqplib's connections, undefined while they are lost. */
 export interface RabbitmqNative {
   readonly publishing: ChannelModel | undefined
   readonly consuming: ChannelModel | undefined
 }
-
-/** A message of core's on its way. */
-interface Send extends Outgoing {
-  readonly message: OutboundMessage
-}
-
-/** How many kinds of unroutable messages are warned of, each once. */
-const maxWarnings = 1000
-
-const ok: Outcome = { ok: true }
 
 export class RabbitmqDriver implements Driver {
   readonly name = 'rabbitmq'
@@ -54,16 +42,13 @@ export class RabbitmqDriver implements Driver {
   readonly #publishing: Link
   /** For everything but publishing. */
   readonly #consuming: Link
-  readonly #sends: Publisher<Send>
+  readonly #sends: Sends
   /** On a channel of its own: a mistake in a send closes the channel, and shall not touch retries. */
   readonly #copying: Publisher
   readonly #ladders: Ladders
   readonly #topology: Topology
   readonly #copies: Copies
   readonly #objects = new WeakMap<TopicSpec, TopicObjects>()
-  /** By topic, the patterns of the groups this process has provisioned. */
-  readonly #wanted = new Map<string, Set<string>>()
-  readonly #warned = new Set<string>()
   readonly #lost = new Set<Link>()
   readonly #subscriptions = new Set<RabbitmqSubscription>()
   #members = 0
@@ -76,15 +61,13 @@ export class RabbitmqDriver implements Driver {
     this.#publishing = this.#link('publishing')
     this.#consuming = this.#link('consuming')
     const { clock } = context
-    this.#sends = new Publisher(this.#publishing, clock, settings.confirmTimeout, (send) =>
-      this.#onUnroutable(send),
-    )
+    this.#ladders = new Ladders(this.#consuming, settings, clock)
+    this.#topology = new Topology(this.#consuming, this.#ladders)
+    this.#sends = new Sends(this.#publishing, this.#ladders, settings, context)
     this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeout, (copy) => {
       this.#ladders.forget()
       return unroutable(copy)
     })
-    this.#ladders = new Ladders(this.#consuming, settings, clock)
-    this.#topology = new Topology(this.#consuming, this.#ladders)
     this.#copies = new Copies(this.#copying, this.#ladders, clock)
   }
 
@@ -104,25 +87,14 @@ export class RabbitmqDriver implements Driver {
       topics.map(({ topic, groups }) => ({ objects: this.#describe(topic), groups })),
       mode,
     )
-    for (const { topic, groups } of topics) {
-      const patterns = this.#wanted.get(topic.name) ?? new Set()
-      for (const { types } of groups) for (const type of types) patterns.add(type)
-      this.#wanted.set(topic.name, patterns)
-    }
+    for (const { topic, groups } of topics) this.#sends.expect(topic, groups)
     return report
   }
 
   async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
     this.#ensureOpen()
-    const startedAt = this.#context.clock.now()
-    const longestMs = batch.reduce((longest, { delayMs }) => Math.max(longest, delayMs), 0)
-    const first = batch[0]
-    if (longestMs > 0 && first !== undefined) {
-      const { height } = planDelay(longestMs, this.#ladders.levels)
-      await this.#ladders.raise(this.#describe(first.topic).ladder, height)
-    }
-    const elapsedMs = longestMs > 0 ? this.#context.clock.now() - startedAt : 0
-    return this.#sends.publish(batch.map((message) => this.#toSend(message, elapsedMs)))
+    const [first] = batch
+    return first === undefined ? [] : this.#sends.publish(batch, this.#describe(first.topic))
   }
 
   async subscribe(request: SubscriptionRequest): Promise<Subscription> {
@@ -230,43 +202,6 @@ export class RabbitmqDriver implements Driver {
     if (this.#lost.size === 0) this.#context.emit({ type: 'connected' })
     // The other one is likely to be lost for the same reason, and to be back; its next user hears of it if not.
     for (const other of this.#lost) void other.open().catch(() => undefined)
-  }
-
-  #toSend(message: OutboundMessage, elapsedMs: number): Send {
-    const { topic, type, key } = message
-    const { exchange, ladder } = this.#describe(topic)
-    const routingKey = routingKeyOf(topic, type, key)
-    const amqp = toAmqp(message, this.#context.clock.now(), this.#settings.mirrorAttributes)
-    const delayMs = message.delayMs - elapsedMs
-    if (message.delayMs === 0 || delayMs <= 0)
-      return { exchange: exchange.name, routingKey, ...amqp, message }
-    return { ...delayed(amqp, delayMs, ladder, this.#ladders.levels, routingKey), message }
-  }
-
-  #onUnroutable(send: Send): Outcome {
-    const { topic, type, delayMs } = send.message
-    if (Buffer.byteLength(send.routingKey) > maxShortStringBytes) return unroutable(send)
-    const wanted = this.#wanted.get(topic.name)
-    const isWanted = wanted !== undefined && [...wanted].some((pattern) => matchesPattern(pattern, type))
-    if (isWanted || delayMs > 0) {
-      // A queue or binding that was there has been taken away; core provisions the topic again.
-      this.#ladders.forget()
-      return unroutable(send)
-    }
-    if (this.#settings.unroutable === 'reject') {
-      const { message } = unroutable(send).error
-      return { ok: false, error: new MessagingError('rejected', message, { fate: 'not-sent' }) }
-    }
-    this.#warnOnce(
-      `${type} on topic ${topic.name} reaches no group: no queue is bound for it, so RabbitMQ dropped it`,
-    )
-    return ok
-  }
-
-  #warnOnce(message: string): void {
-    if (this.#warned.has(message) || this.#warned.size >= maxWarnings) return
-    this.#warned.add(message)
-    this.#context.emit({ type: 'warning', message })
   }
 
   #describe(topic: TopicSpec): TopicObjects {

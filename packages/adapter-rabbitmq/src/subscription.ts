@@ -9,55 +9,16 @@ import {
   type TopicSpec,
 } from '@waybill/core/driver'
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { Acknowledgements } from './acknowledgements.ts'
 import { closeChannel } from './bounded.ts'
-import type { Copies, CopyRequest } from './copies.ts'
+import type { Copies } from './copies.ts'
+import { RabbitmqDelivery } from './delivery.ts'
 import { toDriverError } from './errors.ts'
+import { InHand } from './in-hand.ts'
 import type { Link } from './link.ts'
 import { bindingKeyOf, describeGroup, type TopicObjects } from './names.ts'
 import type { Settings } from './options.ts'
 import { partitionPriorities } from './partitions.ts'
-import { fromAmqp, type Incoming } from './wire.ts'
-
-const ok: Outcome = { ok: true }
-
-/** A delivery and what is needed to settle it. */
-class RabbitmqDelivery implements Delivery {
-  readonly body: Uint8Array
-  readonly contentType: string | undefined
-  readonly headers: Readonly<Record<string, string>>
-  readonly attempt: number
-  readonly deliveries: number
-  readonly key = undefined
-  readonly source: ConsumeMessage
-  readonly tag: number
-  /** Which of the group's queues it came from. */
-  readonly partition: number
-  /** Set while its verdict is on its way, and after that. */
-  settled = false
-
-  constructor(source: ConsumeMessage, incoming: Omit<Incoming, 'remainingMs'>, partition: number) {
-    this.body = incoming.body
-    this.contentType = incoming.contentType
-    this.headers = incoming.headers
-    this.attempt = incoming.attempt
-    this.deliveries = incoming.deliveries
-    this.source = source
-    this.tag = source.fields.deliveryTag
-    this.partition = partition
-  }
-
-  /** The same message, handed out once more. */
-  again(): RabbitmqDelivery {
-    return new RabbitmqDelivery(this.source, { ...this, deliveries: this.deliveries + 1 }, this.partition)
-  }
-}
-
-/** One settlement that puts a copy somewhere; its outcome goes to `index`. */
-interface Copy extends Pick<CopyRequest, 'verdict'> {
-  readonly index: number
-  readonly delivery: RabbitmqDelivery
-}
+import { fromAmqp } from './wire.ts'
 
 export interface SubscriptionParts {
   readonly link: Link
@@ -78,23 +39,28 @@ export class RabbitmqSubscription implements Subscription {
   /** Partitions that have one active consumer each. */
   readonly #isOrdered: boolean
   readonly #channel: Channel
-  readonly #acknowledgements = new Acknowledgements()
-  /** Handed out and not settled. */
-  readonly #inHand = new Set<RabbitmqDelivery>()
+  readonly #inHand: InHand
   #ready: RabbitmqDelivery[] = []
   #wake: (() => void) | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #lostBy: MessagingError | undefined
   #closing: Promise<void> | undefined
   readonly #consumerTags: string[] = []
-  /** The partitions of which something was acknowledged. */
-  readonly #acked = new Set<number>()
 
   private constructor(parts: SubscriptionParts, queues: readonly string[], channel: Channel) {
     this.#parts = parts
     this.#queues = queues
     this.#channel = channel
     this.#isOrdered = parts.request.topic.ordered && !parts.request.broadcast
+    this.#inHand = new InHand({
+      channel,
+      copies: parts.copies,
+      objects: parts.objects,
+      group: parts.request.group.name,
+      queues,
+      isOrdered: this.#isOrdered,
+      onAgain: (deliveries) => this.#onAgain(deliveries),
+    })
     let reason: unknown
     channel.on('error', (error) => {
       reason = error
@@ -154,54 +120,8 @@ export class RabbitmqSubscription implements Subscription {
     return deliveries
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    const outcomes = new Array<Outcome>(settlements.length).fill(ok)
-    const acks: RabbitmqDelivery[] = []
-    const releases: RabbitmqDelivery[] = []
-    const copies: Copy[] = []
-    for (const [index, { delivery: theirs, verdict }] of settlements.entries()) {
-      const delivery = this.#own(theirs)
-      if (delivery === undefined || delivery.settled) continue
-      delivery.settled = true
-      switch (verdict.kind) {
-        case 'ack':
-          acks.push(delivery)
-          break
-        case 'release':
-          releases.push(delivery)
-          break
-        case 'retry':
-        case 'dead-letter':
-          copies.push({ index, delivery, verdict })
-          break
-      }
-    }
-    this.#ack(acks)
-    this.#release(releases)
-    if (copies.length > 0) await this.#copy(copies, outcomes)
-    return outcomes
-  }
-
-  /** Copy first, then ack: what happens between the two duplicates, never loses. */
-  async #copy(copies: readonly Copy[], outcomes: Outcome[]): Promise<void> {
-    const results = await this.#parts.copies.publish(
-      copies.map(({ delivery: { source, partition }, verdict }) => ({
-        source,
-        verdict,
-        queue: this.#queues[partition] ?? '',
-        partition,
-      })),
-      this.#parts.objects,
-      this.#parts.request.group.name,
-    )
-    const done: RabbitmqDelivery[] = []
-    for (const [position, { delivery, index }] of copies.entries()) {
-      const result = results[position] ?? ok
-      outcomes[index] = result
-      if (result.ok) done.push(delivery)
-      else delivery.settled = false
-    }
-    this.#ack(done)
+  settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
+    return this.#inHand.settle(settlements)
   }
 
   async extend(): Promise<void> {
@@ -225,7 +145,7 @@ export class RabbitmqSubscription implements Subscription {
     } catch {
       // The channel is gone, and the broker has given back what was in hand itself.
     }
-    this.#inHand.clear()
+    this.#inHand.lose()
     this.#ready = []
     this.#parts.onClosed(this)
   }
@@ -234,7 +154,9 @@ export class RabbitmqSubscription implements Subscription {
     if (this.#isOrdered) {
       // A cancelled consumer would let the next one start before ours are back in the queue; a closed channel returns them
       // first.
-      await Promise.all([...this.#acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')))
+      await Promise.all(
+        [...this.#inHand.acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')),
+      )
     } else {
       await Promise.all(this.#consumerTags.map((tag) => this.#channel.cancel(tag)))
       // Closing the channel does so too, but counts as a failed delivery of each (RabbitMQ 4.3).
@@ -300,16 +222,16 @@ export class RabbitmqSubscription implements Subscription {
     }
   }
 
-  /** A message that came through a whole delay ladder and is not due yet. */
   async #sendRoundAgain(delivery: RabbitmqDelivery, delayMs: number): Promise<void> {
-    delivery.settled = true
-    const outcomes: Outcome[] = []
-    await this.#copy(
-      [{ index: 0, delivery, verdict: { kind: 'retry', delayMs, headers: delivery.headers } }],
-      outcomes,
-    )
+    const outcome = await this.#inHand.sendRoundAgain(delivery, delayMs)
     // It goes back into the queue with the subscription, and around again when core has subscribed anew.
-    for (const outcome of outcomes) if (!outcome.ok) this.#lose(outcome.error)
+    if (!outcome.ok) this.#lose(outcome.error)
+  }
+
+  /** In their old places; tags rise in the order of each queue. */
+  #onAgain(deliveries: readonly RabbitmqDelivery[]): void {
+    this.#ready = [...this.#ready, ...deliveries].sort((left, right) => left.tag - right.tag)
+    this.#wake?.()
   }
 
   #arrival(signal: AbortSignal): Promise<void> {
@@ -329,52 +251,9 @@ export class RabbitmqSubscription implements Subscription {
     if (this.#lostBy !== undefined) return
     this.#lostBy = error
     this.#ready = []
-    const lost = [...this.#inHand].filter(({ settled }) => !settled)
-    this.#inHand.clear()
+    const lost = this.#inHand.lose()
     this.#wake?.()
     if (lost.length > 0) this.#onLost?.(lost)
-  }
-
-  #own(delivery: Delivery): RabbitmqDelivery | undefined {
-    return delivery instanceof RabbitmqDelivery && this.#inHand.has(delivery) ? delivery : undefined
-  }
-
-  #ack(deliveries: readonly RabbitmqDelivery[]): void {
-    const open = deliveries.filter((delivery) => this.#inHand.delete(delivery))
-    try {
-      for (const { delivery, multiple } of this.#acknowledgements.frames(open)) {
-        this.#channel.ack(delivery.source, multiple)
-      }
-      if (this.#isOrdered) for (const { partition } of open) this.#acked.add(partition)
-    } catch {
-      // The channel has just closed: they are lost, and its `close` event tells.
-    }
-  }
-
-  #release(deliveries: readonly RabbitmqDelivery[]): void {
-    const open = deliveries.filter((delivery) => this.#inHand.delete(delivery))
-    if (open.length === 0) return
-    if (this.#isOrdered) {
-      this.#takeBack(open)
-      return
-    }
-    this.#acknowledgements.skip(open)
-    try {
-      for (const { source } of open) this.#channel.nack(source, false, true)
-    } catch {
-      // As above.
-    }
-  }
-
-  /**
-   * On an ordered topic what is given back comes to this very consumer again, but after what is in hand. So it does not go:
-   * it is handed out once more from here, in its old place; and when the channel closes, all of it goes back in order.
-   */
-  #takeBack(deliveries: readonly RabbitmqDelivery[]): void {
-    const again = deliveries.map((delivery) => delivery.again())
-    for (const delivery of again) this.#inHand.add(delivery)
-    this.#ready = [...this.#ready, ...again].sort((left, right) => left.tag - right.tag)
-    this.#wake?.()
   }
 }
 

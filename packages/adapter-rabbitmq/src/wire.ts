@@ -39,7 +39,7 @@ const brokerHeader = /^(?:B?CC|x-(?:death|(?:first|last)-death-.*|delivery-count
 const escapePrefix = 'waybill:'
 
 /** A field of type shortstr, such as a routing key or a message id (AMQP 0-9-1 specification, 4.2.5.3). */
-export const maxShortStringBytes = 255
+const maxShortStringBytes = 255
 
 const prefixed = new Map<string, string>()
 
