@@ -99,7 +99,7 @@ export interface Capabilities {
   readonly redeliveryMs: number
   /**
    * The largest message users may send, in bytes, as `messageBytes` counts it. Copies for retries and dead letters carry
-   * up to 16 KiB of headers more, and must still fit the broker.
+   * up to 20 KiB of headers more, and must still fit the broker.
    */
   readonly maxMessageBytes: number
   /** How many messages core puts into one `publish` at most. */

@@ -121,6 +121,22 @@ describe('a pulled message', () => {
     await messages.return?.()
   })
 
+  test('on an ordered topic comes back before what follows it', async () => {
+    await using test = await setUp()
+    const producer = test.bus.producer()
+    for (const n of [1, 2]) await producer.send(Booked, { n })
+    const messages = test.bus.receive(Booked, { group: 'shipping' })
+    await (await next(messages)).release()
+    const seen: number[] = []
+    for (let turn = 0; turn < 2; turn += 1) {
+      const { message, ack } = await next(messages)
+      seen.push(message.data.n)
+      await ack()
+    }
+    expect(seen).toEqual([1, 2])
+    await messages.return?.()
+  })
+
   test('is settled by the first verdict: later ones have no effect', async () => {
     await using test = await setUp()
     await send(test, 1)

@@ -108,6 +108,26 @@ export class Session {
     if (inHand.ended) return
     inHand.end()
     this.#settlements.add({ delivery: inHand.delivery, verdict, inHand, settled, tries: 0 })
+    if (verdict.kind === 'release') this.#releaseFollowers([inHand])
+  }
+
+  /** Gives all of them back, and nothing else. */
+  release(all: readonly DeliveryInHand[]): void {
+    for (const inHand of all) {
+      if (inHand.ended) continue
+      inHand.end()
+      const verdict: Verdict = { kind: 'release' }
+      this.#settlements.add({ delivery: inHand.delivery, verdict, inHand, settled: undefined, tries: 0 })
+    }
+  }
+
+  // What goes back to the group comes again behind all that is here of its key. To keep the order, that has to go back
+  // too, and then comes again after it.
+  #releaseFollowers(gone: readonly DeliveryInHand[]): void {
+    const keys = new Set(gone.map(({ laneKey }) => laneKey))
+    keys.delete(undefined)
+    if (keys.size === 0) return
+    this.release(this.inHand().filter(({ laneKey, stage }) => keys.has(laneKey) && stage === 'waiting'))
   }
 
   /** Resolves when nothing in hand waits for its verdict to be durable. */
@@ -179,6 +199,7 @@ export class Session {
       inHand.abort(new MessagingError('stale', why))
       this.#settings.emit('lost', inHand.info)
     }
+    this.#releaseFollowers(lost)
   }
 
   #remove(inHand: DeliveryInHand): void {
@@ -199,19 +220,33 @@ export class Session {
   }
 
   async #renew(leaseMs: number): Promise<void> {
-    const oldest = this.#settings.clock.now() - this.#settings.maxLeaseMs
-    const all = this.inHand()
-    // What is held waits for as long as its backoff says: no handler is stuck with it.
-    const isOverdue = ({ stage, startedAt, receivedAt }: DeliveryInHand) =>
-      stage !== 'held' && (startedAt ?? receivedAt) < oldest
-    this.#lose(all.filter(isOverdue), 'The handler ran longer than maxLease')
-    const current = all.filter((inHand) => !isOverdue(inHand)).map(({ delivery }) => delivery)
+    const overdue = this.#overdue()
+    // Those with a key go back at once: if they came with their lease's end, what follows them would come before.
+    for (const inHand of overdue) if (inHand.laneKey !== undefined) this.settle(inHand, { kind: 'release' })
+    this.#lose(overdue, 'The handler ran longer than maxLease')
+    const current = this.inHand().map(({ delivery }) => delivery)
     if (current.length === 0) return
     try {
       await this.#subscription.extend(current, leaseMs)
     } catch (error) {
       this.#report('renewing leases', toMessagingError(error, 'Renewing leases failed'))
     }
+  }
+
+  /**
+   * Whose handler has run, or who has waited for one, longer than maxLease. What is held waits for as long as its backoff
+   * says, and what waits behind the head of its key for as long as the head does.
+   */
+  #overdue(): readonly DeliveryInHand[] {
+    const oldest = this.#settings.clock.now() - this.#settings.maxLeaseMs
+    const headed = new Set<string>()
+    return this.inHand().filter(({ laneKey, stage, startedAt, receivedAt }) => {
+      if (laneKey !== undefined && stage !== 'ended') {
+        if (headed.has(laneKey)) return false
+        headed.add(laneKey)
+      }
+      return stage !== 'held' && (startedAt ?? receivedAt) < oldest
+    })
   }
 
   #report(what: string, error: MessagingError): void {

@@ -555,24 +555,29 @@ describe('a lost delivery', () => {
     expect(names()).toEqual(['lost'])
   })
 
-  test('that was held for a retry is dropped with its key, which the next takes over', async () => {
+  test('that was held for a retry frees its key, for when it comes again', async () => {
+    const attempts: [number, number][] = []
     const { subscription, clock } = await consuming(
-      ({ data }) => {
-        handled.push(data.n)
-        if (data.n === 1) throw new Error('no')
+      ({ data }, { attempt }) => {
+        attempts.push([data.n, attempt])
+        if (data.n === 1 && attempts.length === 1) throw new Error('no')
       },
       { definition: Booked, retry: { backoff: fixed('10s') } },
     )
-    const handled: number[] = []
-    const first = delivery({ data: { n: 1 }, key: 'k' })
-    subscription.deliver(first, delivery({ data: { n: 2 }, key: 'k' }))
+    const [first, second] = [1, 2].map((n) => delivery({ data: { n }, key: 'k' }))
+    if (first === undefined || second === undefined) throw new Error('no deliveries')
+    subscription.deliver(first, second)
     await settle()
-    expect(handled).toEqual([1])
     subscription.lose(first)
     await settle()
-    expect(handled).toEqual([1, 2])
+    expect(subscription.kinds).toEqual(['release'])
+    subscription.deliver({ ...first, deliveries: 2 }, { ...second, deliveries: 2 })
     await clock.advance('1m')
-    expect(handled).toEqual([1, 2])
+    expect(attempts).toEqual([
+      [1, 1],
+      [1, 1],
+      [2, 1],
+    ])
   })
 })
 
@@ -776,6 +781,21 @@ describe('stopping', () => {
     expect(names()).toEqual(['abandoned'])
   })
 
+  test('waits for the handler of a lost delivery too, and tells if it is abandoned', async () => {
+    const { calls, handle } = held()
+    const { subscription, consumer, clock } = await consuming(handle)
+    const [first, second] = [delivery({ id: 'ends' }), delivery({ id: 'hangs' })]
+    subscription.deliver(first, second)
+    await settle()
+    subscription.lose(first, second)
+    const stopping = consumer.stop({ timeout: '5s' })
+    await clock.advance('4s')
+    calls[0]?.end()
+    await clock.advance('1s')
+    expect(await stopping).toEqual({ abandoned: ['hangs'], released: 0 })
+    expect(subscription.settled).toEqual([])
+  })
+
   test('gives back what is held for a retry', async () => {
     const { subscription, consumer } = await consuming(() => Promise.reject(new Error('no')), {
       definition: Booked,
@@ -956,6 +976,59 @@ describe('a key on an ordered topic', () => {
     await clock.advance('10s')
     expect(subscription.kinds).toEqual(['dead-letter', 'ack'])
     expect(subscription.settled[0]?.verdict).toMatchObject({ headers: { 'waybill-attempt': '2' } })
+  })
+
+  test('goes back as a whole when its head is lost, so that what follows comes again after it', async () => {
+    const { calls, handle, numbers } = held()
+    const { subscription } = await consuming(handle, { definition: Booked })
+    const head = booking(1, 'a')
+    subscription.deliver(head, booking(2, 'a'), booking(3, 'b'), booking(4, 'a'))
+    await settle()
+    subscription.lose(head)
+    await settle()
+    expect(subscription.kinds).toEqual(['release', 'release'])
+    calls[0]?.end(new Error('too late'))
+    await settle()
+    expect(numbers()).toEqual([1, 3])
+  })
+
+  test('goes back in order when its head runs longer than maxLease', async () => {
+    const { calls, handle, numbers } = held()
+    const subscription = new StubSubscription(30_000)
+    const { clock, names } = await consuming(handle, {
+      definition: Booked,
+      subscriptions: [subscription],
+      maxLease: '5m',
+    })
+    subscription.deliver(booking(1, 'a'), booking(2, 'a'))
+    await clock.advance('6m')
+    expect(subscription.settled.map(({ delivery, verdict }) => [delivery.key, verdict.kind])).toEqual([
+      ['a', 'release'],
+      ['a', 'release'],
+    ])
+    expect(calls[0]?.context.signal.aborted).toBe(true)
+    expect(names()).toEqual(['lost'])
+    expect(numbers()).toEqual([1])
+  })
+
+  test('keeps what waits behind a head whose backoff is longer than maxLease', async () => {
+    const seen: [number, number][] = []
+    const subscription = new StubSubscription(30_000)
+    const { clock } = await consuming(
+      ({ data }, { attempt }) => {
+        seen.push([data.n, attempt])
+        if (data.n === 1 && attempt === 1) throw new Error('no')
+      },
+      { definition: Booked, subscriptions: [subscription], maxLease: '5m', retry: { backoff: fixed('20m') } },
+    )
+    subscription.deliver(booking(1, 'a'), booking(2, 'a'))
+    await clock.advance('20m')
+    expect(seen).toEqual([
+      [1, 1],
+      [1, 2],
+      [2, 1],
+    ])
+    expect(subscription.kinds).toEqual(['ack', 'ack'])
   })
 
   test('shows each attempt the data as it was sent, whatever the one before made of it', async () => {

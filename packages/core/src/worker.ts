@@ -133,7 +133,9 @@ export class Worker {
     )
     let released = this.#releaseWaiting(['waiting', 'held'])
     await this.#quiet(handlersOver)
-    const abandoned = this.#running.all().filter(({ stage }) => stage === 'running')
+    // Handlers of deliveries that were lost among them: they hold marks of the idempotency store, which nobody renews
+    // once this has stopped.
+    const abandoned = this.#running.all()
     for (const inHand of abandoned) {
       inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
       emit('abandoned', inHand.info)
@@ -299,21 +301,17 @@ export class Worker {
   }
 
   #releaseWaiting(stages: readonly DeliveryInHand['stage'][]): number {
-    let released = 0
-    for (const inHand of this.#session?.inHand() ?? []) {
-      const { stage } = inHand
-      if (!stages.includes(stage)) continue
-      this.#session?.settle(inHand, { kind: 'release' })
-      // Ends its wait. A signal for each of those that no handler has seen would cost more than all the rest of it.
-      if (stage === 'held') inHand.abort(new MessagingError('closed', 'The delivery was given back'))
-      released += 1
-    }
-    return released
+    const released = this.#session?.inHand().filter(({ stage }) => stages.includes(stage)) ?? []
+    const held = released.filter(({ stage }) => stage === 'held')
+    this.#session?.release(released)
+    // Ends their wait. A signal for each of those that no handler has seen would cost more than all the rest of it.
+    for (const inHand of held) inHand.abort(new MessagingError('closed', 'The delivery was given back'))
+    return released.length
   }
 
   /** Resolves once no handler runs, or the signal fires. */
   #quiet(over: AbortSignal): Promise<void> {
-    const isBusy = () => !over.aborted && this.#running.all().some(({ stage }) => stage === 'running')
+    const isBusy = () => !over.aborted && this.#running.size > 0
     return new Promise((resolve) => {
       const check = () => {
         if (isBusy()) return
