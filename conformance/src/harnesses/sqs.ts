@@ -10,13 +10,13 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs'
-import { adapter } from '@waybill/adapter-sqs'
-import { type ConnectOptions, connect, type Topic } from '@waybill/core'
+import { adapter, type SqsOptions } from '@waybill/adapter-sqs'
+import { type ConnectOptions, connect, type NativeOptions, type Topic } from '@waybill/core'
 import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
-const native = { sqs: { pollWait: '1s', requestTimeout: '8s' } }
+const native: NativeOptions & { readonly sqs: SqsOptions } = { sqs: { pollWait: '1s', requestTimeout: '8s' } }
 
 /** Emulators take any credentials, but the SDK wants some. */
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
@@ -152,7 +152,7 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
   }
 }
 
-function merged({ native: given }: Partial<ConnectOptions>) {
+function merged({ native: given }: Partial<ConnectOptions>): NativeOptions {
   return { ...native, ...given, sqs: { ...native.sqs, ...given?.sqs } }
 }
 
