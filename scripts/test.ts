@@ -3,7 +3,7 @@ import { ensureEngine, stopEngine } from '../conformance/src/brokers/index.ts'
 import { type Counts, check } from './check.ts'
 import { command } from './command.ts'
 
-const drivers = ['memory', 'rabbitmq']
+const drivers = ['memory', 'rabbitmq', 'sqs', 'redis']
 
 const source = '--conditions=@waybill/source'
 const conformance = (...args: string[]) => ['node', source, 'conformance/src/cli.ts', ...args] as const
