@@ -16,9 +16,8 @@ import { workOf } from './works/index.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const peersFolder = fileURLToPath(new URL('../peers', import.meta.url))
 
-/** What is published is what is measured: unless the sources are asked for, the packages are built first. */
+/** What is published is what is measured. */
 function build(): void {
-  if (process.execArgv.includes('--conditions=@waybill/source')) return
   execFileSync('npx', ['tsc', '-b'], { cwd: root, stdio: 'inherit' })
 }
 
@@ -39,7 +38,7 @@ async function contendersOf(broker: Broker, letter: string, options: Options): P
 
 async function runBroker(name: Broker, options: Options): Promise<boolean> {
   const usual = { rabbitmq: 100_000, kafka: 200_000, redis: 200_000, sqs: 20_000 }[name]
-  const { seconds, messages = usual, backlog, rounds, profiles } = options
+  const { seconds, messages = usual, backlog, rounds, profiles, source } = options
   let sound = true
   await using broker = await startBroker(name)
   for (const letter of options.works) {
@@ -52,6 +51,7 @@ async function runBroker(name: Broker, options: Options): Promise<boolean> {
       scale,
       rounds,
       profiles,
+      source,
       report: (line) => console.error(line),
     })
     await saveResult(options.output, result)
@@ -66,7 +66,7 @@ async function runBroker(name: Broker, options: Options): Promise<boolean> {
 async function main(options: Options): Promise<boolean> {
   let sound = true
   if (!options.reportOnly) {
-    build()
+    if (!options.source) build()
     const wanted = options.contenders ?? []
     if (options.peers || Object.values(peers).some((names) => names.some((name) => wanted.includes(name)))) {
       installPeers()

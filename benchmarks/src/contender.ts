@@ -22,8 +22,8 @@ export interface Contender {
   /** The works it takes part in, as letters. */
   readonly works: string
   setup(destination: Destination): Promise<Participant>
-  /** Imports the client, calls `imported`, connects, calls `connected`; the result closes the connection. */
-  coldStart(url: string, marks: ColdStartMarks): Promise<() => Promise<unknown>>
+  /** Imports the client, calls `imported`, connects, calls `connected`; the result closes the connection. For (h). */
+  coldStart?(url: string, marks: ColdStartMarks): Promise<() => Promise<unknown>>
 }
 
 export interface ColdStartMarks {

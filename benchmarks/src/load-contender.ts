@@ -13,7 +13,7 @@ export const ours: Readonly<Record<Broker, readonly string[]>> = {
 export const peers: Readonly<Record<Broker, readonly string[]>> = {
   rabbitmq: ['rascal', 'nestjs', 'message-queue-toolkit'],
   kafka: ['nestjs', 'message-queue-toolkit'],
-  redis: ['bullmq', 'nestjs'],
+  redis: ['bullmq'],
   sqs: ['sqs-consumer', 'message-queue-toolkit'],
 }
 

@@ -17,6 +17,8 @@ export interface MeasureOptions {
   readonly scale: Scale
   /** Where V8 writes a CPU profile of each process. */
   readonly profiles: string | undefined
+  /** Waybill's sources instead of the built packages. */
+  readonly source: boolean
 }
 
 const child = fileURLToPath(new URL('child.ts', import.meta.url))
@@ -27,20 +29,22 @@ export async function measure(
   work: Work,
   contender: string,
   destination: Destination,
-  { scale, profiles }: MeasureOptions,
+  options: MeasureOptions,
 ): Promise<StepResult> {
   let readings: Readings = {}
   for (const step of work.steps.keys()) {
+    const { scale } = options
     const job: Job = { letter: work.letter, step, contender, destination, scale, earlier: readings }
-    const result = await runStep(job, profiles)
+    const result = await runStep(job, options)
     readings = { ...readings, ...result.readings }
     if (result.problem !== undefined) return { readings, problem: result.problem }
   }
   return { readings }
 }
 
-function runStep(job: Job, profiles: string | undefined): Promise<StepResult> {
-  const execArgv = [...process.execArgv, '--disable-warning=TimeoutNegativeWarning']
+function runStep(job: Job, { profiles, source }: MeasureOptions): Promise<StepResult> {
+  const execArgv = ['--disable-warning=TimeoutNegativeWarning']
+  if (source) execArgv.push('--conditions=@waybill/source')
   if (profiles !== undefined) {
     const name = `${job.destination.broker}-${job.contender}-${job.letter}${job.step}-${Date.now()}.cpuprofile`
     execArgv.push('--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}`)

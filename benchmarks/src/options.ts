@@ -16,6 +16,8 @@ export interface Options {
   readonly backlog: number
   readonly output: string
   readonly profiles: string | undefined
+  /** Measures the sources, not what is built and published. */
+  readonly source: boolean
   /** Runs nothing; writes table and chart of the results that are there. */
   readonly reportOnly: boolean
 }
@@ -37,6 +39,7 @@ ${works.map(({ letter, title }) => `                        ${letter}  ${title}`
   --backlog N         the backlog of e; default: 1000000
   --output FOLDER     default: benchmarks/results
   --profile FOLDER    have V8 write a CPU profile of each process there
+  --source            measure Waybill's sources instead of the built packages, for work on them
   --report            run nothing, write table and chart anew from the results in the output folder
   --help
 `
@@ -65,6 +68,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     backlog: toCount(values.backlog, 'backlog'),
     output: values.output,
     profiles: values.profile,
+    source: values.source,
     reportOnly: values.report,
   }
 }
@@ -84,6 +88,7 @@ function parse(args: readonly string[]) {
         backlog: { type: 'string', default: '1000000' },
         output: { type: 'string', default: 'benchmarks/results' },
         profile: { type: 'string' },
+        source: { type: 'boolean', default: false },
         report: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },

@@ -4,7 +4,7 @@ const measure: Step = async ({ contender, destination }) => {
   const startedAt = performance.now()
   let importedAt = Number.NaN
   let connectedAt = Number.NaN
-  const close = await contender.coldStart(destination.url, {
+  const close = await contender.coldStart?.(destination.url, {
     imported: () => {
       importedAt = performance.now()
     },
@@ -12,7 +12,7 @@ const measure: Step = async ({ contender, destination }) => {
       connectedAt = performance.now()
     },
   })
-  await close()
+  await close?.()
   return { readings: { import: importedAt - startedAt, connect: connectedAt - importedAt } }
 }
 

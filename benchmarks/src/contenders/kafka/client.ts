@@ -18,7 +18,10 @@ export async function createProducer(kafka: Kafka, idempotent: boolean): Promise
 export async function createTopic(kafka: Kafka, topic: string): Promise<Admin> {
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: partitions }] })
+  // kafkajs logs an error for a topic that is there.
+  if (!(await admin.listTopics()).includes(topic)) {
+    await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: partitions }] })
+  }
   return admin
 }
 
