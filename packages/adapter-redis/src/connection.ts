@@ -1,7 +1,7 @@
 import { type Clock, type DriverContext, MessagingError } from '@waybill/core/driver'
 import { Cluster } from 'ioredis'
 import type { Client } from './clients.ts'
-import type { Script } from './script.ts'
+import type { Script } from './scripts/script.ts'
 import { type Argument, needsNewConnection, toRedisError } from './wire.ts'
 
 /** How connections are made; the same for all of a driver. */

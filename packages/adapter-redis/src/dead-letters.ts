@@ -7,7 +7,8 @@ import {
 import { chunksOfBytes } from './chunks.ts'
 import type { SharedConnection } from './connection.ts'
 import { asArray, asNumber, asText } from './reply.ts'
-import { discard, replay } from './scripts.ts'
+import { discard } from './scripts/discard.ts'
+import { replay } from './scripts/replay.ts'
 import {
   type Argument,
   decodeFields,

@@ -1,8 +1,8 @@
 import type { Clock } from '@waybill/core/driver'
 import type { Settings } from './options.ts'
-import type { Script } from './script.ts'
-import { partitionReader, tidy } from './scripts.ts'
-import type { Argument, GroupKeys, TopicKeys } from './wire.ts'
+import type { Script } from './scripts/script.ts'
+import { tidy } from './scripts/tidy.ts'
+import { type Argument, type GroupKeys, partitionReader, type TopicKeys } from './wire.ts'
 
 export interface HousekeepingSettings {
   readonly keys: TopicKeys

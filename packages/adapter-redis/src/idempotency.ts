@@ -5,7 +5,7 @@ import { makeClient } from './clients.ts'
 import { SharedConnection } from './connection.ts'
 import { parseSettings, type RedisOptions } from './options.ts'
 import { asArray, asNumber, asText } from './reply.ts'
-import { script } from './script.ts'
+import { script } from './scripts/script.ts'
 
 /** A store of marks that holds a connection of its own; close it when its consumers have stopped. */
 export interface RedisIdempotencyStore extends IdempotencyStore, AsyncDisposable {

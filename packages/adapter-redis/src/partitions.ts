@@ -3,10 +3,13 @@ import { fromRows, RedisDelivery } from './delivery.ts'
 import { Holdings } from './holdings.ts'
 import { Presence } from './presence.ts'
 import { asArray, asNumber, asText } from './reply.ts'
-import { claim, fetch, handOver, partitionReader, positions } from './scripts.ts'
+import { claim } from './scripts/claim.ts'
+import { fetch } from './scripts/fetch.ts'
+import { handOver } from './scripts/hand-over.ts'
+import { positions } from './scripts/positions.ts'
 import { Settler } from './settler.ts'
 import { deletedWarning, type SubscriptionParts } from './subscription.ts'
-import { type Argument, compareIds, usualContentType } from './wire.ts'
+import { type Argument, compareIds, partitionReader, usualContentType } from './wire.ts'
 
 /** A partition that is ours. */
 interface Owned {

@@ -10,7 +10,7 @@ import { encodeNotice, unsupportedOnNotices } from './notices.ts'
 import type { Settings } from './options.ts'
 import { failuresOf, type Publication, planPublications } from './publication.ts'
 import { asArray, asNumber } from './reply.ts'
-import { publish } from './scripts.ts'
+import { publish } from './scripts/publish.ts'
 import type { KnownTopic, Topics } from './topics.ts'
 import { fromErrorReply } from './wire.ts'
 

@@ -1,6 +1,6 @@
 import { Connection, type ConnectionSettings, type SharedConnection } from './connection.ts'
 import { asNumber } from './reply.ts'
-import type { Script } from './script.ts'
+import type { Script } from './scripts/script.ts'
 import type { Argument } from './wire.ts'
 
 /** A connection of a subscription's own, for reads that block. Once lost it stays lost: core subscribes again. */

@@ -10,7 +10,7 @@ import type { SharedConnection } from './connection.ts'
 import { RedisDelivery } from './delivery.ts'
 import type { Holdings } from './holdings.ts'
 import { asArray, asNumber, asUtf8 } from './reply.ts'
-import { settle } from './scripts.ts'
+import { settle } from './scripts/settle.ts'
 import {
   type Argument,
   encodeFields,

@@ -1,7 +1,7 @@
 import { MessagingError, type Topology, type TopologyReport } from '@waybill/core/driver'
 import type { SharedConnection } from './connection.ts'
 import { asArray, asText } from './reply.ts'
-import { applyTopology } from './scripts.ts'
+import { applyTopology } from './scripts/apply-topology.ts'
 import { groupKeys, topicKeys } from './wire.ts'
 
 /** Makes or checks each topic with its groups in one step, so that processes may do so at the same time. */

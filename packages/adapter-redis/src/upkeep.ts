@@ -3,7 +3,7 @@ import { Housekeeping } from './housekeeping.ts'
 import type { Settings } from './options.ts'
 import type { Reader } from './reader.ts'
 import { asNumber } from './reply.ts'
-import { moveDue } from './scripts.ts'
+import { moveDue } from './scripts/move-due.ts'
 import type { GroupKeys, TopicKeys } from './wire.ts'
 
 export interface UpkeepSettings {

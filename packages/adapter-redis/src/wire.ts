@@ -123,6 +123,9 @@ export function connectionOf(consumer: string): number | undefined {
   return id === undefined ? undefined : Number(id)
 }
 
+/** The name under which the owner of a partition reads it; the next owner inherits what is pending under it. */
+export const partitionReader = 'owner'
+
 /** The connections named in a reply to CLIENT LIST (Redis documentation, "CLIENT LIST"). */
 export function connectionNames(list: string): ReadonlySet<string> {
   return new Set(list.split('\n').map((line) => / name=(\S*)/.exec(line)?.[1] ?? ''))
