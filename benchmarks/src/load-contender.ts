@@ -12,7 +12,7 @@ export const ours: Readonly<Record<Broker, readonly string[]>> = {
 /** Other libraries, which have their own folder and their own dependencies. */
 export const peers: Readonly<Record<Broker, readonly string[]>> = {
   rabbitmq: ['rascal', 'nestjs', 'message-queue-toolkit'],
-  kafka: ['nestjs', 'message-queue-toolkit'],
+  kafka: ['nestjs'],
   redis: ['bullmq'],
   sqs: ['sqs-consumer', 'message-queue-toolkit'],
 }
