@@ -68,13 +68,10 @@ export class Queues {
       },
       tags: { ...tags, 'waybill:topic': spec.topic.name, 'waybill:group': spec.group },
     })
-    await this.#clients.call(`Creating queue ${name}`, (options) => this.#clients.sqs.send(command, options))
-    const queue = await this.#look(name, undefined)
-    if (queue !== undefined) return queue
-    // Queues may take a second to be seen everywhere (Amazon SQS API Reference, CreateQueue).
-    throw new MessagingError('topology-missing', `Queue ${name} was created but is not to be seen yet`, {
-      retryable: true,
-    })
+    const { QueueUrl = '' } = await this.#clients.call(`Creating queue ${name}`, (options) =>
+      this.#clients.sqs.send(command, options),
+    )
+    return this.#know(name, QueueUrl)
   }
 
   /** @throws {MessagingError} `topology-mismatch` naming both sides. */
@@ -120,19 +117,23 @@ export class Queues {
         QueueName: name,
         ...(account && { QueueOwnerAWSAccountId: account }),
       })
-      const { QueueUrl: url = '' } = await this.#clients.call(`Looking for queue ${name}`, (options) =>
+      const { QueueUrl = '' } = await this.#clients.call(`Looking for queue ${name}`, (options) =>
         this.#clients.sqs.send(command, options),
       )
-      const { queueBytes } = this.#options.limits
-      const unnamed = new Queue(this.#clients, queueBytes, { name, url, arn: '' })
-      const { QueueArn: arn = '' } = await unnamed.attributes(['QueueArn'])
-      const queue = new Queue(this.#clients, queueBytes, { name, url, arn })
-      this.#known.set(name, queue)
-      return queue
+      return await this.#know(name, QueueUrl)
     } catch (error) {
       if (MessagingError.is(error) && error.code === 'topology-missing') return undefined
       throw error
     }
+  }
+
+  async #know(name: string, url: string): Promise<Queue> {
+    const { queueBytes } = this.#options.limits
+    const unnamed = new Queue(this.#clients, queueBytes, { name, url, arn: '' })
+    const { QueueArn: arn = '' } = await unnamed.attributes(['QueueArn'])
+    const queue = new Queue(this.#clients, queueBytes, { name, url, arn })
+    this.#known.set(name, queue)
+    return queue
   }
 
   /** A topic that became ordered, or ceased to be, has other queues: its messages would be in two places. */

@@ -80,18 +80,20 @@ export class SqsSubscription implements Subscription {
   async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
     const { queue, clock, options } = this.#context
     const now = clock.now()
-    const ours = deliveries.filter((delivery) => this.#isOurs(delivery))
-    const results = await queue.hide(
-      ours.map(({ receipt, receivedAt }) => {
-        const leftMs = Math.max(0, receivedAt + options.limits.visibilityMs - now)
-        return { receipt, seconds: Math.min(Math.ceil(leaseMs / 1000), Math.floor(leftMs / 1000)) }
-      }),
-    )
     const lost: SqsDelivery[] = []
+    const changes: { delivery: SqsDelivery; receipt: string; seconds: number }[] = []
+    for (const delivery of deliveries) {
+      if (!this.#isOurs(delivery)) continue
+      const leftMs = delivery.receivedAt + options.limits.visibilityMs - now
+      const seconds = Math.min(Math.ceil(leaseMs / 1000), Math.floor(leftMs / 1000))
+      if (seconds > 0) changes.push({ delivery, receipt: delivery.receipt, seconds })
+      else lost.push(delivery)
+    }
+    const results = await queue.hide(changes)
     let failure: MessagingError | undefined
-    for (const [index, delivery] of ours.entries()) {
+    for (const [index, { delivery, seconds }] of changes.entries()) {
       const result = results[index]
-      if (result === undefined) delivery.expiresAt = now + leaseMs
+      if (result === undefined) delivery.expiresAt = now + seconds * 1000
       else if (result.failure !== undefined && isStaleReceipt(result.failure)) lost.push(delivery)
       else failure = result.error
     }

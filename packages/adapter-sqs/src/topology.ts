@@ -77,10 +77,8 @@ export class ServiceTopology {
   }
 
   /** The service said that something of the topic is missing. */
-  forget(topic: TopicSpec, group?: string): void {
-    const groups = this.#known.get(topic.name)?.groups.keys() ?? []
-    for (const each of new Set([...groups, ...(group === undefined ? [] : [group])]))
-      this.queues.forget(topic, each)
+  forget(topic: TopicSpec): void {
+    for (const group of this.#known.get(topic.name)?.groups.keys() ?? []) this.queues.forget(topic, group)
     this.#known.delete(topic.name)
   }
 
@@ -103,7 +101,18 @@ export class ServiceTopology {
     )
     const destination = await this.#destinationOf(topic, groups, queues, mode, found)
     if (destination === undefined) this.#known.delete(topic.name)
-    else this.#known.set(topic.name, { groups, mode, destination, at: this.#now() })
+    else this.#know(topic, { groups, mode, destination, at: this.#now() })
+  }
+
+  /** Keeps what another `apply` of the topic, which ran meanwhile, has found: its groups, and a topic of SNS. */
+  #know(topic: TopicSpec, found: Known): void {
+    const meanwhile = this.#known.get(topic.name)
+    const isOvertaken = meanwhile?.destination instanceof FanOut && !(found.destination instanceof FanOut)
+    this.#known.set(topic.name, {
+      ...found,
+      groups: new Map([...(meanwhile?.groups ?? []), ...found.groups]),
+      destination: isOvertaken ? meanwhile.destination : found.destination,
+    })
   }
 
   async #applyGroup(
