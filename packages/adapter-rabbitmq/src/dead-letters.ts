@@ -25,6 +25,9 @@ const pageBytes = 16 * 1024 * 1024
 /** How long letters that the broker counted may take to come; others may have taken them meanwhile. */
 const idleMs = 1000
 
+/** How long letters that were given back may take to be there again; others may have taken them meanwhile. */
+const backMs = 3000
+
 interface Letter extends StoredDeadLetter {
   readonly source: ConsumeMessage
 }
@@ -161,9 +164,10 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
 
   /** What was given back is in the queue a moment later only; whoever counts next shall find it there. */
   async #untilBack(expected: number): Promise<void> {
-    for (let tries = 0; tries < 50; tries += 1) {
+    const { clock } = this.#parts
+    for (const deadline = clock.now() + backMs; clock.now() < deadline; ) {
       if ((await this.count()) >= expected) return
-      await sleep(this.#parts.clock, 10)
+      await sleep(clock, 10)
     }
   }
 }
