@@ -33,9 +33,15 @@ export class Ladders {
     this.levels = levelCount(settings.longestDelay)
   }
 
-  /** Makes the lowest levels exist, unless all of them were to be made beforehand. */
+  /**
+   * Makes the lowest levels exist, unless all of them were to be made beforehand. One more is made without waiting for it:
+   * backoffs mostly double, and the next retry shall not be late by the making of its queue.
+   */
   async raise(ladder: Ladder, height: number): Promise<void> {
-    if (this.#isOnDemand) await this.#make(ladder, height)
+    if (!this.#isOnDemand) return
+    await this.#make(ladder, height)
+    // Whoever needs it hears of what is wrong with it.
+    void this.#make(ladder, Math.min(height + 1, this.levels)).catch(() => undefined)
   }
 
   /** For those who make all of them when they provision. */
