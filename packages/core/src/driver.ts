@@ -12,7 +12,7 @@
  *   with `disconnected` (retryable); core calls again with backoff and jitter. A driver connects again when it is
  *   next called; it needs no reconnect loop.
  * - **Concurrency.** Any method may be called while another is running. `publish` runs at most
- *   `capabilities.publishParallelism` times at once for a topic; `receive` and `settle` of one subscription never overlap
+ *   `capabilities.publishParallelism` times at once for a topic, once for an ordered one; `receive` and `settle` of one subscription never overlap
  *   themselves.
  * - **Bounded.** Nothing waits for ever: a broker that does not answer ends in a `timeout` or `disconnected` error.
  * - **Time** comes from `context.clock`.
@@ -104,7 +104,7 @@ export interface Capabilities {
   readonly maxMessageBytes: number
   /** How many messages core puts into one `publish` at most. */
   readonly publishBatchSize: number
-  /** How many calls of `publish` core has under way at most for a topic. 1 keeps the order of sends across batches. */
+  /** How many calls of `publish` core has under way at most for an unordered topic. For an ordered one it is always 1. */
   readonly publishParallelism: number
 }
 

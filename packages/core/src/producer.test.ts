@@ -360,6 +360,42 @@ describe('a send that fails', () => {
     expect(await second).toMatchObject({ code: 'timeout', fate: 'not-sent' })
   })
 
+  test('on an ordered topic: nothing that was sent later overtakes it', async () => {
+    const { calls, publish } = heldPublish()
+    const { bus, clock } = await stubBus(stubDriver({ capabilities: { publishParallelism: 8 }, publish }))
+    const producer = bus.producer()
+    const sent = [producer.send(Booked, { n: 1 }, { key: 'k', id: 'first' })]
+    await settle()
+    sent.push(producer.send(Booked, { n: 2 }, { key: 'k', id: 'second' }))
+    await settle()
+    calls[0]?.answer(failure({ retryable: true }))
+    await clock.advance('5s')
+    calls[1]?.answer(ok)
+    await settle()
+    calls[2]?.answer(ok)
+    await Promise.all(sent)
+    expect(calls.map(({ ids }) => ids)).toEqual([['first'], ['first'], ['second']])
+    await bus.close()
+  })
+
+  test('on another topic: what was sent later need not wait for it', async () => {
+    const { calls, publish } = heldPublish()
+    const { bus } = await stubBus(stubDriver({ capabilities: { publishParallelism: 2 }, publish }))
+    const producer = bus.producer()
+    const sent: Promise<unknown>[] = []
+    for (const id of ['first', 'second', 'third']) {
+      sent.push(producer.send(OrderCreated, { n: 1 }, { id }))
+      await settle()
+    }
+    expect(calls.map(({ ids }) => ids)).toEqual([['first'], ['second']])
+    for (const index of [0, 1, 2]) {
+      calls[index]?.answer(ok)
+      await settle()
+    }
+    await Promise.all(sent)
+    await bus.close()
+  })
+
   test('in part of its batch: only those are tried again, in order', async () => {
     const { calls, publish } = heldPublish()
     const { bus, clock } = await stubBus(stubDriver({ publish }))

@@ -32,8 +32,8 @@ export interface PublishLimits {
 }
 
 /**
- * Brings messages to the driver: coalesced by topic, in order, again after retryable failures until the deadline.
- * A batch that fails holds the next one of its topic back, so that order survives a broker's restart.
+ * Brings messages to the driver: coalesced by topic, again after retryable failures until the deadline. On an ordered
+ * topic a batch that fails holds the next one back, so that order survives a broker's restart.
  */
 export class Publisher {
   readonly #driver: Driver
@@ -77,7 +77,7 @@ export class Publisher {
       const place = this.#pending.add(pending)
       this.#watch(deadline)
       signal?.addEventListener('abort', onAbort, { once: true })
-      this.#batcherOf(topic.name).add(pending)
+      this.#batcherOf(topic).add(pending)
     })
   }
 
@@ -93,15 +93,16 @@ export class Publisher {
       this.#end(pending, 'closed', 'The bus was closed before the broker answered')
   }
 
-  #batcherOf(topic: string): Batcher<Pending> {
-    let batcher = this.#batchers.get(topic)
+  #batcherOf({ name, ordered }: Topic): Batcher<Pending> {
+    let batcher = this.#batchers.get(name)
     if (batcher === undefined) {
       const { publishBatchSize, publishParallelism } = this.#driver.capabilities
       batcher = new Batcher((batch) => this.#run(batch), {
         maxItems: publishBatchSize,
-        parallelism: publishParallelism,
+        // Of two batches under way the first may fail and be sent again behind the second.
+        parallelism: ordered ? 1 : publishParallelism,
       })
-      this.#batchers.set(topic, batcher)
+      this.#batchers.set(name, batcher)
     }
     return batcher
   }
