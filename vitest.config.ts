@@ -5,5 +5,5 @@ export default defineConfig({
   resolve: { conditions: ['@waybill/source'] },
   ssr: { resolve: { conditions: ['@waybill/source'] } },
   // One process for many files: they share no state, and starting one takes longer than most of them run.
-  test: { isolate: false, include: ['packages/*/src/**/*.test.ts', 'conformance/src/**/*.test.ts'] },
+  test: { isolate: false, include: ['{packages/*,conformance,benchmarks}/src/**/*.test.ts'] },
 })

@@ -21,6 +21,7 @@ const groups: readonly (readonly {
   [
     { name: 'format and lint', command: ['biome', 'check', '.'] },
     { name: 'types of the packages', command: ['tsc', '-b'] },
+    { name: 'bundles of the packages', command: ['rolldown', '--config', 'rolldown.config.ts'] },
     { name: 'import rules', command: ['node', 'scripts/import-rules.ts'] },
   ],
   [

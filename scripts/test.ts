@@ -9,12 +9,15 @@ const drivers = ['memory', 'rabbitmq']
 const previews = ['kafka', 'sqs', 'redis']
 
 const source = '--conditions=@waybill/source'
-const conformance = (...args: string[]) => ['node', source, 'conformance/src/cli.ts', ...args] as const
+const suite = 'conformance/src/cli.ts'
+const conformance = (...args: string[]) => ['node', source, suite, ...args] as const
 
 /** Each prints `NAME: N passed, N failed` once or more, or counts as one by its exit code. */
 const steps: readonly { readonly title: string; readonly command: readonly [string, ...string[]] }[] = [
   { title: 'The example', command: ['node', source, 'examples/checkout/src/main.ts'] },
   ...drivers.map((name) => ({ title: `The contract on ${name}`, command: conformance(name) })),
+  // The checks have built the packages.
+  { title: 'The contract on memory, with the packages as published', command: ['node', suite, 'memory'] },
   { title: 'The mutants', command: conformance('--mutants') },
   { title: 'The capability matrix is current', command: conformance('--matrix', '--check') },
 ]

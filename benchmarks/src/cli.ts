@@ -18,7 +18,7 @@ const peersFolder = fileURLToPath(new URL('../peers', import.meta.url))
 
 /** What is published is what is measured. */
 function build(): void {
-  execFileSync('npx', ['tsc', '-b'], { cwd: root, stdio: 'inherit' })
+  execFileSync('npm', ['run', 'build'], { cwd: root, stdio: 'inherit' })
 }
 
 function installPeers(): void {
