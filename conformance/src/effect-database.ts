@@ -7,7 +7,8 @@ const markSchema = z.object({ token: z.string(), done: z.number(), expiresAt: z.
 
 /**
  * A database that several processes share: the effects of handlers, and the idempotency marks beside them, so that a
- * handler can write both in one transaction.
+ * handler can write both in one transaction. Processes are killed, the machine is not: so nothing waits for the disk, which
+ * would hold up all of a process, its leases among them.
  */
 export class EffectDatabase {
   readonly #database: DatabaseSync
@@ -28,6 +29,7 @@ export class EffectDatabase {
     this.#database = new DatabaseSync(path, { timeout: 5000 })
     this.#database.exec(`
       PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = OFF;
       CREATE TABLE IF NOT EXISTS effects (id TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS marks (
         name TEXT PRIMARY KEY, token TEXT NOT NULL, done INTEGER NOT NULL, expiresAt INTEGER NOT NULL

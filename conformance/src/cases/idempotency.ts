@@ -118,7 +118,6 @@ export const idempotency: readonly Case[] = [
           topic: stage.topic,
           group: stage.group,
           options: { concurrency: 4 },
-          idempotencyLeaseMs: context.pace(1000),
           behaviour: { kind: 'effect', database: path, durationMs: context.pace(200) },
         }),
       )

@@ -52,7 +52,7 @@ const consumerOptions: ConsumerOptions = {
   ...(options.concurrency !== undefined && { concurrency: options.concurrency }),
   ...(options.lease !== undefined && { lease: options.lease }),
   ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }),
-  ...(store !== undefined && { idempotency: { store, lease: settings.idempotencyLeaseMs } }),
+  ...(store !== undefined && { idempotency: store }),
   retry: { attempts: options.attempts ?? 5, backoff: fixed(options.backoffMs ?? 100) },
 }
 await bus

@@ -27,8 +27,6 @@ export const consumerSettingsSchema = z.object({
     backoffMs: z.number().optional(),
     maxDeliveries: z.number().optional(),
   }),
-  /** Of the idempotency store, where the behaviour has one. */
-  idempotencyLeaseMs: z.number().default(60_000),
   /** What its handler does. */
   behaviour: z.discriminatedUnion('kind', [
     /** Resolves at once. */
