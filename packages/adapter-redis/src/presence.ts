@@ -1,4 +1,4 @@
-import type { Clock, DriverContext } from '@waybill/core/driver'
+import { type Clock, type DriverContext, toMessagingError } from '@waybill/core/driver'
 import type { Reader } from './reader.ts'
 import { asUtf8 } from './reply.ts'
 import { connectionNames, connectionOf } from './wire.ts'
@@ -44,11 +44,13 @@ export class Presence {
     let list: string
     try {
       list = asUtf8(await reader.call('CLIENT', 'LIST', 'ID', ...ids))
-    } catch (error) {
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'CLIENT LIST failed')
+      if (error.retryable) throw error
       this.#refused = true
       emit({
         type: 'warning',
-        message: `CLIENT LIST is refused, so what a dead member held comes back only when its lease is over: ${error}`,
+        message: `CLIENT LIST is refused, so what a dead member held comes back only when its lease is over: ${error.message}`,
       })
       return
     }
