@@ -56,7 +56,7 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
   async function outcomeOf(testCase: Case): Promise<Outcome> {
     const missing = (testCase.requires ?? []).filter((feature) => !capabilities[feature])
     const context = contextOf(caseId(testCase))
-    const limitMs = (testCase.timeoutMs ?? 60_000) * harness.timeScale * deadlineScale
+    const limitMs = timeoutOf(testCase) * harness.timeScale * deadlineScale
     if (missing.length > 0) {
       const refused = await outcome(context, limitMs, () => probes.run(missing, context))
       if (refused.status === 'failed') return refused
@@ -84,7 +84,10 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
     onResult(result)
   }
 
-  const together = planned.filter(({ testCase }) => testCase.alone !== true)
+  // Those that may take longest first, so that no other has to wait for them at the end.
+  const together = planned
+    .filter(({ testCase }) => testCase.alone !== true)
+    .sort((one, other) => timeoutOf(other.testCase) - timeoutOf(one.testCase))
   const alone = planned.filter(({ testCase }) => testCase.alone === true)
   try {
     await inParallel(together, parallel, runCase)
@@ -96,6 +99,10 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
   const unnoticed = watch.results()
   for (const result of unnoticed) onResult(result)
   return { adapter: harness.name, capabilities, results: [...ofCases, ...unnoticed] }
+}
+
+function timeoutOf({ timeoutMs = 60_000 }: Case): number {
+  return timeoutMs
 }
 
 /** How a case ends that is given `limitMs`, its cleaning up included. */

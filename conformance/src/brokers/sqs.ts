@@ -10,7 +10,8 @@ export const sqs: BrokerDefinition = {
   urlVariable: 'WAYBILL_SQS_URL',
   proxyListeners: 0,
   defaultPort: 4566,
-  url: (host, port) => `sqs+http://${host}:${port}/?region=us-east-1`,
+  // It takes any credentials, but the SDK wants some.
+  url: (host, port) => `sqs+http://test:test@${host}:${port}/?region=us-east-1`,
   plan: ({ port, configuration }) => ({
     ports: [{ container: 4566, host: port }],
     // fauxqs README, "Environment variables" and "Persistence": off unless /data is a volume.

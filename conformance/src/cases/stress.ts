@@ -33,7 +33,6 @@ export const stress: readonly Case[] = [
     number: 92,
     part: 'a',
     title: 'A process that connects and closes 100 times has the handles it had before, and exits by itself',
-    alone: true,
     timeoutMs: 240_000,
     async run(context) {
       const child = context.child('cycles-program', {

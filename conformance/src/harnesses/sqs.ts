@@ -22,8 +22,6 @@ const native: NativeOptions & { readonly sqs: SqsOptions } = { sqs: { pollWait: 
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
 
 export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
-  process.env.AWS_ACCESS_KEY_ID ??= credentials.accessKeyId
-  process.env.AWS_SECRET_ACCESS_KEY ??= credentials.secretAccessKey
   const broker = await startBroker('sqs')
   const plain = {
     endpoint: `http://${broker.host}:${broker.port}`,
