@@ -8,6 +8,7 @@ const USAGE = `Usage: node conformance/src/brokers/cli.ts [--json] BROKER...
 Starts the named brokers (${Object.keys(definitions).join(', ')}) in containers, prints their URLs, and
 removes them on Ctrl-C.
 
+  --help         print this
   --json         print one line of JSON, {"rabbitmq":"amqp://…"}, once all of them accept work
   --stop-engine  stop the container engine, if it was started by this harness and nothing of ours uses it
 `
@@ -34,12 +35,25 @@ async function start(name: BrokerName, json: boolean): Promise<RunningBroker> {
   return broker
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, 'stop-engine': { type: 'boolean', default: false } },
-})
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        help: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        'stop-engine': { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    fail(error instanceof Error ? error.message : String(error))
+  }
+}
 
-if (values['stop-engine']) {
+const { values, positionals } = parse()
+
+if (values.help) process.stdout.write(USAGE)
+else if (values['stop-engine']) {
   const stopped = await stopEngine()
   process.stdout.write(stopped ? 'stopped\n' : 'not ours to stop, or not running\n')
 } else {
