@@ -12,6 +12,10 @@ export const abilities = {
     has: (harness) => harness.sharedByProcesses,
     missing: 'no other process can reach this broker',
   },
+  severalGroups: {
+    has: (harness) => harness.severalGroups !== false,
+    missing: 'the broker serves only topics with exactly one declared group',
+  },
   restart: {
     has: (harness) => harness.broker !== undefined,
     missing: 'the harness cannot restart the broker',

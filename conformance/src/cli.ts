@@ -16,7 +16,7 @@ Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, red
 
   --only 34,52a,60-66   numbers, ids and ranges of cases
   --repeat N            each driver N times; stops at the first failure
-  --parallel N          cases at once (default 4)
+  --parallel N          cases at once (default: what the driver's harness says, else 4)
   --verbose             prints passed cases too
   --mutants             checks that every case on memory catches its mutants
   --matrix              writes docs/capability-matrix.md and .json from the results of past runs
@@ -34,7 +34,7 @@ const { values, positionals } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
     repeat: { type: 'string', default: '1' },
-    parallel: { type: 'string', default: '4' },
+    parallel: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
     matrix: { type: 'boolean', default: false },
@@ -57,7 +57,7 @@ async function runDriver(name: string): Promise<boolean> {
   const module = harnessModuleSchema.parse(await import(siblingModule(import.meta.url, `harnesses/${name}`)))
   const options: RunOptions = {
     only: values.only.split(',').filter((part) => part !== ''),
-    parallel: Number(values.parallel),
+    ...(values.parallel !== undefined && { parallel: Number(values.parallel) }),
     onResult: print,
   }
   const { harness, close } = await module.open()

@@ -22,10 +22,14 @@ export interface Harness {
   readonly timeScale: number
   /** The share of the messages that the heavy cases send, above 0 and at most 1. Default: 1. */
   readonly loadScale?: number
+  /** How many cases run at once, unless the run says otherwise: more where they mostly wait. Default: 4. */
+  readonly parallel?: number
   /** A new bus. `options` win over the harness's own; `options.adapter` replaces `adapter`. */
   connect(options?: Partial<ConnectOptions>): Promise<Bus>
   /** Whether `connection` leads other processes to the same broker. */
   readonly sharedByProcesses: boolean
+  /** False for a broker that serves only topics with exactly one declared group. Default: true. */
+  readonly severalGroups?: boolean
   readonly broker?: BrokerControl
   /** A TCP proxy between the SDK and the broker, one for each call. */
   openProxy?(): Promise<ProxiedConnection>

@@ -13,7 +13,7 @@ import { selects } from './selection.ts'
 export interface RunOptions {
   /** Numbers, ids and ranges: `['34', '52a', '60-66']`. Default: all. */
   readonly only?: readonly string[]
-  /** How many cases run at once. Default: 4. */
+  /** How many cases run at once. Default: what the harness says, else 4. */
   readonly parallel?: number
   /** Multiplies every deadline and timeout; mutants run with a short one. Default: 1. */
   readonly deadlineScale?: number
@@ -37,7 +37,12 @@ type Outcome = Pick<CaseResult, 'status' | 'reason'>
  * promises, exceptions in callbacks) is a failure of the run.
  */
 export async function runConformance(harness: Harness, options: RunOptions = {}): Promise<Report> {
-  const { only = [], parallel = 4, deadlineScale = 1, onResult = () => undefined } = options
+  const {
+    only = [],
+    parallel = harness.parallel ?? 4,
+    deadlineScale = 1,
+    onResult = () => undefined,
+  } = options
   const bus = await harness.connect()
   const { capabilities } = bus
   await bus.close()

@@ -31,7 +31,7 @@ async function start(name: BrokerName, json: boolean): Promise<RunningBroker> {
   const startedAt = Date.now()
   const broker = await startBroker(name)
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(1)
-  if (!json) process.stdout.write(`${name.padEnd(10)}${broker.url.padEnd(48)}ready after ${seconds} s\n`)
+  if (!json) process.stdout.write(`${name.padEnd(10)}${broker.url.padEnd(48)} ready after ${seconds} s\n`)
   return broker
 }
 

@@ -1,4 +1,5 @@
 import type { BrokerDefinition } from './definition.ts'
+import { elasticmq } from './elasticmq.ts'
 import { kafka } from './kafka.ts'
 import { rabbitmq } from './rabbitmq.ts'
 import { redis, valkey } from './redis.ts'
@@ -11,4 +12,5 @@ export const definitions: Readonly<Record<BrokerName, BrokerDefinition>> = {
   redis,
   valkey,
   sqs,
+  elasticmq,
 }

@@ -14,6 +14,7 @@ import { runCommand } from './run-command.ts'
 const IMAGES = join(import.meta.dirname, '../../images')
 /** Programs that a recipe's `prepare.sh` runs on the host, and the packages that carry them. */
 const HOST_PROGRAMS: Readonly<Record<string, readonly { program: string; packageName: string }[]>> = {
+  elasticmq: [{ program: 'mvn', packageName: 'maven' }],
   kafka: [{ program: 'mvn', packageName: 'maven' }],
   sqs: [{ program: 'npm', packageName: 'npm' }],
 }

@@ -30,6 +30,7 @@ export const basics: readonly Case[] = [
   {
     number: 3,
     title: 'Once start() has resolved the next message sent arrives, in a group that did not exist before',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage()
       for (let round = 0; round < 3; round += 1) {

@@ -75,6 +75,7 @@ export const concurrency: readonly Case[] = [
     number: 58,
     part: 'a',
     title: 'A paused consumer gets nothing, a resumed one everything that came meanwhile',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({
         topic: { groups: [context.unique('pausing'), context.unique('control')] },

@@ -13,6 +13,7 @@ export const connections: readonly Case[] = [
     number: 9,
     part: 'a',
     title: 'With provision: verify whatever is missing is named in one typed error, and nothing is made',
+    needs: ['severalGroups'],
     async run(context) {
       const topic = context.topic({ groups: [context.unique('billing'), context.unique('shipping')] })
       const other = context.topic()
@@ -43,6 +44,7 @@ export const connections: readonly Case[] = [
     number: 9,
     part: 'b',
     title: 'With provision: create what is missing is made once, and what is there is never deleted',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({
         topic: { groups: [context.unique('kept'), context.unique('dropped')] },

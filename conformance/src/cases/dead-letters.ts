@@ -171,6 +171,7 @@ export const deadLetters: readonly Case[] = [
     number: 47,
     title:
       'Replaying one, some or all letters sends them back to the failing group only, with attempts starting anew',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({
         topic: { groups: [context.unique('failing'), context.unique('content')] },
@@ -271,6 +272,7 @@ export const deadLetters: readonly Case[] = [
   {
     number: 50,
     title: 'The dead letters of one group are not those of another',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({
         topic: { groups: [context.unique('odd'), context.unique('even')] },

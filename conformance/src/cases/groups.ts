@@ -30,6 +30,7 @@ export const groups: readonly Case[] = [
   {
     number: 14,
     title: 'Two groups get every message each',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({ topic: { groups: [context.unique('one'), context.unique('two')] } })
       const recorders = stage.topic.groups.map(({ name }) => ({ group: name, recorder: context.recorder() }))
@@ -127,6 +128,7 @@ export const groups: readonly Case[] = [
   {
     number: 17,
     title: 'Stopping one consumer leaves its siblings in the group and in other groups untouched',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({ topic: { groups: [context.unique('one'), context.unique('two')] } })
       const [one, two] = stage.topic.groups

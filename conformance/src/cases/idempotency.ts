@@ -144,6 +144,7 @@ export const idempotency: readonly Case[] = [
   {
     number: 78,
     title: 'A mark is forgotten when its window is over, and each group has its own',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({ topic: { groups: [context.unique('one'), context.unique('two')] } })
       const window = context.pace(1000)

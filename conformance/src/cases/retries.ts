@@ -292,6 +292,7 @@ export const retries: readonly Case[] = [
   {
     number: 43,
     title: 'A retry comes back to the group that failed and to no other',
+    needs: ['severalGroups'],
     async run(context) {
       const stage = await context.stage({
         topic: { groups: [context.unique('failing'), context.unique('content')] },

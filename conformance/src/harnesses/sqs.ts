@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-sqs'
 import { adapter, type SqsOptions } from '@waybill/adapter-sqs'
 import { type ConnectOptions, connect, type NativeOptions, type Topic } from '@waybill/core'
-import { startBroker } from '../brokers/index.ts'
+import { type BrokerName, startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
@@ -21,8 +21,15 @@ const native: NativeOptions & { readonly sqs: SqsOptions } = { sqs: { pollWait: 
 /** Emulators take any credentials, but the SDK wants some. */
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
 
-export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
-  const broker = await startBroker('sqs')
+export function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+  return openEmulator('sqs')
+}
+
+/** An emulator of SQS, with SNS or without it. */
+export async function openEmulator(
+  name: Extract<BrokerName, 'sqs' | 'elasticmq'>,
+): Promise<{ harness: Harness; close(): Promise<void> }> {
+  const broker = await startBroker(name)
   const plain = {
     endpoint: `http://${broker.host}:${broker.port}`,
     region: 'us-east-1',
@@ -88,10 +95,12 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
   }
 
   const harness: Harness = {
-    name: 'sqs',
+    name,
     adapter,
     connection: { url: broker.url, native },
     timeScale: 4,
+    // Whole seconds have to pass in most cases.
+    parallel: 8,
     connect: (options = {}) => connect({ url: broker.url, adapter, ...options, native: merged(options) }),
     sharedByProcesses: true,
     ...(broker.canRestart && { broker }),
