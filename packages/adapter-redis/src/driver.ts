@@ -74,7 +74,8 @@ export class RedisDriver implements Driver {
       redeliveryMs: settings.cluster ? 35_000 : 3000,
       maxMessageBytes: settings.maxMessageBytes,
       publishBatchSize: 500,
-      publishParallelism: 1,
+      // The server has something to do while the client prepares the next one.
+      publishParallelism: 2,
     }
   }
 

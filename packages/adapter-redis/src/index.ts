@@ -6,6 +6,7 @@ import type { RedisOptions } from './options.ts'
 export { type RedisIdempotencyStore, redisIdempotencyStore } from './idempotency.ts'
 export type {
   RedisDurability,
+  RedisMirror,
   RedisOptions,
   RedisRetention,
   RedisSentinelOptions,

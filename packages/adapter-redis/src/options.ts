@@ -27,9 +27,14 @@ export interface RedisOptions {
   readonly deduplication?: Duration
   /** A send resolves only after this much of Redis has the message. Default: the master's memory alone. */
   readonly durability?: RedisDurability
-  /** Repeats the CloudEvents attributes in a field `ce` of each entry, for whoever reads the streams. Default: true. */
-  readonly mirrorAttributes?: boolean
+  /**
+   * Which CloudEvents attributes are repeated in a field `ce` of each entry: id, source, type and specversion, or all, or
+   * none. The body has them all. Default: `required`.
+   */
+  readonly mirrorAttributes?: RedisMirror
 }
+
+export type RedisMirror = 'required' | 'all' | 'none'
 
 export interface RedisTlsOptions {
   readonly ca?: string
@@ -138,7 +143,7 @@ const nativeSchema = z.strictObject({
       timeout: timeout.default(2000),
     })
     .optional(),
-  mirrorAttributes: z.boolean().default(true),
+  mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
 })
 
 const whether = z.enum(['true', 'false']).transform((text) => text === 'true')
@@ -165,7 +170,7 @@ const urlSchema = z.strictObject({
     connectTimeout: z.string().optional(),
     responseTimeout: z.string().optional(),
     pollInterval: z.string().optional(),
-    mirrorAttributes: whether.optional(),
+    mirrorAttributes: z.string().optional(),
   }),
 })
 

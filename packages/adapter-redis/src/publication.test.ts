@@ -5,7 +5,7 @@ import { topicKeys } from './wire.ts'
 
 const topic: TopicSpec = { name: 'orders', ordered: false, partitions: 8, native: {} }
 const keys = topicKeys('w', topic)
-const settings = { keys, deduplicationMs: 0, mirrorAttributes: false }
+const settings = { keys, deduplicationMs: 0, mirrorAttributes: 'none' as const }
 
 function message(id: string, changes: Partial<OutboundMessage> = {}): OutboundMessage {
   return {

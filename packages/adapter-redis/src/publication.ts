@@ -1,5 +1,6 @@
 import type { MessagingError, OutboundMessage } from '@waybill/core/driver'
 import { chunksOfBytes } from './chunks.ts'
+import type { RedisMirror } from './options.ts'
 import { asArray, asNumber, asUtf8 } from './reply.ts'
 import { type Argument, extraFields, fromErrorReply, lineOf, type TopicKeys, toBuffer } from './wire.ts'
 
@@ -16,7 +17,7 @@ export interface PublicationSettings {
   readonly keys: TopicKeys
   /** 0: no deduplication. */
   readonly deduplicationMs: number
-  readonly mirrorAttributes: boolean
+  readonly mirrorAttributes: RedisMirror
 }
 
 interface Item {

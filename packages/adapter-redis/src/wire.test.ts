@@ -149,12 +149,19 @@ describe('messages', () => {
   it('have extra fields only for what there is', () => {
     const message: OutboundMessage = {
       ...{ topic: plain, type: 't', id: '1', key: undefined, body, contentType: 'text/plain' },
-      ...{ attributes: { id: '1' }, headers: {}, delayMs: 0, priority: undefined, expiresAt: undefined },
+      ...{
+        attributes: { id: '1', type: 't', time: 'now' },
+        headers: {},
+        delayMs: 0,
+        priority: undefined,
+        expiresAt: undefined,
+      },
     }
-    expect(extraFields(message, false)).toEqual([])
-    expect(extraFields({ ...message, headers: { a: 'b' } }, true)).toEqual([
+    expect(extraFields(message, 'none')).toEqual([])
+    expect(extraFields(message, 'all')).toEqual(['ce', '{"id":"1","type":"t","time":"now"}'])
+    expect(extraFields({ ...message, headers: { a: 'b' } }, 'required')).toEqual([
       'ce',
-      '{"id":"1"}',
+      '{"id":"1","type":"t"}',
       'headers',
       '{"a":"b"}',
     ])
@@ -163,7 +170,7 @@ describe('messages', () => {
       'application/cloudevents+json',
       'body',
       body,
-      ...extraFields(message, true),
+      ...extraFields(message, 'all'),
     ]
     expect(asRead(fields).headers).toEqual({})
   })

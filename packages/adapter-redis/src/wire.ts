@@ -6,6 +6,7 @@ import {
   type TopicSpec,
   toError,
 } from '@waybill/core/driver'
+import type { RedisMirror } from './options.ts'
 
 // ---------------------------------------------------------------------------------------------------------------
 // Names
@@ -166,7 +167,7 @@ const fieldNames = {
   body: 'body',
   /** A JSON object, text to text; absent when there are none. */
   headers: 'headers',
-  /** The CloudEvents attributes once more, a JSON object, for whoever reads the stream; we read them in the body. */
+  /** CloudEvents attributes once more, a JSON object, for whoever reads the stream; we read them in the body. */
   attributes: 'ce',
   /** How often earlier copies were handed out: a release makes a new copy, whose own count starts again. */
   deliveries: 'deliveries',
@@ -198,10 +199,16 @@ export function toBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** The fields of a new message beyond content type and body: names and values, in turn. */
-export function extraFields({ attributes, headers }: OutboundMessage, mirror: boolean): readonly string[] {
+export function extraFields(
+  { attributes, headers }: OutboundMessage,
+  mirror: RedisMirror,
+): readonly string[] {
   const text = encodeHeaders(headers)
   const rest = text === '' ? noFields : [fieldNames.headers, text]
-  return mirror ? [fieldNames.attributes, JSON.stringify(attributes), ...rest] : rest
+  if (mirror === 'none') return rest
+  const { id, source, type, specversion } = attributes
+  const mirrored = mirror === 'all' ? attributes : { id, source, type, specversion }
+  return [fieldNames.attributes, JSON.stringify(mirrored), ...rest]
 }
 
 const noFields: readonly string[] = []
