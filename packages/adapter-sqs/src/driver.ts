@@ -45,9 +45,10 @@ function capabilitiesOf({ limits }: Options): Capabilities {
     // Core's usual lease has to end, and the next poll to see it.
     redeliveryMs: 32_000,
     maxMessageBytes: limits.messageBytes,
-    // One at a time keeps the order of a key even when sends fail; the batches it is split into travel at once.
-    publishBatchSize: 200,
-    publishParallelism: 1,
+    // Ten requests a batch. A batch ends with its slowest request, so several are under way; more would share fewer
+    // requests among few callers, and requests are what SQS charges for.
+    publishBatchSize: 100,
+    publishParallelism: 4,
   }
 }
 
