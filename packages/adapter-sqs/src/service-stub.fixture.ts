@@ -114,6 +114,7 @@ export class ServiceStub {
 function usual(): Record<string, Answer> {
   const queues = new Map<unknown, object>()
   const topics = new Set<unknown>()
+  const subscriptions = new Map<unknown, Asked['input']>()
   const urlOf = (name: unknown) => `http://localhost/${account}/${name}`
   return {
     GetQueueUrl({ QueueName }) {
@@ -128,6 +129,8 @@ function usual(): Record<string, Answer> {
       const name = String(QueueUrl).split('/').at(-1) ?? ''
       return { Attributes: { ...queues.get(name), QueueArn: arnOf('sqs', name) } }
     },
+    SendMessageBatch: ({ Entries }) => ({ Successful: Entries }),
+    DeleteMessageBatch: ({ Entries }) => ({ Successful: Entries }),
     ChangeMessageVisibilityBatch: ({ Entries }) => ({ Successful: Entries }),
     GetTopicAttributes({ TopicArn }) {
       if (!topics.has(TopicArn)) throw new Refusal(404, 'NotFound')
@@ -137,7 +140,27 @@ function usual(): Record<string, Answer> {
       topics.add(arnOf('sns', String(Name)))
       return `<TopicArn>${arnOf('sns', String(Name))}</TopicArn>`
     },
-    Subscribe: () => `<SubscriptionArn>${arnOf('sns', 'subscription')}</SubscriptionArn>`,
+    Subscribe(input) {
+      const arn = arnOf('sns', `subscription-${subscriptions.size}`)
+      subscriptions.set(arn, input)
+      return `<SubscriptionArn>${arn}</SubscriptionArn>`
+    },
+    ListSubscriptionsByTopic({ TopicArn }) {
+      const own = [...subscriptions].filter(([, each]) => each.TopicArn === TopicArn)
+      const members = own.map(
+        ([arn, { Endpoint }]) =>
+          `<member><SubscriptionArn>${arn}</SubscriptionArn><Endpoint>${Endpoint}</Endpoint></member>`,
+      )
+      return `<Subscriptions>${members.join('')}</Subscriptions>`
+    },
+    GetSubscriptionAttributes({ SubscriptionArn }) {
+      const given = subscriptions.get(SubscriptionArn) ?? {}
+      const entries = [1, 2].map((place) => {
+        const [key, value] = ['key', 'value'].map((part) => given[`Attributes.entry.${place}.${part}`] ?? '')
+        return `<entry><key>${key}</key><value>${value}</value></entry>`
+      })
+      return `<Attributes>${entries.join('')}</Attributes>`
+    },
   }
 }
 
