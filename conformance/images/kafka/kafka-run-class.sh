@@ -5,6 +5,7 @@ if [ -e "$archive" ]; then KAFKA_JVM_OPTS="-XX:SharedArchiveFile=$archive -Xlog:
 # A sync to disk for each new partition takes most of the time of making topics. Without it everything still survives the
 # death of the broker's process, which is what cases put it through.
 export LD_PRELOAD=libeatmydata.so
-exec java ${KAFKA_HEAP_OPTS:--Xmx256m} ${KAFKA_JVM_OPTS:-} -Djava.awt.headless=true \
+# Tests end before a thorough compiler and a concurrent collector have paid for the processors they take.
+exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 ${KAFKA_HEAP_OPTS:--Xmx256m} ${KAFKA_JVM_OPTS:-} -Djava.awt.headless=true \
   -Dlog4j2.configurationFile="/opt/kafka/config/${KAFKA_LOG_CONFIGURATION:-log4j2.properties}" \
   -cp '/opt/kafka/libs/*' "$@"
