@@ -41,3 +41,38 @@ interface CanLeave {
 function canLeave(broker: Broker): broker is Broker & CanLeave {
   return 'leaveGroup' in broker && typeof broker.leaveGroup === 'function'
 }
+
+/** The offset after the latest record (Kafka protocol guide, "ListOffsets API"). */
+const latest = '-1'
+
+/** Asks a broker for the ends of partitions that it leads. Another request that kafkajs can send and does not list. */
+export async function askForLatest(
+  broker: Broker,
+  partitions: readonly { readonly topic: string; readonly partition: number }[],
+): Promise<void> {
+  if (!canListOffsets(broker)) return
+  const names = [...new Set(partitions.map(({ topic }) => topic))]
+  await broker.listOffsets({
+    isolationLevel: 1,
+    topics: names.map((name) => ({
+      topic: name,
+      partitions: partitions
+        .filter(({ topic }) => topic === name)
+        .map(({ partition }) => ({ partition, timestamp: latest })),
+    })),
+  })
+}
+
+interface CanListOffsets {
+  listOffsets(request: {
+    readonly isolationLevel: number
+    readonly topics: readonly {
+      readonly topic: string
+      readonly partitions: readonly { readonly partition: number; readonly timestamp: string }[]
+    }[]
+  }): Promise<unknown>
+}
+
+function canListOffsets(broker: Broker): broker is Broker & CanListOffsets {
+  return 'listOffsets' in broker && typeof broker.listOffsets === 'function'
+}

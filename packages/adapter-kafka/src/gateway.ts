@@ -1,6 +1,6 @@
 import type { Admin, Broker, Cluster } from 'kafkajs'
 import { atMost, type Client, createClient } from './client.ts'
-import { leaveGroup } from './client-faults.ts'
+import { askForLatest, leaveGroup } from './client-faults.ts'
 import { brokerErrorOf } from './errors.ts'
 import type { Settings } from './options.ts'
 
@@ -32,6 +32,15 @@ export interface Membership {
 const noMember: Membership = { memberId: '', generation: -1 }
 
 const closeTimeoutMs = 2000
+
+/** What a broker says of partitions that it does not know yet, or no longer. */
+const notServed = [
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_FOR_PARTITION',
+  'REPLICA_NOT_AVAILABLE',
+  'KAFKA_STORAGE_ERROR',
+]
 
 /** What of a group needs the cluster behind a consumer. */
 export class GroupCoordinator {
@@ -151,7 +160,34 @@ export class Gateway {
       return partitions.length === 0 ? undefined : partitions.length
     } catch (error) {
       const type = brokerErrorOf(error)
-      if (type === 'UNKNOWN_TOPIC_OR_PARTITION' || type === 'LEADER_NOT_AVAILABLE') return undefined
+      if (type !== undefined && notServed.includes(type)) return undefined
+      throw error
+    }
+  }
+
+  /**
+   * Whether each partition's leader serves it. A broker names itself the leader of a new partition some time before it is
+   * ready to be.
+   */
+  async areServed(topics: readonly string[]): Promise<boolean> {
+    try {
+      const { topicMetadata } = await (await this.#anyBroker()).metadata([...topics])
+      const byLeader = new Map<number, { topic: string; partition: number }[]>()
+      for (const { topic, partitionMetadata } of topicMetadata) {
+        for (const { leader, partitionId } of partitionMetadata) {
+          const list = byLeader.get(leader) ?? []
+          list.push({ topic, partition: partitionId })
+          byLeader.set(leader, list)
+        }
+      }
+      await Promise.all(
+        [...byLeader].map(async ([nodeId, partitions]) =>
+          askForLatest(await this.#cluster.findBroker({ nodeId: String(nodeId) }), partitions),
+        ),
+      )
+      return true
+    } catch (error) {
+      if (notServed.includes(brokerErrorOf(error) ?? '')) return false
       throw error
     }
   }

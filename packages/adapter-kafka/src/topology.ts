@@ -53,7 +53,9 @@ export async function applyTopology(
   const missing = absent.map(({ name }) => `topic ${name}`)
   if (mode === 'create' && absent.length > 0) {
     await createTopics(gateway, absent)
-    for (const [name, count] of await waitForTopics(gateway, absent)) counts.set(name, count)
+    await waitForTopics(gateway, absent)
+    // Others may have made them, and otherwise.
+    for (const [name, count] of await countPartitions(gateway, absent)) counts.set(name, count)
   }
   for (const topic of wanted) ensureSame(topic, counts.get(topic.name))
   const isNew = new Set(absent.map(({ name }) => name))
@@ -138,18 +140,18 @@ function isOnlyExisting(error: unknown): boolean {
   return errors.every((each) => brokerErrorOf(each) === 'TOPIC_ALREADY_EXISTS')
 }
 
-async function waitForTopics(gateway: Gateway, topics: readonly WantedTopic[]): Promise<Map<string, number>> {
-  const counts = new Map<string, number>()
-  const polls = creationTimeoutMs / creationPollMs
-  for (let poll = 0; poll < polls; poll += 1) {
-    const waiting = topics.filter(({ name }) => !counts.has(name))
-    if (waiting.length === 0) return counts
-    if (poll > 0) await new Promise((resolve) => setTimeout(resolve, creationPollMs))
-    for (const [name, count] of await countPartitions(gateway, waiting)) counts.set(name, count)
+async function waitForTopics(gateway: Gateway, topics: readonly WantedTopic[]): Promise<void> {
+  const names = topics.map(({ name }) => name)
+  let waitedMs = 0
+  for (let pauseMs = creationPollMs; !(await gateway.areServed(names)); pauseMs *= 1.5) {
+    if (waitedMs > creationTimeoutMs) {
+      throw new MessagingError('timeout', `New topics have no leader after ${creationTimeoutMs} ms`, {
+        retryable: true,
+      })
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    waitedMs += pauseMs
   }
-  throw new MessagingError('timeout', `New topics have no leader after ${creationTimeoutMs} ms`, {
-    retryable: true,
-  })
 }
 
 function ensureSame({ name, partitions, atLeast }: WantedTopic, existing: number | undefined): void {
