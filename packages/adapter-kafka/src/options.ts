@@ -56,7 +56,7 @@ export interface KafkaOptions {
   readonly rebalanceTimeout?: Duration
   /** How long the broker holds back an answer to a fetch while nothing arrives. Default: 100 ms. */
   readonly fetchWait?: Duration
-  /** How much one fetch asks of a partition. Default: 1 MiB. */
+  /** How much one fetch asks of a partition. Default: 256 KiB. */
   readonly fetchBytesPerPartition?: number
   /** What is settled is committed at most this much later. Default: 100 ms. */
   readonly commitInterval?: Duration
@@ -149,7 +149,7 @@ const optionsSchema = z
     fetchBytesPerPartition: z
       .int()
       .min(1024)
-      .default(1024 * 1024),
+      .default(256 * 1024),
     commitInterval: duration.default(100),
     hold: duration.default(2000),
     maxHeld: z.int().min(1).default(10_000),

@@ -52,10 +52,11 @@ export interface SubscriptionContext {
   readonly onClosed: () => Promise<void>
 }
 
-// Fetching stops above these and goes on below half of them. Enough to bridge the time that a fetch under way holds back a
-// partition that is resumed.
-const maxReadyMessages = 10_000
-const maxReadyBytes = 16 * 1024 * 1024
+// Fetching stops above these and goes on below two thirds of them, which is enough to bridge the time that a fetch under
+// way holds back a partition that is resumed.
+const maxReadyMessages = 7500
+const maxReadyBytes = 12 * 1024 * 1024
+const resumeShare = 2 / 3
 
 const forwardRetryMs = 1000
 const closeCommitTimeoutMs = 3000
@@ -388,7 +389,7 @@ export class KafkaSubscription implements Subscription {
       this.#readyMessages > maxReadyMessages * share || this.#readyBytes > maxReadyBytes * share
     const holdsTooMuch = (share: number) => this.#holding.size > this.#context.settings.maxHeld * share
     for (const partition of this.#rotation) {
-      const share = partition.isPaused ? 0.5 : 1
+      const share = partition.isPaused ? resumeShare : 1
       // What waits for its time is fetched as long as there is room for it, however many wait for a handler.
       const pause = holdsTooMuch(share) || (partition.kind === 'main' && isFull(share))
       if (pause === partition.isPaused) continue
