@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { DelayLine } from './delay-line.ts'
+import { resetConnection } from './reset-connection.ts'
 
 export interface TcpProxyOptions {
   /** Where accepted connections are forwarded to. */
@@ -72,8 +73,8 @@ class LoopbackProxy implements TcpProxy {
   reset(): void {
     for (const pair of [...this.#pairs]) {
       this.#forget(pair)
-      pair.client.resetAndDestroy()
-      pair.upstream.resetAndDestroy()
+      resetConnection(pair.client)
+      resetConnection(pair.upstream)
     }
   }
 
@@ -158,7 +159,7 @@ class LoopbackProxy implements TcpProxy {
     from.on('end', () => line.pass(this.#delayMs, () => to.end()))
     from.on('error', () => {
       this.#forget(pair)
-      to.resetAndDestroy()
+      resetConnection(to)
     })
     from.on('close', () => line.pass(this.#delayMs, () => to.destroySoon()))
     to.on('close', () => {
