@@ -41,6 +41,7 @@ export class RedisDriver implements Driver {
   readonly #context: DriverContext
   readonly #connections: ConnectionSettings
   readonly #shared: SharedConnection
+  readonly #waiting: SharedConnection
   readonly #topics: Topics
   readonly #publisher: Publisher
   readonly #subscriptions = new Set<Subscription>()
@@ -57,8 +58,15 @@ export class RedisDriver implements Driver {
       scripts: allScripts,
     }
     this.#shared = new SharedConnection(this.#connections, context.emit)
+    // Opened by the first send that waits for replicas. Its loss is told to those who send.
+    this.#waiting = new SharedConnection(this.#connections, () => {})
     this.#topics = new Topics(settings, { clock: context.clock, run: (...call) => this.#shared.run(...call) })
-    this.#publisher = new Publisher(this.#shared, this.#topics, settings)
+    this.#publisher = new Publisher({
+      shared: this.#shared,
+      waiting: this.#waiting,
+      topics: this.#topics,
+      mirrorAttributes: settings.mirrorAttributes,
+    })
     this.capabilities = {
       ordered: true,
       delay: true,
@@ -169,7 +177,7 @@ export class RedisDriver implements Driver {
 
   async #close(): Promise<void> {
     await Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.close()))
-    await this.#shared.close()
+    await Promise.all([this.#shared.close(), this.#waiting.close()])
   }
 
   async #start(

@@ -64,12 +64,18 @@ describe('parseSettings', () => {
   })
 })
 
+const settingsOf = (redis: unknown, cluster = false) =>
+  parseTopicSettings({ name: 'orders', native: { redis } }, { cluster })
+
 describe('parseTopicSettings', () => {
   it('reads durations and names what is wrong', () => {
-    expect(parseTopicSettings('orders', { deduplication: '5m' })).toEqual({
-      mode: 'stream',
-      deduplication: 300_000,
-    })
-    expect(() => parseTopicSettings('orders', { mode: 'queue' })).toThrow('native.redis.mode')
+    expect(settingsOf({ deduplication: '5m' })).toEqual({ mode: 'stream', deduplication: 300_000 })
+    expect(() => settingsOf({ mode: 'queue' })).toThrow('native.redis.mode')
+  })
+
+  it('takes durability for one topic, and refuses it in a cluster', () => {
+    const durability = { replicas: 1 }
+    expect(settingsOf({ durability }).durability).toEqual({ replicas: 1, appendOnly: false, timeout: 2000 })
+    expect(() => settingsOf({ durability }, true)).toThrow('native.redis.durability')
   })
 })

@@ -1,4 +1,10 @@
-import { type BrokerUrl, type Duration, parseDuration, parseOptions } from '@waybill/core/driver'
+import {
+  type BrokerUrl,
+  type Duration,
+  parseDuration,
+  parseOptions,
+  type TopicSpec,
+} from '@waybill/core/driver'
 import { z } from 'zod'
 
 /** Settings of the Redis adapter: `connect({ native: { redis: … } })`. */
@@ -81,6 +87,7 @@ export interface RedisTopicOptions {
   readonly mode?: 'stream' | 'notices'
   readonly retention?: RedisRetention
   readonly deduplication?: Duration
+  readonly durability?: RedisDurability
 }
 
 const duration = z
@@ -105,6 +112,12 @@ const tls = z.strictObject({
   passphrase: z.string().optional(),
   servername: z.string().optional(),
   rejectUnauthorized: z.boolean().optional(),
+})
+
+const durability = z.strictObject({
+  replicas: z.int().min(0).default(0),
+  appendOnly: z.boolean().default(false),
+  timeout: timeout.default(2000),
 })
 
 const nativeSchema = z.strictObject({
@@ -136,13 +149,7 @@ const nativeSchema = z.strictObject({
     .default(16 * 1024 * 1024),
   retention: retention.prefault({}),
   deduplication: timeout.optional(),
-  durability: z
-    .strictObject({
-      replicas: z.int().min(0).default(0),
-      appendOnly: z.boolean().default(false),
-      timeout: timeout.default(2000),
-    })
-    .optional(),
+  durability: durability.optional(),
   mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
 })
 
@@ -174,6 +181,8 @@ const urlSchema = z.strictObject({
   }),
 })
 
+const noWaitInCluster = 'WAIT tells nothing about the node of a topic in a cluster; not supported there'
+
 const optionsSchema = z
   .object({ url: urlSchema, native: z.object({ redis: nativeSchema }) })
   .superRefine(({ url, native: { redis } }, context) => {
@@ -185,18 +194,19 @@ const optionsSchema = z
       issue(['url', 'hosts'], 'several hosts need the cluster or the sentinel option')
     }
     if (cluster && url.path !== 0) issue(['url', 'path'], 'a cluster has database 0 only')
-    if (cluster && durability !== undefined) {
-      issue(
-        ['native', 'redis', 'durability'],
-        'WAIT tells nothing about the node of a topic in a cluster; not supported there',
-      )
-    }
+    if (cluster && durability !== undefined) issue(['native', 'redis', 'durability'], noWaitInCluster)
   })
 
 const topicSchema = z.strictObject({
   mode: z.enum(['stream', 'notices']).default('stream'),
   retention: retention.optional(),
   deduplication: timeout.optional(),
+  durability: durability.optional(),
+})
+
+const clusterTopicSchema = topicSchema.refine((topic) => topic.durability === undefined, {
+  path: ['durability'],
+  message: noWaitInCluster,
 })
 
 export interface Settings extends z.output<typeof nativeSchema> {
@@ -219,8 +229,12 @@ export function parseSettings(url: BrokerUrl, native: unknown): Settings {
 }
 
 /** @throws {ConfigurationError} with every problem. */
-export function parseTopicSettings(topic: string, native: unknown): TopicSettings {
-  return parseOptions(topicSchema, native ?? {}, `options of topic "${topic}"`, 'native.redis')
+export function parseTopicSettings(
+  { name, native }: Pick<TopicSpec, 'name' | 'native'>,
+  { cluster }: Pick<Settings, 'cluster'>,
+): TopicSettings {
+  const schema = cluster ? clusterTopicSchema : topicSchema
+  return parseOptions(schema, native.redis ?? {}, `options of topic "${name}"`, 'native.redis')
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -18,19 +18,18 @@ type Fail = (index: number, error: MessagingError) => void
 
 const sent: Outcome = Object.freeze({ ok: true })
 
+export interface PublisherSettings extends Pick<Settings, 'mirrorAttributes'> {
+  readonly shared: SharedConnection
+  /** For topics with durability: WAIT holds up everything behind it, and settlements are not to wait for replicas. */
+  readonly waiting: SharedConnection
+  readonly topics: Topics
+}
+
 /** Sends batches: one script a topic, or a plain XADD when there is only one message. */
 export class Publisher {
-  readonly #shared: SharedConnection
-  readonly #topics: Topics
-  readonly #settings: Pick<Settings, 'durability' | 'mirrorAttributes'>
+  readonly #settings: PublisherSettings
 
-  constructor(
-    shared: SharedConnection,
-    topics: Topics,
-    settings: Pick<Settings, 'durability' | 'mirrorAttributes'>,
-  ) {
-    this.#shared = shared
-    this.#topics = topics
+  constructor(settings: PublisherSettings) {
     this.#settings = settings
   }
 
@@ -55,27 +54,29 @@ export class Publisher {
     indices: readonly number[],
     fail: Fail,
   ): Promise<void> {
-    const known = this.#topics.of(topic)
+    const { topics, shared, waiting, mirrorAttributes } = this.#settings
+    const known = topics.of(topic)
     if (known.mode === 'notices') return this.#notify(known, batch, indices, fail)
-    const { mirrorAttributes, durability } = this.#settings
+    const { durability } = known
+    const connection = durability === undefined ? shared : waiting
     const publications = planPublications(batch, indices, { ...known, mirrorAttributes })
     // All at once: they follow each other on one connection, which keeps their order.
-    const calls = publications.map((publication) => this.#send(publication, fail))
-    const kept = durability === undefined ? undefined : this.#whenKept(durability)
+    const calls = publications.map((publication) => this.#send(connection, publication, fail))
     // It concerns no sender how this goes; the next one does it again.
     known.housekeeping.run()?.catch(() => undefined)
     await Promise.all(calls)
-    const error = await kept
+    if (durability === undefined) return
+    const error = await this.#whenKept(durability)
     if (error !== undefined) for (const index of indices) fail(index, error)
   }
 
-  async #send(publication: Publication, fail: Fail): Promise<void> {
+  async #send(connection: SharedConnection, publication: Publication, fail: Fail): Promise<void> {
     const { single, keys, args, indices } = publication
     try {
       if (single === undefined) {
-        const reply = await this.#shared.run(publish, keys, args)
+        const reply = await connection.run(publish, keys, args)
         for (const [index, error] of failuresOf(publication, reply)) fail(index, error)
-      } else if ((await this.#shared.call('XADD', ...single)) === null) {
+      } else if ((await connection.call('XADD', ...single)) === null) {
         const error = fromErrorReply('NOTOPIC the topic does not exist', 'Redis refused the message')
         for (const index of indices) fail(index, error)
       }
@@ -85,13 +86,17 @@ export class Publisher {
     }
   }
 
-  /** Whether what was written before on this connection is kept as durably as asked for; the error if it is not. */
+  /**
+   * Whether what was written before on that connection is kept as durably as asked for; the error if it is not. Only once
+   * the writes were answered: a script that the server had forgotten goes there a second time.
+   */
   async #whenKept(durability: NonNullable<Settings['durability']>): Promise<MessagingError | undefined> {
     const { replicas, appendOnly, timeout } = durability
+    const { waiting } = this.#settings
     try {
       const [local = 0, remote = 0] = appendOnly
-        ? asArray(await this.#shared.call('WAITAOF', 1, replicas, timeout)).map(asNumber)
-        : [1, asNumber(await this.#shared.call('WAIT', replicas, timeout))]
+        ? asArray(await waiting.call('WAITAOF', 1, replicas, timeout)).map(asNumber)
+        : [1, asNumber(await waiting.call('WAIT', replicas, timeout))]
       if (local >= 1 && remote >= replicas) return undefined
       const file = local >= 1 ? '' : ', and the append-only file of the master has it not'
       const what = `Not as durable as asked for within ${timeout} ms: ${remote} of ${replicas} replicas have it${file}`
@@ -118,7 +123,7 @@ export class Publisher {
         if (message === undefined) return
         if (message.delayMs > 0) return fail(index, unsupportedOnNotices(message.topic.name, 'delayed sends'))
         try {
-          await this.#shared.call('PUBLISH', keys.notices, encodeNotice(message))
+          await this.#settings.shared.call('PUBLISH', keys.notices, encodeNotice(message))
         } catch (error) {
           fail(index, toMessagingError(error, 'Publishing failed'))
         }

@@ -10,6 +10,7 @@ export interface KnownTopic {
   readonly retention: Settings['retention']
   /** 0: off. */
   readonly deduplicationMs: number
+  readonly durability: Settings['durability']
   /** What producers do, in case the topic has no consumers. */
   readonly housekeeping: Housekeeping
 }
@@ -29,7 +30,7 @@ export class Topics {
   of(topic: TopicSpec): KnownTopic {
     const found = this.#known.get(topic)
     if (found !== undefined) return found
-    const { mode, deduplication, ...own } = parseTopicSettings(topic.name, topic.native.redis)
+    const { mode, deduplication, ...own } = parseTopicSettings(topic, this.#settings)
     const keys = topicKeys(this.#settings.prefix, topic)
     const retention = own.retention ?? this.#settings.retention
     const known: KnownTopic = {
@@ -37,6 +38,7 @@ export class Topics {
       mode,
       retention,
       deduplicationMs: deduplication ?? this.#settings.deduplication ?? 0,
+      durability: own.durability ?? this.#settings.durability,
       housekeeping: new Housekeeping({ ...this.#parts, keys, group: undefined, retention }),
     }
     this.#known.set(topic, known)

@@ -47,6 +47,9 @@ while ARGV[at] do
         failures[#failures + 1] = reply and reply.err or 'NOTOPIC the topic does not exist'
         if id then redis.call('ZREM', KEYS[3], id) end
       end
+    else
+      -- A write all the same: WAIT waits for the last one of its connection, and the first copy may have come by another.
+      redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
     end
     at = at + 1 + extras
     index = index + 1
