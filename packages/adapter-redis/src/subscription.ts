@@ -41,6 +41,8 @@ export class GroupSubscription implements Subscription {
   readonly #reclaimIntervalMs: number
   readonly #presence: Presence
   #reclaimAt = 0
+  /** The last read that waited took all there was, so the next may wait at once. */
+  #isEmpty = false
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
   #closing: Promise<void> | undefined
 
@@ -73,8 +75,10 @@ export class GroupSubscription implements Subscription {
       if (reclaimed.length > 0) return reclaimed
     }
     if (signal.aborted) return []
-    const fetched = await this.#fetch(max)
-    if (fetched.length > 0 || signal.aborted) return fetched
+    if (!this.#isEmpty) {
+      const fetched = await this.#fetch(max)
+      if (fetched.length > 0 || signal.aborted) return fetched
+    }
     return this.#wait(max, signal)
   }
 
@@ -136,6 +140,7 @@ export class GroupSubscription implements Subscription {
     // COUNT is a limit for each stream.
     const count = Math.floor(max / sources.length)
     const block = ['BLOCK', upkeep.blockMs, 'STREAMS', ...sources]
+    this.#isEmpty = false
     if (count === 0) {
       const ids = asArray(await reader.run(positions, sources, [groupName])).map(asText)
       await reader.block(signal, 'XREAD', 'COUNT', 1, ...block, ...ids)
@@ -143,9 +148,11 @@ export class GroupSubscription implements Subscription {
     }
     const leaseUntil = clock.now() + this.leaseMs
     const args = ['GROUP', groupName, consumer, 'COUNT', count, ...block, ...sources.map(() => '>')]
-    return this.#hold(
-      fromStreams(await reader.block(signal, 'XREADGROUP', ...args), this.#sourceOf, leaseUntil),
-    )
+    const reply = await reader.block(signal, 'XREADGROUP', ...args)
+    const deliveries = fromStreams(reply, this.#sourceOf, leaseUntil)
+    // Less than the limit of a single stream.
+    this.#isEmpty = deliveries.length < count
+    return this.#hold(deliveries)
   }
 
   async #reclaim(max: number): Promise<RedisDelivery[]> {
