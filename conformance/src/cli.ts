@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
+import type { Section } from './case.ts'
 import type { Harness } from './harness.ts'
 import { runMatrix } from './matrix.ts'
 import { runMutants } from './mutants/run-mutants.ts'
@@ -12,7 +13,8 @@ const usage = `Usage: npm run conformance -- NAME... [options]
        npm run conformance -- --mutants [MUTANT...]
        npm run conformance -- --matrix [--check]
 
-Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, redis).
+Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, redis), or on them in other surroundings
+(elasticmq, valkey, redis-cluster). redis-own and valkey-own show what the Redis adapter promises beyond it.
 
   --only 34,52a,60-66   numbers, ids and ranges of cases
   --repeat N            each driver N times; stops at the first failure
@@ -23,10 +25,15 @@ Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, red
   --check               with --matrix: fails when they are not current, and writes nothing
 `
 
+interface OpenHarness {
+  readonly harness: Harness
+  /** What the adapter promises beyond the contract, in a harness that is there to show that. */
+  readonly sections?: readonly Section[]
+  close(): Promise<void>
+}
+
 const harnessModuleSchema = z.object({
-  open: z.custom<() => Promise<{ harness: Harness; close(): Promise<void> }>>(
-    (value) => typeof value === 'function',
-  ),
+  open: z.custom<() => Promise<OpenHarness>>((value) => typeof value === 'function'),
 })
 
 const { values, positionals } = parseArgs({
@@ -55,17 +62,18 @@ function indent(text: string): string {
 
 async function runDriver(name: string): Promise<boolean> {
   const module = harnessModuleSchema.parse(await import(siblingModule(import.meta.url, `harnesses/${name}`)))
+  const { harness, sections, close } = await module.open()
   const options: RunOptions = {
+    ...(sections !== undefined && { sections }),
     only: values.only.split(',').filter((part) => part !== ''),
     ...(values.parallel !== undefined && { parallel: Number(values.parallel) }),
     onResult: print,
   }
-  const { harness, close } = await module.open()
   try {
     for (let round = 1; round <= Number(values.repeat); round += 1) {
       const startedAt = performance.now()
       const report: Report = await runConformance(harness, options)
-      if (values.only === '') await saveReport(report)
+      if (values.only === '' && sections === undefined) await saveReport(report)
       const seconds = Math.round((performance.now() - startedAt) / 1000)
       console.log(`${summaryLine(report)} (${seconds} s${Number(values.repeat) > 1 ? `, run ${round}` : ''})`)
       if (countOf(report, 'failed') > 0) return false

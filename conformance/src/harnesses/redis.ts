@@ -1,10 +1,12 @@
 import { crc32 } from 'node:zlib'
 import { adapter } from '@waybill/adapter-redis'
-import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill/core'
-import { Redis } from 'ioredis'
+import { type ConnectOptions, connect as connectBus } from '@waybill/core'
+import type { Redis } from 'ioredis'
 import { z } from 'zod'
-import { type BrokerName, startBroker } from '../brokers/index.ts'
+import { type BrokerName, type RunningBroker, startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
+import { base, sources, streams } from '../redis/keys.ts'
+import { consumerNames, plainly as usePlainly } from '../redis/plain-client.ts'
 
 // A connection that says nothing counts as lost sooner than by default: soon enough for a test.
 const native = { redis: { responseTimeout: '3s', connectTimeout: '3s' } } as const
@@ -12,26 +14,21 @@ const native = { redis: { responseTimeout: '3s', connectTimeout: '3s' } } as con
 const lines = z.array(z.tuple([z.string(), z.array(z.instanceof(Buffer))]))
 const pending = z.tuple([z.number()]).rest(z.unknown())
 
-export function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+export interface OpenServer {
+  readonly harness: Harness
+  readonly broker: RunningBroker
+  close(): Promise<void>
+}
+
+export function open(): Promise<OpenServer> {
   return openServer('redis')
 }
 
 /** Redis, or a server that speaks like it. */
-export async function openServer(
-  name: Extract<BrokerName, 'redis' | 'valkey'>,
-): Promise<{ harness: Harness; close(): Promise<void> }> {
+export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>): Promise<OpenServer> {
   const broker = await startBroker(name)
 
-  /** A connection past the SDK, one for each use: cases restart the broker. */
-  async function plainly<Value>(use: (client: Redis) => Promise<Value>): Promise<Value> {
-    const client = new Redis(broker.url, { lazyConnect: true, retryStrategy: () => null })
-    try {
-      await client.connect()
-      return await use(client)
-    } finally {
-      client.disconnect()
-    }
-  }
+  const plainly = <Value>(use: (client: Redis) => Promise<Value>) => usePlainly(broker.url, use)
 
   const harness: Harness = {
     name,
@@ -77,19 +74,10 @@ export async function openServer(
         }),
       breakSubscription: (topic, group) =>
         plainly(async (client) => {
-          const names = new Set<string>()
-          if (topic.ordered) {
-            for (const member of await client.zrange(`${base(topic)}:group:${group}:members`, '0', '-1'))
-              names.add(member)
-          }
-          for (const source of sources(topic, group)) {
-            for (const row of z
-              .array(z.array(z.unknown()))
-              .parse(await client.xinfo('CONSUMERS', source, group))) {
-              names.add(String(row[1]))
-            }
-          }
-          for (const name of names) {
+          const members = topic.ordered
+            ? await client.zrange(`${base(topic)}:group:${group}:members`, '0', '-1')
+            : await consumerNames(client, sources(topic, group), group)
+          for (const name of members) {
             const id = /#(\d+)~/.exec(name)?.[1]
             if (id !== undefined) await client.client('KILL', 'ID', id)
           }
@@ -118,26 +106,12 @@ export async function openServer(
     },
     lowered: { messageBytes: { native: { redis: { maxMessageBytes: 128 * 1024 } } } },
   }
-  return { harness, close: () => broker.stop() }
+  return { harness, broker, close: () => broker.stop() }
 }
 
 function merged(given: ConnectOptions['native'] = {}): NonNullable<ConnectOptions['native']> {
   return { ...given, redis: { ...native.redis, ...given.redis } }
 }
-
-const base = ({ name }: Topic) => `waybill:{${name}}`
-
-function suffixes({ ordered, partitions }: Topic): readonly string[] {
-  if (!ordered) return ['stream:high', 'stream']
-  return Array.from({ length: partitions }, (_, partition) => `stream:${partition}`)
-}
-
-const streams = (topic: Topic) => suffixes(topic).map((suffix) => `${base(topic)}:${suffix}`)
-
-const sources = (topic: Topic, group: string) => [
-  ...streams(topic),
-  ...suffixes(topic).map((suffix) => `${base(topic)}:group:${group}:${suffix}`),
-]
 
 function toRaw(fields: readonly Buffer[]): RawMessage {
   let body: Uint8Array = Buffer.alloc(0)
