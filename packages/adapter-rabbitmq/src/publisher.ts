@@ -1,5 +1,6 @@
 import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
 import type { ConfirmChannel } from 'amqplib'
+import { confirmedPublish } from './confirmed-publish.ts'
 import { toDriverError, toPublishError } from './errors.ts'
 import type { Link } from './link.ts'
 import type { Outgoing } from './wire.ts'
@@ -166,12 +167,8 @@ class Line<Message extends Outgoing> {
     const message = batch.messages[index]
     if (message === undefined) return
     try {
-      this.#isWritable = this.#channel.publish(
-        message.exchange,
-        message.routingKey,
-        message.body,
-        message.options,
-        (error: unknown) => this.#settle(batch, index, this.#outcomeOf(message, error)),
+      this.#isWritable = confirmedPublish(this.#channel, message, (error) =>
+        this.#settle(batch, index, this.#outcomeOf(message, error)),
       )
     } catch (error) {
       // amqplib encodes all of it before it writes any of it, so the channel is as it was.
