@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { definitions } from './definitions.ts'
 import { type BrokerName, type RunningBroker, startBroker, stopEngine } from './index.ts'
 
-const USAGE = `Usage: node conformance/src/brokers/cli.ts [--json] BROKER...
-       node conformance/src/brokers/cli.ts --stop-engine
+const USAGE = `Usage: npm run broker -- [--json] BROKER...
+       npm run broker -- --stop-engine
 
 Starts the named brokers (${Object.keys(definitions).join(', ')}) in containers, prints their URLs, and
 removes them on Ctrl-C.
