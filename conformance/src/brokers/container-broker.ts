@@ -41,6 +41,10 @@ export class ContainerBroker implements RunningBroker {
     this.url = parts.definition.url(host, port)
   }
 
+  portOf(containerPort: number): number {
+    return this.#parts.started.getMappedPort(containerPort)
+  }
+
   async restart(): Promise<void> {
     await this.#docker('restart', '--time', String(GRACE_SECONDS))
     await this.#ready()

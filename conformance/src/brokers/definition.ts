@@ -20,13 +20,21 @@ export interface ProxyListener {
   readonly listenPort: number
 }
 
+export interface ContainerFile {
+  /** Its path in the container. */
+  readonly target: string
+  readonly content: string
+}
+
 /** What a broker's container is started with. */
 export interface ContainerPlan {
   /** Container port to host port. */
   readonly ports: readonly { readonly container: number; readonly host: number }[]
+  /** Container ports that get any host port, another one after a restart. */
+  readonly furtherPorts?: readonly number[]
   readonly environment?: Readonly<Record<string, string>>
   readonly command?: readonly string[]
-  readonly files?: readonly { readonly target: string; readonly content: string }[]
+  readonly files?: readonly ContainerFile[]
   /** Paths that get an anonymous volume, which lasts as long as the container. */
   readonly volumes?: readonly string[]
 }

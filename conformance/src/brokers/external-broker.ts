@@ -21,6 +21,10 @@ export class ExternalBroker implements RunningBroker {
     this.#definition = definition
   }
 
+  portOf(): number {
+    throw this.#refusal('portOf')
+  }
+
   restart(): Promise<void> {
     return this.#refuse('restart')
   }
@@ -68,8 +72,12 @@ export class ExternalBroker implements RunningBroker {
   }
 
   async #refuse(verb: string): Promise<never> {
+    throw this.#refusal(verb)
+  }
+
+  #refusal(verb: string): Error {
     const { urlVariable } = this.#definition
-    throw new Error(
+    return new Error(
       `${this.name}: ${verb}() needs a broker in a container of ours, but ${urlVariable} names one that ` +
         `somebody else runs. Unset ${urlVariable} to have one started.`,
     )

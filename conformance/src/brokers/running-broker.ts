@@ -16,6 +16,8 @@ export interface RunningBroker extends AsyncDisposable {
   readonly host: string
   /** On the host; stays the same over restarts. */
   readonly port: number
+  /** The host's port for one that `startBroker` was told to `publish`. */
+  portOf(containerPort: number): number
   /** Whether restart, kill, start, pause, unpause, exec and logs work; otherwise they reject. */
   readonly canRestart: boolean
   /** Stops the broker as an administrator would and starts it again. Resolves when it accepts work. Data survives. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { BrokerContainer } from './broker-container.ts'
 import { ContainerBroker } from './container-broker.ts'
-import type { BrokerDefinition, Placement } from './definition.ts'
+import type { BrokerDefinition, ContainerFile, ContainerPlan, Placement } from './definition.ts'
 import { definitions } from './definitions.ts'
 import { docker } from './docker.ts'
 import { ensureEngine } from './engine.ts'
@@ -26,6 +26,10 @@ export interface StartBrokerOptions {
   readonly configuration?: Readonly<Record<string, string>>
   /** Environment variables of the container. */
   readonly environment?: Readonly<Record<string, string>>
+  /** Files put into the container before the broker starts. Ignored for a broker that already runs. */
+  readonly files?: readonly ContainerFile[]
+  /** Further container ports to be reached, see {@link RunningBroker.portOf}. */
+  readonly publish?: readonly number[]
   /** How long the broker may take until it accepts work, also at restarts. Default: 120,000. */
   readonly startTimeoutMs?: number
 }
@@ -90,7 +94,7 @@ async function startContainer(
     const container = new BrokerContainer(
       image,
       containerName,
-      definition.plan(placement),
+      withExtras(definition.plan(placement), options),
       options.environment ?? {},
     )
     const started = await container.start()
@@ -106,6 +110,10 @@ async function startContainer(
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error(`${name} did not start from image ${image}: ${reason}`, { cause: error })
   }
+}
+
+function withExtras(plan: ContainerPlan, { files = [], publish = [] }: StartBrokerOptions): ContainerPlan {
+  return { ...plan, files: [...(plan.files ?? []), ...files], furtherPorts: publish }
 }
 
 function isPortTaken(error: unknown): boolean {

@@ -1,37 +1,26 @@
 import { adapter } from '@waybill/adapter-rabbitmq'
 import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill/core'
-import { connect } from 'amqplib'
 import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
+import { Administration } from '../rabbitmq/administration.ts'
 
 /** Two of them without a sign of life, and a connection counts as lost: soon enough for a test. */
 const heartbeat = '3s'
 
-export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+export interface OpenRabbitmq {
+  readonly harness: Harness
+  readonly administration: Administration
+  close(): Promise<void>
+}
+
+export async function open(): Promise<OpenRabbitmq> {
   const broker = await startBroker('rabbitmq')
   const native = { rabbitmq: { heartbeat } }
 
-  /** A connection past the SDK, one for each use: cases restart the broker. */
-  async function plainly<Value>(use: (channel: PlainChannel) => Promise<Value>): Promise<Value> {
-    const connection = await connect(broker.url)
-    try {
-      return await use(await connection.createConfirmChannel())
-    } finally {
-      await connection.close()
-    }
-  }
-
-  async function control(...command: readonly string[]): Promise<string> {
-    const { exitCode, output } = await broker.exec(['rabbitmqctl', '-q', ...command])
-    if (exitCode !== 0) throw new Error(`rabbitmqctl ${command.join(' ')} failed: ${output}`)
-    return output
-  }
-
-  /** The lines of one of the `list_` commands, each as its columns. */
-  async function list(...command: readonly string[]): Promise<string[][]> {
-    const lines = (await control(...command, '--no-table-headers')).split('\n')
-    return lines.filter((line) => line !== '').map((line) => line.split('\t'))
-  }
+  const administration = new Administration(broker)
+  const plainly = administration.plainly.bind(administration)
+  const control = administration.control.bind(administration)
+  const list = administration.list.bind(administration)
 
   const queuesOf = ({ name, ordered, partitions }: Topic, group: string) =>
     ordered
@@ -134,10 +123,8 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
     },
     lowered: { delay: { limitMs: 968, options: { native: { rabbitmq: { longestDelay: '1s' } } } } },
   }
-  return { harness, close: () => broker.stop() }
+  return { harness, administration, close: () => broker.stop() }
 }
-
-type PlainChannel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createConfirmChannel']>>
 
 function merged(base: { readonly rabbitmq: object }, { native }: Partial<ConnectOptions>) {
   return { ...base, ...native, rabbitmq: { ...base.rabbitmq, ...native?.rabbitmq } }

@@ -24,6 +24,7 @@ import { describeGroup, describeTopic, ladderOf, type TopicObjects } from './nam
 import type { Settings } from './options.ts'
 import { Publisher, unroutable } from './publisher.ts'
 import { Sends } from './sends.ts'
+import { isAtLeast } from './server-version.ts'
 import { RabbitmqSubscription } from './subscription.ts'
 import { Topology } from './topology.ts'
 
@@ -73,12 +74,26 @@ export class RabbitmqDriver implements Driver {
 
   async open(signal: AbortSignal): Promise<void> {
     try {
-      await Promise.all([this.#consuming.open(signal), this.#publishing.open(signal)])
+      const [{ connection }] = await Promise.all([
+        this.#consuming.open(signal),
+        this.#publishing.open(signal),
+      ])
+      this.#requireConsumerTimeout(connection.serverProperties.version)
     } catch (error) {
       await this.close()
       throw error
     }
     this.#context.emit({ type: 'connected' })
+  }
+
+  /** A consumer's argument, which earlier brokers ignore (RabbitMQ documentation, "Consumer Timeouts"). */
+  #requireConsumerTimeout(version: unknown): void {
+    if (this.#settings.consumerTimeout === undefined || isAtLeast(version, 4, 3)) return
+    throw new MessagingError(
+      'unsupported',
+      `The option consumerTimeout needs RabbitMQ 4.3, and this broker is ${version}. Instead: give the topic ` +
+        "queueArguments: { 'x-consumer-timeout': … }, or the queues a policy with consumer-timeout",
+    )
   }
 
   async apply({ topics }: WantedTopology, mode: 'create' | 'verify'): Promise<TopologyReport> {

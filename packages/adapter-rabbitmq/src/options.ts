@@ -25,8 +25,8 @@ export interface RabbitmqOptions {
   /** How long the broker may take to confirm what it was sent. Default: 30 s. */
   readonly confirmTimeout?: Duration
   /**
-   * How long a message may be in hand before the broker takes it back. Default: the broker's, 30 minutes (RabbitMQ
-   * documentation, "Delivery Acknowledgement Timeout").
+   * How long a message may be in hand before the broker takes it back; of consumers since RabbitMQ 4.3, with earlier ones
+   * connecting fails. Default: the broker's, 30 minutes (RabbitMQ documentation, "Delivery Acknowledgement Timeout").
    */
   readonly consumerTimeout?: Duration
   /**

@@ -203,7 +203,7 @@ export class RabbitmqSubscription implements Subscription {
       const queue = this.#queues[partition]
       const error = new MessagingError(
         'topology-missing',
-        `RabbitMQ cancelled the consumer of queue ${queue}; was it deleted?`,
+        `RabbitMQ cancelled the consumer of queue ${queue}: the queue was deleted, or, since RabbitMQ 4.3, a handler took longer than the consumer timeout`,
         {
           retryable: true,
         },
@@ -215,6 +215,8 @@ export class RabbitmqSubscription implements Subscription {
     const incoming = fromAmqp(message)
     const delivery = new RabbitmqDelivery(message, incoming, partition)
     this.#inHand.add(delivery)
+    // What other queues still send to a lost subscription goes back when core closes it.
+    if (this.#lostBy !== undefined) return
     if (incoming.remainingMs > 0) void this.#sendRoundAgain(delivery, incoming.remainingMs)
     else {
       this.#ready.push(delivery)
