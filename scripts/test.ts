@@ -16,6 +16,7 @@ const conformance = (...args: string[]) => ['node', source, suite, ...args] as c
 const steps: readonly { readonly title: string; readonly command: readonly [string, ...string[]] }[] = [
   { title: 'The example', command: ['node', source, 'examples/checkout/src/main.ts'] },
   ...drivers.map((name) => ({ title: `The contract on ${name}`, command: conformance(name) })),
+  { title: 'What RabbitMQ promises beyond the contract', command: conformance('rabbitmq-own') },
   // The checks have built the packages.
   { title: 'The contract on memory, with the packages as published', command: ['node', suite, 'memory'] },
   { title: 'The mutants', command: conformance('--mutants') },
