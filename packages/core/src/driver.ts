@@ -232,8 +232,9 @@ export interface Subscription {
   /**
    * Resolves with 1 to `max` deliveries as soon as there are any, or with none when the signal fires, or now and then
    * with none (a poll that ended). What was already taken from the broker when the signal fires is returned, not
-   * dropped. Rejects when the subscription can no longer work, with a lost connection for example: core closes it,
-   * treats all its deliveries as lost, applies the topology and subscribes again, with backoff.
+   * dropped. Rejects with `throttled` when the broker only asks for patience: core calls again with backoff, and keeps
+   * what it has in hand. Rejects with any other error when the subscription can no longer work, with a lost connection
+   * for example: core closes it, treats all its deliveries as lost, applies the topology and subscribes again, with backoff.
    */
   receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**

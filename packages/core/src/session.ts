@@ -1,7 +1,7 @@
 import { Batcher } from './batcher.ts'
 import { type Clock, sleep } from './clock.ts'
 import { DeliveryInHand } from './delivery.ts'
-import type { Outcome, Settlement, Subscription, Verdict } from './driver.ts'
+import type { Delivery, Outcome, Settlement, Subscription, Verdict } from './driver.ts'
 import { MessagingError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
@@ -44,6 +44,9 @@ export class Session {
   readonly #closed = new AbortController()
   #roomMade: (() => void) | undefined
   #cancelRenewal: (() => void) | undefined
+  /** How often in a row the broker has asked for patience instead of giving deliveries, and how it said so last. */
+  #refusals = 0
+  #refusal: MessagingError | undefined
   /** Settlements that failed and are tried again, with the latest reason. */
   readonly #unsettled = new Map<DeliveryInHand, MessagingError>()
   receivedAny = false
@@ -64,9 +67,9 @@ export class Session {
     return this.#inHand.size
   }
 
-  /** Why a verdict could not be carried out yet; an operator sees it in `health()`. */
-  get settlementError(): MessagingError | undefined {
-    return this.#unsettled.values().next().value
+  /** Why nothing is received at the moment, or a verdict could not be carried out yet; an operator sees it in `health()`. */
+  get error(): MessagingError | undefined {
+    return this.#refusal ?? this.#unsettled.values().next().value
   }
 
   inHand(): readonly DeliveryInHand[] {
@@ -89,7 +92,7 @@ export class Session {
           })
           continue
         }
-        const deliveries = await this.#subscription.receive(room, signal)
+        const deliveries = await this.#next(room, signal)
         const now = clock.now()
         for (const delivery of deliveries) {
           this.receivedAny = true
@@ -100,6 +103,25 @@ export class Session {
       }
     } finally {
       signal.removeEventListener('abort', this.wake)
+    }
+  }
+
+  // A broker that asks for patience has not ended the subscription. To give back all that is in hand would make more work
+  // for it, and run handlers twice.
+  async #next(room: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    try {
+      const deliveries = await this.#subscription.receive(room, signal)
+      this.#refusals = 0
+      this.#refusal = undefined
+      return deliveries
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'The driver failed to receive')
+      if (error.code !== 'throttled') throw thrown
+      this.#refusals += 1
+      this.#refusal = error
+      this.#report('receiving', error)
+      await sleep(this.#settings.clock, reconnectBackoff(this.#refusals), signal)
+      return []
     }
   }
 

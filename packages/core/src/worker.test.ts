@@ -250,6 +250,30 @@ describe('receiving', () => {
     expect(subscription.settled).toEqual([])
   })
 
+  test('asks again, with backoff, when the broker asks for patience, and keeps what is in hand', async () => {
+    const { calls, handle, numbers } = held()
+    const subscription = new StubSubscription()
+    const { consumer, clock, events } = await consuming(handle, { subscriptions: [subscription] })
+    subscription.deliver(numbered(1))
+    await settle()
+    const receive = vi.spyOn(subscription, 'receive')
+    receive.mockRejectedValue(new MessagingError('throttled', 'slow down', { retryable: true }))
+    subscription.deliver(numbered(2))
+    await clock.advance('10s')
+    expect(receive.mock.calls.length).toBeLessThan(20)
+    expect(consumer.health()).toMatchObject([{ state: 'running', error: { code: 'throttled' }, inFlight: 2 }])
+    expect(events[0]).toMatchObject(['failure', { error: { code: 'throttled' } }])
+    expect(calls[0]?.context.signal.aborted).toBe(false)
+    receive.mockRestore()
+    subscription.deliver(numbered(3))
+    calls[0]?.end()
+    await clock.advance('5s')
+    expect(numbers()).toEqual([1, 2, 3])
+    expect(consumer.health()[0]?.error).toBeUndefined()
+    expect(subscription.closed).toBe(0)
+    expect(subscription.settled.map(({ verdict }) => verdict.kind)).toEqual(['ack'])
+  })
+
   test('recovers from an error that looks final too, once it has been running', async () => {
     const subscriptions = [new StubSubscription(), new StubSubscription()]
     const { consumer, clock, subscription } = await consuming(() => {}, { subscriptions })

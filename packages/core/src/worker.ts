@@ -155,7 +155,7 @@ export class Worker {
   }
 
   health(): WorkerHealth {
-    const error = this.#error ?? this.#session?.settlementError
+    const error = this.#error ?? this.#session?.error
     const state = this.#state === 'running' && this.#paused ? 'paused' : this.#state
     return {
       topic: this.#settings.topic.name,
