@@ -105,8 +105,9 @@ export class CaseContext {
     return new Recorder()
   }
 
+  /** It may take as long to connect as anything else that should happen, unless the case says otherwise. */
   async bus(options: Partial<ConnectOptions> = {}): Promise<Bus> {
-    const bus = await this.harness.connect(options)
+    const bus = await this.harness.connect({ timeout: this.#deadlineMs, ...options })
     this.defer(() => this.within('the bus closes', bus.close({ timeout: this.pace(2000) })))
     return bus
   }

@@ -228,11 +228,12 @@ export const leases: readonly Case[] = [
     async run(context) {
       const stage = await context.stage()
       const recorder = context.recorder()
-      const lease = context.pace(400)
+      // Long enough for a busy broker to answer a renewal within it.
+      const lease = context.pace(800)
       for (const member of ['one', 'other']) {
-        await stage.consume(recorder, { member, lease, bus: await context.bus() }, () => context.work(1200))
+        await stage.consume(recorder, { member, lease, bus: await context.bus() }, () => context.work(2000))
       }
-      await context.exactly(recorder, await stage.send(2), { quietMs: context.pace(1200) + lease })
+      await context.exactly(recorder, await stage.send(2), { quietMs: context.pace(2000) + lease })
     },
   },
   {

@@ -7,6 +7,9 @@ const adapterModuleSchema = z.object({
   adapter: z.custom<Adapter>((value) => typeof value === 'object' && value !== null && 'connect' in value),
 })
 
+/** How long it may take to connect is for the parent to say, which waits for it. */
+const timeout = 'forever'
+
 /** A bus as the parent's harness has it. */
 export async function connectChild({
   url,
@@ -15,7 +18,7 @@ export async function connectChild({
 }: z.output<typeof connectionSchema>): Promise<Bus> {
   const adapter =
     adapterModule === undefined ? undefined : adapterModuleSchema.parse(await import(adapterModule)).adapter
-  return connect({ url, ...(native && { native }), ...(adapter && { adapter }) })
+  return connect({ url, timeout, ...(native && { native }), ...(adapter && { adapter }) })
 }
 
 export function toTopic({ name, ...options }: z.output<typeof topicSchema>): Topic {
