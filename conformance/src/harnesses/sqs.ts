@@ -21,14 +21,19 @@ const native: NativeOptions & { readonly sqs: SqsOptions } = { sqs: { pollWait: 
 /** Emulators take any credentials, but the SDK wants some. */
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
 
-export function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+export interface OpenEmulator {
+  readonly harness: Harness
+  /** A plain client of it. */
+  readonly sqs: SQSClient
+  close(): Promise<void>
+}
+
+export function open(): Promise<OpenEmulator> {
   return openEmulator('sqs')
 }
 
 /** An emulator of SQS, with SNS or without it. */
-export async function openEmulator(
-  name: Extract<BrokerName, 'sqs' | 'elasticmq'>,
-): Promise<{ harness: Harness; close(): Promise<void> }> {
+export async function openEmulator(name: Extract<BrokerName, 'sqs' | 'elasticmq'>): Promise<OpenEmulator> {
   const broker = await startBroker(name)
   const plain = {
     endpoint: `http://${broker.host}:${broker.port}`,
@@ -151,6 +156,7 @@ export async function openEmulator(
   }
   return {
     harness,
+    sqs,
     async close() {
       sqs.destroy()
       sns.destroy()

@@ -12,6 +12,8 @@ export class SqsDelivery implements Delivery {
   readonly receipt: string
   readonly receivedAt: number
   expiresAt: number
+  /** Its verdict is on the way. */
+  isSettling = false
   /** Its copy is durable, only the original is left to be deleted. */
   isCopied = false
 

@@ -23,5 +23,11 @@ test('what else the policy says stays, and what it says already is not said twic
   expect(JSON.parse(policy ?? '').Statement).toHaveLength(2)
   expect(JSON.parse(policy ?? '').Statement[0]).toEqual(other)
   expect(admitting(policy, queue, topic)).toBeUndefined()
-  expect(admitting(policy, queue, `${topic}-other`)).toBeDefined()
+})
+
+test('two topics may deliver, each by a statement of its own', () => {
+  const policy = admitting(admitting(undefined, queue, topic), queue, `${topic}-other`)
+  const statements: { Sid: string }[] = JSON.parse(policy ?? '').Statement
+  expect(new Set(statements.map(({ Sid }) => Sid)).size).toBe(2)
+  for (const { Sid } of statements) expect(Sid).toMatch(/^[A-Za-z0-9]+$/)
 })

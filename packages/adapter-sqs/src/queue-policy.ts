@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 
 const policySchema = z.looseObject({
@@ -18,7 +19,8 @@ export function admitting(
   topicArn: string,
 ): string | undefined {
   const statement = {
-    Sid: 'WaybillTopic',
+    // Of letters and digits, and no two statements of a policy may share one (IAM User Guide, "Sid").
+    Sid: `Waybill${createHash('sha256').update(topicArn).digest('hex').slice(0, 16)}`,
     Effect: 'Allow',
     Principal: { Service: 'sns.amazonaws.com' },
     Action: 'sqs:SendMessage',

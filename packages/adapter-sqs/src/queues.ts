@@ -52,6 +52,7 @@ export class Queues {
   async create(spec: QueueSpec, deadLetters: Queue | undefined): Promise<Queue> {
     await this.#refuseTwin(spec)
     const name = this.nameOf(spec)
+    refuseToMake('Queue', this.#reference(spec), name)
     const { retention, tags } = this.#options
     const command = new CreateQueueCommand({
       QueueName: name,
@@ -168,6 +169,13 @@ export class Queues {
 
 function kind(ordered: boolean): string {
   return ordered ? 'ordered (FIFO)' : 'not ordered (standard)'
+}
+
+/** An ARN may lead to another account or region, where we make nothing. */
+export function refuseToMake(what: string, reference: string, name: string): void {
+  if (reference === name) return
+  const message = `${what} ${reference} does not exist, and what is named by its ARN is not made; create it, or name it`
+  throw new MessagingError('topology-missing', message, { fate: 'not-sent' })
 }
 
 export function mismatch(message: string): MessagingError {

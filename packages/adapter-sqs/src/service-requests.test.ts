@@ -243,7 +243,7 @@ test('a lease is renewed up to twelve hours from the receipt, and lost then', as
   expect(lost).toEqual(deliveries)
   await driver.close()
   const hidden = service.inputsOf('ChangeMessageVisibilityBatch').map(({ Entries }) => Entries)
-  expect(hidden).toMatchObject([[{ VisibilityTimeout: 30 }], [{ VisibilityTimeout: 20 }]])
+  expect(hidden).toMatchObject([[{ VisibilityTimeout: 30 }], [{ VisibilityTimeout: 19 }]])
 })
 
 test('headers travel in one attribute however many there are, so none is lost on the way through a topic', async () => {

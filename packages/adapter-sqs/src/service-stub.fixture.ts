@@ -21,7 +21,7 @@ export interface Asked {
 }
 
 /** What an action answers: an object for SQS, the inside of the result element for SNS. */
-type Answer = (input: Asked['input']) => object | string
+type Answer = (input: Asked['input']) => object | string | Promise<object | string>
 
 /** Thrown by an answer: what the service refuses with. */
 export class Refusal {
@@ -63,9 +63,18 @@ export class ServiceStub {
     return this.asked.filter((each) => each.action === action).map(({ input }) => input)
   }
 
-  async connect(native: SqsOptions = {}, clock: Clock = systemClock): Promise<Driver> {
+  /** As if somebody else had asked. */
+  async act(action: string, input: Asked['input']): Promise<void> {
+    await this.#answers[action]?.(input)
+  }
+
+  get url(): string {
     const address = this.#server.address()
     if (address === null || typeof address === 'string') throw new Error('The stub does not listen')
+    return `sqs+http://id:secret@127.0.0.1:${address.port}`
+  }
+
+  async connect(native: SqsOptions = {}, clock: Clock = systemClock): Promise<Driver> {
     const context: DriverContext = {
       native,
       instance: 'test',
@@ -73,7 +82,7 @@ export class ServiceStub {
       signal: new AbortController().signal,
       emit: () => undefined,
     }
-    return connect(parseBrokerUrl(`sqs+http://id:secret@127.0.0.1:${address.port}`), context)
+    return connect(parseBrokerUrl(this.url), context)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,7 +103,7 @@ export class ServiceStub {
     let status = 200
     let answer: object | string
     try {
-      answer = this.#answers[action]?.(input) ?? {}
+      answer = (await this.#answers[action]?.(input)) ?? {}
     } catch (thrown) {
       const refusal = thrown instanceof Refusal ? thrown : new Refusal(500, String(thrown))
       status = refusal.status
@@ -116,6 +125,7 @@ function usual(): Record<string, Answer> {
   const topics = new Set<unknown>()
   const subscriptions = new Map<unknown, Asked['input']>()
   const urlOf = (name: unknown) => `http://localhost/${account}/${name}`
+  const nameIn = (url: unknown) => String(url).split('/').at(-1) ?? ''
   return {
     GetQueueUrl({ QueueName }) {
       if (!queues.has(QueueName)) throw new Refusal(400, 'com.amazonaws.sqs#QueueDoesNotExist')
@@ -125,8 +135,17 @@ function usual(): Record<string, Answer> {
       queues.set(QueueName, Object(Attributes))
       return { QueueUrl: urlOf(QueueName) }
     },
+    SetQueueAttributes({ QueueUrl, Attributes }) {
+      const name = nameIn(QueueUrl)
+      queues.set(name, { ...queues.get(name), ...Object(Attributes) })
+      return {}
+    },
+    DeleteQueue({ QueueUrl }) {
+      queues.delete(nameIn(QueueUrl))
+      return {}
+    },
     GetQueueAttributes({ QueueUrl }) {
-      const name = String(QueueUrl).split('/').at(-1) ?? ''
+      const name = nameIn(QueueUrl)
       return { Attributes: { ...queues.get(name), QueueArn: arnOf('sqs', name) } }
     },
     SendMessageBatch: ({ Entries }) => ({ Successful: Entries }),

@@ -10,8 +10,11 @@ import { SqsDelivery } from './delivery.ts'
 import { isStaleReceipt } from './error-table.ts'
 import type { Options } from './options.ts'
 import type { Queue } from './queue.ts'
-import { carryOut, giveBack } from './settlement.ts'
+import { carryOut, giveBack, type OpenSettlement } from './settlement.ts'
 import { type Received, remainingDelay, splitDelay } from './wire.ts'
+
+/** The service began to count a lease a little before we had its answer. */
+const answerMs = 1000
 
 /** The most messages one receive gives (Amazon SQS API Reference, ReceiveMessage, MaxNumberOfMessages). */
 const mostReceived = 10
@@ -26,6 +29,8 @@ export interface SubscriptionContext {
   readonly watch: (poll: Promise<void>) => void
   readonly closed: () => void
 }
+
+const leaseOver = new MessagingError('stale', 'The lease was over before the verdict could be carried out')
 
 /** Receives by long polls, as many at once as there is to fetch and core has room for. */
 export class SqsSubscription implements Subscription {
@@ -63,17 +68,25 @@ export class SqsSubscription implements Subscription {
   async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
     const { queue, deadLetters, clock, options } = this.#context
     const now = clock.now()
-    const open = settlements.flatMap(({ delivery, verdict }) =>
+    const open: OpenSettlement[] = []
+    const late = new Set<Delivery>()
+    for (const { delivery, verdict } of settlements) {
+      if (!this.#isOurs(delivery)) continue
       // Once the lease is over the message may be somebody else's, and a late verdict must not touch it.
-      this.#isOurs(delivery) && delivery.expiresAt > now ? [{ delivery, verdict }] : [],
-    )
+      if (delivery.expiresAt <= now) late.add(delivery)
+      else {
+        delivery.isSettling = true
+        open.push({ delivery, verdict })
+      }
+    }
     const failures = await carryOut(open, { queue, deadLetters, longestDelayMs: options.limits.delayMs })
     return settlements.map(({ delivery }): Outcome => {
       if (!this.#isOurs(delivery)) return { ok: true }
+      delivery.isSettling = false
       const error = failures.get(delivery)
       if (error !== undefined) return { ok: false, error }
       this.#inHand.delete(delivery)
-      return { ok: true }
+      return late.has(delivery) ? { ok: false, error: leaseOver } : { ok: true }
     })
   }
 
@@ -84,7 +97,7 @@ export class SqsSubscription implements Subscription {
     const changes: { delivery: SqsDelivery; receipt: string; seconds: number }[] = []
     for (const delivery of deliveries) {
       if (!this.#isOurs(delivery)) continue
-      const leftMs = delivery.receivedAt + options.limits.visibilityMs - now
+      const leftMs = delivery.receivedAt + options.limits.visibilityMs - answerMs - now
       const seconds = Math.min(Math.ceil(leaseMs / 1000), Math.floor(leftMs / 1000))
       if (seconds > 0) changes.push({ delivery, receipt: delivery.receipt, seconds })
       else lost.push(delivery)
@@ -94,8 +107,9 @@ export class SqsSubscription implements Subscription {
     for (const [index, { delivery, seconds }] of changes.entries()) {
       const result = results[index]
       if (result === undefined) delivery.expiresAt = now + seconds * 1000
-      else if (result.failure !== undefined && isStaleReceipt(result.failure)) lost.push(delivery)
-      else failure = result.error
+      else if (result.failure === undefined || !isStaleReceipt(result.failure)) failure = result.error
+      // What is being settled may just have been deleted: its verdict says what became of it.
+      else if (this.#isOurs(delivery) && !delivery.isSettling) lost.push(delivery)
     }
     for (const delivery of lost) this.#inHand.delete(delivery)
     if (lost.length > 0) this.#lost(lost)

@@ -14,7 +14,7 @@ import { filterPolicy, widerPolicy } from './filter-policy.ts'
 import { parseReference, topicArnBeside, topicName } from './names.ts'
 import { type Options, readTopicOptions } from './options.ts'
 import type { Queue } from './queue.ts'
-import { mismatch } from './queues.ts'
+import { mismatch, refuseToMake } from './queues.ts'
 
 /** Finds, makes and subscribes to topics of SNS. */
 export class Topics {
@@ -42,6 +42,7 @@ export class Topics {
   /** Makes the topic; it does not matter if somebody else has made it meanwhile. */
   async create(topic: TopicSpec): Promise<FanOut> {
     const name = this.nameOf(topic)
+    refuseToMake('Topic', this.#reference(topic), name)
     const { encryption, tags } = this.#options
     const command = new CreateTopicCommand({
       Name: name,

@@ -121,20 +121,21 @@ export class ServiceTopology {
     mode: Known['mode'],
     found: Found,
   ): Promise<Queue | undefined> {
-    const deadLetters = await this.#applyQueue({ topic, group, dead: true }, undefined, mode, found)
-    const queue = await this.#applyQueue({ topic, group, dead: false }, deadLetters, mode, found)
+    const dead: QueueSpec = { topic, group, dead: true }
+    const live: QueueSpec = { topic, group, dead: false }
+    const [foundDead, foundLive] = await Promise.all([this.queues.find(dead), this.queues.find(live)])
+    const deadLetters = foundDead ?? (await this.#makeQueue(dead, undefined, mode, found))
+    const queue = foundLive ?? (await this.#makeQueue(live, deadLetters, mode, found))
     if (queue !== undefined && deadLetters !== undefined) await this.queues.check(queue, deadLetters, topic)
     return queue
   }
 
-  async #applyQueue(
+  async #makeQueue(
     spec: QueueSpec,
     deadLetters: Queue | undefined,
     mode: Known['mode'],
     { created, missing }: Found,
   ): Promise<Queue | undefined> {
-    const queue = await this.queues.find(spec)
-    if (queue !== undefined) return queue
     const what = `queue ${this.queues.nameOf(spec)}`
     if (mode === 'verify') {
       missing.push(what)
@@ -182,17 +183,30 @@ export class ServiceTopology {
     mode: Known['mode'],
     found: Found,
   ): Promise<void> {
-    const subscription = await this.#topics.subscription(topic, queue)
-    if (subscription !== undefined)
-      return this.#topics.widen(subscription, queue, group.types, mode === 'create')
+    // A subscription outlives its queue: one that was made again has no policy, and would silently get nothing.
+    if (mode === 'create') await this.queues.admit(queue, topic.arn)
+    if (await this.#widen(topic, queue, group, mode)) return
     const what = `subscription of queue ${queue.name} to topic ${topic.name}`
     if (mode === 'verify') {
       found.missing.push(what)
       return
     }
-    await this.queues.admit(queue, topic.arn)
-    await this.#topics.subscribe(topic, queue, group.types)
+    try {
+      await this.#topics.subscribe(topic, queue, group.types)
+    } catch (error) {
+      // SNS refuses a second subscription with another filter, such as somebody else's who was faster.
+      if (await this.#widen(topic, queue, group, mode)) return
+      throw error
+    }
     found.created.push(what)
+  }
+
+  /** False where there is no subscription yet. */
+  async #widen(topic: FanOut, queue: Queue, { types }: GroupSpec, mode: Known['mode']): Promise<boolean> {
+    const subscription = await this.#topics.subscription(topic, queue)
+    if (subscription === undefined) return false
+    await this.#topics.widen(subscription, queue, types, mode === 'create')
+    return true
   }
 
   async #lookAgain(topic: TopicSpec, known: Known): Promise<void> {
