@@ -58,7 +58,10 @@ export const concurrency: readonly Case[] = [
     async run(context) {
       const stage = await context.stage()
       const count = context.load(100_000)
-      for (let sent = 0; sent < count; sent += 5000) await stage.sendBatch(Math.min(5000, count - sent))
+      const timeout = context.pace(30_000)
+      for (let sent = 0; sent < count; sent += 5000) {
+        await stage.sendBatch(Math.min(5000, count - sent), { timeout })
+      }
       const recorder = context.recorder()
       const gate = new Latch()
       context.defer(() => gate.open())
