@@ -226,7 +226,7 @@ export const deadLetters: readonly Case[] = [
       const stage = await context.stage()
       const recorder = context.recorder()
       await stage.consume(recorder, { concurrency: 100 }, hopeless)
-      const sent = await stage.sendBatch(context.load(5000))
+      const sent = await stage.sendBatch(context.load(5000), { timeout: context.pace(30_000) })
       const store = stage.bus.deadLetters(stage.topic, stage.group)
       const all = async () => (await store.count()) === sent.length
       await context.eventually('all are dead letters', all, context.pace(90_000))
