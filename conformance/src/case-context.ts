@@ -14,7 +14,9 @@ import type { Ability } from './abilities.ts'
 import { CaseSkipped } from './case-skipped.ts'
 import { ChildProcess, type ChildProgram } from './children/child-process.ts'
 import type { BrokerControl, Harness, ProxiedConnection, RawMessage } from './harness.ts'
+import { numbered } from './numbered.ts'
 import { Pull } from './pull.ts'
+import { Pulse } from './pulse.ts'
 import { Recorder } from './recorder.ts'
 import { Stage, type StageOptions } from './stage.ts'
 import { describeTally, tally } from './tally.ts'
@@ -48,6 +50,7 @@ export class CaseContext {
   readonly #cleanups: (() => Promise<unknown> | unknown)[] = []
   readonly #waits = new Waits()
   readonly #lag = monitorEventLoopDelay({ resolution: lagResolutionMs })
+  #pulse: Pulse | undefined
   #names = 0
 
   constructor(options: {
@@ -80,11 +83,21 @@ export class CaseContext {
 
   /**
    * How late something may be for reasons that are not the driver's: what this process had to wait for the processor
-   * since the case began, several times over, because the broker and whatever lies between shared the machine.
+   * since the case began, or a plain message for the broker, several times over, because there are several steps.
    */
   get slackMs(): number {
     const lagMs = Math.max(0, this.#lag.max / 1e6 - lagResolutionMs)
-    return schedulingSlackMs + 3 * lagMs
+    return schedulingSlackMs + 3 * Math.max(lagMs, this.#pulse?.slowestMs ?? 0)
+  }
+
+  /** For cases that measure time: from now on `slackMs` knows how long a message takes that waits for nothing. */
+  async feelPulse(): Promise<void> {
+    const groups = [this.unique('group')]
+    const topic = this.topic({ groups })
+    const bus = await this.bus({ topics: [topic] })
+    const pulse = await Pulse.start(bus, numbered(topic), groups[0] ?? '')
+    this.defer(() => pulse.stop())
+    this.#pulse = pulse
   }
 
   /** How late a delayed message may come at most. */

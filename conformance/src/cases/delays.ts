@@ -38,6 +38,7 @@ export const delays: readonly Case[] = [
     title: 'A delayed message is delivered within its delay and the stated granularity, never early',
     requires: ['delay'],
     async run(context) {
+      await context.feelPulse()
       const stage = await context.stage()
       const recorder = context.recorder()
       await stage.consume(recorder)
@@ -104,6 +105,7 @@ export const delays: readonly Case[] = [
     requires: ['delay'],
     needs: ['loweredDelay'],
     async run(context) {
+      await context.feelPulse()
       const lowered = context.harness.lowered?.delay
       assert.ok(lowered)
       const stage = await context.stage({ connect: lowered.options })

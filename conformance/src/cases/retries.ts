@@ -112,6 +112,7 @@ export const retries: readonly Case[] = [
     title:
       'The gaps between attempts follow the backoff up to its cap: never early, late by the stated granularity',
     async run(context) {
+      await context.feelPulse()
       const stage = await context.stage()
       const recorder = context.recorder()
       const [initial, max] = [context.pace(100), context.pace(300)]
@@ -275,6 +276,7 @@ export const retries: readonly Case[] = [
     number: 42,
     title: 'RetryAfter wins over the backoff of the policy, shorter or longer',
     async run(context) {
+      await context.feelPulse()
       for (const { backoffMs, askedMs } of [
         { backoffMs: context.pace(60_000), askedMs: context.pace(100) },
         { backoffMs: context.pace(10), askedMs: context.pace(600) },

@@ -1,6 +1,7 @@
 import { type Clock, type Outcome, toMessagingError, type Verdict } from '@waybill/core/driver'
 import type { Message } from 'amqplib'
 import { type Ladder, levelName, planDelay } from './delays.ts'
+import { inGroups } from './in-groups.ts'
 import type { Ladders } from './ladders.ts'
 import { describeGroup, ladderOf, type TopicObjects } from './names.ts'
 import type { Publisher } from './publisher.ts'
@@ -26,17 +27,34 @@ export class Copies {
     this.#clock = clock
   }
 
-  /** All of a batch before one wait for confirms. Never rejects. */
-  async publish(
+  /** What need not wait for delay queues to be made goes together, before one wait for confirms. Never rejects. */
+  publish(
     requests: readonly CopyRequest[],
+    objects: TopicObjects,
+    group: string,
+  ): Promise<readonly Outcome[]> {
+    const waitsFor = ({ verdict, queue }: CopyRequest) =>
+      verdict.kind === 'retry' &&
+      verdict.delayMs > 0 &&
+      !this.#ladders.takes(ladderOf(queue), verdict.delayMs)
+        ? `${queue} ${verdict.delayMs}`
+        : undefined
+    return inGroups(requests, waitsFor, (some, isWaiting) =>
+      this.#publishTogether(some, isWaiting, objects, group),
+    )
+  }
+
+  async #publishTogether(
+    requests: readonly CopyRequest[],
+    isWaiting: boolean,
     objects: TopicObjects,
     group: string,
   ): Promise<readonly Outcome[]> {
     const startedAt = this.#clock.now()
     try {
-      await this.#raiseLadders(requests)
+      const isOver = await this.#raiseLadders(requests, isWaiting)
       // Making delay queues takes its time, which is part of the delay.
-      const elapsedMs = this.#clock.now() - startedAt
+      const elapsedMs = isOver ? Number.POSITIVE_INFINITY : this.#clock.now() - startedAt
       const { dead } = describeGroup(objects, group)
       let messages = requests.map((request) => this.#toOutgoing(request, elapsedMs, objects, dead.name))
       const outcomes = [...(await this.#publisher.publish(messages))]
@@ -60,14 +78,18 @@ export class Copies {
     }
   }
 
-  async #raiseLadders(requests: readonly CopyRequest[]): Promise<void> {
-    const heights = new Map<string, number>()
+  /** Resolves with whether the delay is over. All that wait for queues to be made have the same one, and the same ladder. */
+  async #raiseLadders(requests: readonly CopyRequest[], isWaiting: boolean): Promise<boolean> {
+    const delays = new Map<string, number>()
     for (const { verdict, queue } of requests) {
       if (verdict.kind !== 'retry' || verdict.delayMs <= 0) continue
-      const { height } = planDelay(verdict.delayMs, this.#ladders.levels)
-      heights.set(queue, Math.max(height, heights.get(queue) ?? 0))
+      delays.set(queue, Math.max(verdict.delayMs, delays.get(queue) ?? 0))
     }
-    for (const [queue, height] of heights) await this.#ladders.raise(ladderOf(queue), height)
+    for (const [queue, delayMs] of delays) {
+      if (isWaiting) return this.#ladders.raiseUnlessOver(ladderOf(queue), delayMs)
+      await this.#ladders.raise(ladderOf(queue), delayMs)
+    }
+    return false
   }
 
   #toOutgoing(

@@ -1,6 +1,6 @@
-import type { Clock } from '@waybill/core/driver'
+import { type Clock, sleep } from '@waybill/core/driver'
 import { declare, exchangeExists, inParallel, queueExists, quorumArguments } from './declarations.ts'
-import { describeLevel, type Ladder, type Level, levelCount, levelName } from './delays.ts'
+import { describeLevel, type Ladder, type Level, levelCount, levelName, planDelay } from './delays.ts'
 import type { Link } from './link.ts'
 import type { Settings } from './options.ts'
 
@@ -33,15 +33,37 @@ export class Ladders {
     this.levels = levelCount(settings.longestDelay)
   }
 
+  /** Whether a delay can go into the ladder at once. */
+  takes(ladder: Ladder, delayMs: number): boolean {
+    return !this.#isOnDemand || this.#stateOf(ladder).height >= planDelay(delayMs, this.levels).height
+  }
+
   /**
-   * Makes the lowest levels exist, unless all of them were to be made beforehand. One more is made without waiting for it:
-   * backoffs mostly double, and the next retry shall not be late by the making of its queue.
+   * Makes the levels for a delay exist, unless all of them were to be made beforehand. One more is made without waiting for
+   * it: backoffs mostly double, and the next retry shall not be late by the making of its queue.
    */
-  async raise(ladder: Ladder, height: number): Promise<void> {
+  async raise(ladder: Ladder, delayMs: number): Promise<void> {
     if (!this.#isOnDemand) return
+    const { height } = planDelay(delayMs, this.levels)
     await this.#make(ladder, height)
     // Whoever needs it hears of what is wrong with it.
     void this.#make(ladder, Math.min(height + 1, this.levels)).catch(() => undefined)
+  }
+
+  /**
+   * The same, but no longer than the delay itself: on a busy broker making queues can take longer, and what is due needs
+   * none. Resolves with whether the delay is over.
+   */
+  async raiseUnlessOver(ladder: Ladder, delayMs: number): Promise<boolean> {
+    const raised = new AbortController()
+    try {
+      return await Promise.race([
+        this.raise(ladder, delayMs).then(() => false),
+        sleep(this.#clock, delayMs, raised.signal).then(() => true),
+      ])
+    } finally {
+      raised.abort()
+    }
   }
 
   /** For those who make all of them when they provision. */

@@ -9,7 +9,7 @@ import {
   toMessagingError,
 } from '@waybill/core/driver'
 import { delayed } from './copies.ts'
-import { planDelay } from './delays.ts'
+import { inGroups } from './in-groups.ts'
 import type { Ladders } from './ladders.ts'
 import type { Link } from './link.ts'
 import { routingKeyOf, type TopicObjects } from './names.ts'
@@ -58,25 +58,25 @@ export class Sends {
     if (batch.every(({ delayMs }) => delayMs === 0)) {
       return this.#publisher.publish(batch.map((message) => this.#toSend(message, objects, 0)))
     }
-    const atOnce = batch.filter(({ delayMs }) => delayMs === 0)
-    const later = batch.filter(({ delayMs }) => delayMs > 0)
-    const [direct, delayed] = await Promise.all([
-      each(atOnce, this.#publisher.publish(atOnce.map((message) => this.#toSend(message, objects, 0)))),
-      each(later, this.#publishDelayed(later, objects)),
-    ])
-    const [directOutcomes, delayedOutcomes] = [direct.values(), delayed.values()]
-    return batch.map(({ delayMs }) => (delayMs === 0 ? directOutcomes : delayedOutcomes).next().value ?? ok)
+    const waitsFor = ({ delayMs }: OutboundMessage) =>
+      delayMs === 0 || this.#ladders.takes(objects.ladder, delayMs) ? undefined : `${delayMs}`
+    return inGroups(batch, waitsFor, (some, isWaiting) =>
+      each(some, this.#publishTogether(some, isWaiting, objects)),
+    )
   }
 
-  async #publishDelayed(
+  async #publishTogether(
     batch: readonly OutboundMessage[],
+    isWaiting: boolean,
     objects: TopicObjects,
   ): Promise<readonly Outcome[]> {
     const startedAt = this.#context.clock.now()
     const longestMs = batch.reduce((longest, { delayMs }) => Math.max(longest, delayMs), 0)
-    await this.#ladders.raise(objects.ladder, planDelay(longestMs, this.#ladders.levels).height)
+    let isOver = false
+    if (isWaiting) isOver = await this.#ladders.raiseUnlessOver(objects.ladder, longestMs)
+    else if (longestMs > 0) await this.#ladders.raise(objects.ladder, longestMs)
     // Making queues takes its time, which is part of the delay.
-    const elapsedMs = this.#context.clock.now() - startedAt
+    const elapsedMs = isOver ? longestMs : this.#context.clock.now() - startedAt
     return this.#publisher.publish(batch.map((message) => this.#toSend(message, objects, elapsedMs)))
   }
 
