@@ -105,6 +105,11 @@ export class CaseContext {
     return this.capabilities.delayGranularityMs + this.slackMs
   }
 
+  /** How long a send may take, unless the case says otherwise: as long as its arrival, on a machine that is busy. */
+  get sendTimeoutMs(): number {
+    return Math.max(30_000, this.pace(defaultDeadlineMs))
+  }
+
   unique(label: string): string {
     this.#names += 1
     return `${label}-${this.#uniquePart}-${this.#names}`

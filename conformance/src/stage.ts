@@ -43,12 +43,12 @@ export class Stage {
   readonly producer: Producer
   #sent = 0
 
-  private constructor(bus: Bus, topic: Topic, group: string) {
+  private constructor(bus: Bus, topic: Topic, group: string, sendTimeoutMs: number) {
     this.bus = bus
     this.topic = topic
     this.group = group
     this.message = numbered(topic)
-    this.producer = bus.producer()
+    this.producer = bus.producer({ timeout: sendTimeoutMs })
   }
 
   static async open(context: CaseContext, options: StageOptions): Promise<Stage> {
@@ -57,10 +57,11 @@ export class Stage {
     const first = topic.groups[0]
     if (first === undefined) throw new Error('A stage needs a group')
     if (options.bus === undefined) {
-      return new Stage(await context.bus({ ...options.connect, topics: [topic] }), topic, first.name)
+      const bus = await context.bus({ ...options.connect, topics: [topic] })
+      return new Stage(bus, topic, first.name, context.sendTimeoutMs)
     }
     await options.bus.provision([topic])
-    return new Stage(options.bus, topic, first.name)
+    return new Stage(options.bus, topic, first.name, context.sendTimeoutMs)
   }
 
   /** Sends numbers, each its own `send`, all at once; they go on from call to call. */

@@ -22,6 +22,7 @@ export const stress: readonly Case[] = [
         Array.from({ length: 20 }, async (_, index) => {
           const producer = (buses[index % buses.length] ?? stage.bus).producer({
             source: `producer-${index}`,
+            timeout: 2 * context.sendTimeoutMs,
           })
           return Promise.all(Array.from({ length: each }, (__, n) => producer.send(stage.message, { n })))
         }),
