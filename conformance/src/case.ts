@@ -14,7 +14,7 @@ export interface Case {
   readonly requires?: readonly Feature[]
   /** Without one of these the case is skipped. */
   readonly needs?: readonly Ability[]
-  /** Runs after the others, by itself: it restarts the broker, or measures what others would disturb. */
+  /** Runs before the others, by itself: it restarts the broker, or measures what others would disturb. */
   readonly alone?: boolean
   /** On a broker of `timeScale` 1. Default: 60 s. */
   readonly timeoutMs?: number
