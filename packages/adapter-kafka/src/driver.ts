@@ -119,6 +119,7 @@ export class KafkaDriver implements Driver {
         this.#administration.run(`Reading offsets of topic ${name}`, (gateway) =>
           gateway.offsets(name, from),
         ),
+      warn: (message) => this.#context.emit({ type: 'warning', message }),
       onClosed: async () => {
         this.#subscriptions.delete(subscription)
         if (broadcast) await this.#endBroadcast(groupId)

@@ -12,7 +12,7 @@ export interface MemberOptions {
   readonly settings: Settings
   readonly instance: string
   readonly groupId: string
-  readonly topics: readonly { readonly name: string; readonly fromBeginning: boolean }[]
+  readonly topics: readonly string[]
   /** How many partitions the topic itself has, which are shared out evenly. */
   readonly mainCount: number
   /** Members of this process that could not leave; shared by all its subscriptions to the group. */
@@ -25,6 +25,8 @@ export interface MemberEvents {
   assigned(assignment: Assignment): void
   /** Must take what it wants of the batch without delay. */
   batch(payload: EachBatchPayload): Promise<void>
+  /** There is no message at these offsets; `to` is exclusive. */
+  nothing(topic: string, partition: number, from: number, to: number): void
   /** It is over. */
   failed(error: Error): void
 }
@@ -95,9 +97,9 @@ export class Member {
   async start(): Promise<void> {
     await this.#consumer.connect()
     await this.#dismissStrays()
-    for (const { name, fromBeginning } of this.#options.topics) {
-      await this.#consumer.subscribe({ topics: [name], fromBeginning })
-    }
+    // Groups start where we say. This is for what retention removed before it was read: it goes on with what is left,
+    // where kafkajs would skip to the end.
+    await this.#consumer.subscribe({ topics: [...this.#options.topics], fromBeginning: true })
     await this.#consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
@@ -169,6 +171,12 @@ export class Member {
     this.#consumer.on(events.COMMIT_OFFSETS, ({ payload }) => {
       this.#membership = { memberId: payload.memberId, generation: payload.groupGenerationId }
     })
+    // Batches without a message do not come to `batch`.
+    this.#consumer.on(events.START_BATCH_PROCESS, ({ payload }) => {
+      const { batchSize, topic, partition, firstOffset, lastOffset } = payload
+      if (batchSize > 0 || this.#ended) return
+      this.#events.nothing(topic, partition, Number(firstOffset), Number(lastOffset) + 1)
+    })
     // Only from here on can it be stopped: a stop before it would find nothing to stop.
     this.#consumer.on(events.FETCH_START, () => this.#running.resolve())
     this.#consumer.on(events.CRASH, ({ payload }) => {
@@ -190,7 +198,7 @@ export class Member {
       }),
       assign: async ({ members }) => {
         const counts = Object.fromEntries(
-          topics.map(({ name }) => [name, cluster.findTopicPartitionMetadata(name).length]),
+          topics.map((name) => [name, cluster.findTopicPartitionMetadata(name).length]),
         )
         const assigned = assignPartitions(
           members.map(({ memberId, memberMetadata }) => ({

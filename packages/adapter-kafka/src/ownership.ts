@@ -1,0 +1,119 @@
+import type { SubscriptionRequest } from '@waybill/core/driver'
+import type { GroupCoordinator } from './gateway.ts'
+import type { Assignment } from './member.ts'
+import type { GroupNames } from './names.ts'
+import { emptyRecord, type OffsetCommit, PartitionOffsets, parseRecord } from './offsets.ts'
+import { Partition, type PartitionKind } from './partition.ts'
+
+/** What a subscription of this process wanted to commit when its connection was gone. */
+export interface CarriedCommit {
+  /** What the broker had at the time. */
+  readonly committed: OffsetCommit
+  readonly wanted: OffsetCommit
+}
+
+export interface OwnershipOptions {
+  readonly request: SubscriptionRequest
+  readonly names: GroupNames
+  /** The same for all of this process. */
+  readonly holder: string
+  /** By `topic/partition`; shared by all subscriptions of this process to the group. */
+  readonly carried: Map<string, CarriedCommit>
+  /** Where a partition without a commit starts. */
+  readonly startOf: (topic: string, from: 'earliest' | 'latest') => Promise<Map<number, number>>
+}
+
+/** Where the group stands in a partition that was assigned to us. */
+export interface Standing {
+  readonly topic: string
+  readonly index: number
+  readonly commit: OffsetCommit
+}
+
+function keyOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`
+}
+
+/** The partitions that are ours. */
+export class Ownership {
+  readonly #options: OwnershipOptions
+  #partitions = new Map<string, Partition>()
+
+  constructor(options: OwnershipOptions) {
+    this.#options = options
+  }
+
+  get partitions(): readonly Partition[] {
+    return [...this.#partitions.values()]
+  }
+
+  find(topic: string, index: number): Partition | undefined {
+    return this.#partitions.get(keyOf(topic, index))
+  }
+
+  /** Asks the broker how the partitions of an assignment were left. */
+  async lookUp(assignment: Assignment, coordinator: GroupCoordinator): Promise<Standing[]> {
+    const { request, startOf } = this.#options
+    const standings: Standing[] = []
+    for (const [topic, committed] of await coordinator.committed(assignment)) {
+      const from = topic === request.topic.name ? request.group.from : 'earliest'
+      const starts = committed.some(({ offset }) => offset < 0) ? await startOf(topic, from) : undefined
+      for (const { partition: index, offset, metadata } of committed) {
+        const start = offset < 0 ? (starts?.get(index) ?? 0) : offset
+        standings.push({ topic, index, commit: { offset: String(start), metadata: metadata ?? '' } })
+      }
+    }
+    return standings
+  }
+
+  /** Takes them over: as we have them, if nobody had them meanwhile. Returns those that are ours no longer. */
+  replace(standings: readonly Standing[]): Partition[] {
+    const before = this.#partitions
+    this.#partitions = new Map(
+      standings.map((standing) => [
+        keyOf(standing.topic, standing.index),
+        this.#keep(standing) ?? this.#begin(standing),
+      ]),
+    )
+    const lost = [...before].filter(([key, each]) => this.#partitions.get(key) !== each)
+    for (const [, partition] of lost) partition.isLost = true
+    return lost.map(([, partition]) => partition)
+  }
+
+  /** Leaves what could not be committed to the next subscription of this process. */
+  carryOver(): void {
+    for (const [key, { committed, offsets }] of this.#partitions) {
+      if (committed === undefined) continue
+      this.#options.carried.set(key, { committed, wanted: offsets.commit('held') })
+    }
+  }
+
+  /** The partition as we have it, if nobody else had it since our last commit. */
+  #keep({ topic, index, commit }: Standing): Partition | undefined {
+    const partition = this.find(topic, index)
+    return partition?.committed !== undefined && isSame(partition.committed, commit) ? partition : undefined
+  }
+
+  #begin({ topic, index, commit }: Standing): Partition {
+    const { holder, carried, request } = this.#options
+    const key = keyOf(topic, index)
+    const carry = carried.get(key)
+    carried.delete(key)
+    const { offset, metadata } =
+      carry !== undefined && isSame(carry.committed, commit) ? carry.wanted : commit
+    const start = Number(offset)
+    const record = metadata === '' ? emptyRecord : parseRecord(start, metadata)
+    const offsets = new PartitionOffsets(start, record, { holder, suspects: request.prefetch })
+    return new Partition(topic, index, this.#kindOf(topic), offsets)
+  }
+
+  #kindOf(topic: string): PartitionKind {
+    const { names } = this.#options
+    if (topic === names.retry) return 'retry'
+    return topic === names.delay ? 'delay' : 'main'
+  }
+}
+
+function isSame(one: OffsetCommit, other: OffsetCommit): boolean {
+  return one.offset === other.offset && one.metadata === other.metadata
+}
