@@ -251,7 +251,8 @@ export const shutdown: readonly Case[] = [
         }
       })()
       let changes = 0
-      for (const change of ['join', 'join', 'leave', 'join', 'leave', 'join', 'leave']) {
+      // Between one and three of them.
+      for (const change of ['join', 'join', 'leave', 'join', 'join', 'leave', 'join', 'leave', 'leave']) {
         const member = `member ${changes}`
         changes += 1
         if (change === 'leave') await members.shift()?.stop()

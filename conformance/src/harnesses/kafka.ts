@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { adapter } from '@waybill/adapter-kafka'
 import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill/core'
-import kafkajs, { type Admin, type IHeaders } from 'kafkajs'
+import kafkajs, { type IHeaders } from 'kafkajs'
 import { exchange } from '../brokers/exchange.ts'
 import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
+import { administer, alterTopic } from './kafka-admin.ts'
+import { kafkaCases } from './kafka-cases.ts'
 
 /** A dead member, and a connection that says nothing, count as lost sooner than by default: soon enough for a test. */
 const native = { kafka: { sessionTimeout: '6s', requestTimeout: '5s', connectTimeout: '3s' } } as const
@@ -27,22 +29,12 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
     logLevel: kafkajs.logLevel.NOTHING,
   })
 
-  /** A connection past the SDK, one for each use: cases restart the broker. */
-  async function administer<Value>(use: (admin: Admin) => Promise<Value>): Promise<Value> {
-    const admin = client.admin()
-    try {
-      await admin.connect()
-      return await use(admin)
-    } finally {
-      await admin.disconnect()
-    }
-  }
-
   const harness: Harness = {
     name: 'kafka',
     adapter,
     connection: { url: broker.url, native },
     timeScale: 2,
+    sections: [kafkaCases(client)],
     connect: (options = {}) =>
       connectBus({ url: broker.url, adapter, ...options, native: merged(options.native) }),
     sharedByProcesses: true,
@@ -66,7 +58,7 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
         }
       },
       async rawMessages({ name }) {
-        const ends = await administer((admin) => admin.fetchTopicOffsets(name))
+        const ends = await administer(client, (admin) => admin.fetchTopicOffsets(name))
         const wanted = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0)
         const messages: (RawMessage & { readonly timestamp: number })[] = []
         const consumer = client.consumer({ groupId: `raw-${name}-${Date.now()}`, maxWaitTimeInMs: 100 })
@@ -86,30 +78,16 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
       },
       async breakSubscription({ name }: Topic, group: string) {
         const groupId = `${name}:${group}`
-        const { groups } = await administer((admin) => admin.describeGroups([groupId]))
+        const { groups } = await administer(client, (admin) => admin.describeGroups([groupId]))
         for (const { memberId } of groups[0]?.members ?? []) {
           await exchange(broker.host, broker.port, leaveGroupRequest(groupId, memberId))
         }
       },
       async failDeadLetterWrites({ name }: Topic, group: string) {
-        const configure = (entries: Readonly<Record<string, string>>) =>
-          administer((admin) =>
-            admin.alterConfigs({
-              validateOnly: false,
-              resources: [
-                {
-                  type: kafkajs.ConfigResourceTypes.TOPIC,
-                  name: `${name}..${group}..dead`,
-                  configEntries: Object.entries(entries).map(([key, value]) => ({ name: key, value })),
-                },
-              ],
-            }),
-          )
+        const letters = `${name}..${group}..dead`
         const config = { 'cleanup.policy': 'compact' }
-        await configure({ ...config, 'max.message.bytes': '1' })
-        return async () => {
-          await configure(config)
-        }
+        await alterTopic(client, letters, { ...config, 'max.message.bytes': '1' })
+        return () => alterTopic(client, letters, config)
       },
       ...(broker.canRestart && {
         async connectionCount() {
