@@ -130,8 +130,15 @@ export const secured: Case = {
     })
 
     const refused = async (code: 'access-denied' | 'connection-failed', options: ConnectOptions) => {
-      // Longer than it may take: an error that will not go away is no reason to go on trying.
-      const connecting = refusal('connect', connect({ adapter, timeout: 'forever', ...options }), code)
+      const ended = new AbortController()
+      context.defer(() => ended.abort())
+      // An error that will not go away is no reason to go on trying.
+      const { signal } = ended
+      const connecting = refusal(
+        'connect',
+        connect({ adapter, timeout: 'forever', signal, ...options }),
+        code,
+      )
       const error = await context.within('it is refused', connecting)
       assert.equal(error.retryable, false)
     }

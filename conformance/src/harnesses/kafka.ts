@@ -8,8 +8,17 @@ import type { Harness, RawMessage } from '../harness.ts'
 import { administer, alterTopic } from './kafka-admin.ts'
 import { kafkaCases } from './kafka-cases.ts'
 
-/** A dead member, and a connection that says nothing, count as lost sooner than by default: soon enough for a test. */
-const native = { kafka: { sessionTimeout: '6s', requestTimeout: '5s', connectTimeout: '3s' } } as const
+const native = {
+  kafka: {
+    // A dead member, and a connection that says nothing, count as lost sooner than by default: soon enough for a test.
+    sessionTimeout: '6s',
+    requestTimeout: '5s',
+    connectTimeout: '3s',
+    // Fewer partitions than by default: cases make hundreds of groups.
+    delayTiers: ['1s', '6s', '40s'],
+    retryPartitions: 2,
+  },
+} as const
 
 /** Inside the container, in hexadecimal as the kernel lists it. */
 const clientPort = (9092).toString(16).toUpperCase()

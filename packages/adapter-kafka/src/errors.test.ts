@@ -54,6 +54,11 @@ test('a broker that is not there may be there later, one that refuses us will no
   })
   const tls = Object.assign(clientError('KafkaJSConnectionError'), { message: 'self-signed certificate' })
   expect(toConnectError(tls, 'x').retryable).toBe(false)
+  // As it comes from a call that has put it into words already.
+  expect(toConnectError(toDriverError(exhausted(tls), 'Connecting failed'), 'x')).toMatchObject({
+    code: 'connection-failed',
+    retryable: false,
+  })
 })
 
 test('the fate of a message is unknown once it may have left, unless the broker refused it', () => {

@@ -107,12 +107,15 @@ export function toDriverError(thrown: unknown, what: string): MessagingError {
   return new MessagingError(code, `${what}: ${toError(thrown).message}`, { retryable, cause: thrown })
 }
 
+const tlsProblem = /certificate|self.signed|ssl routines|tlsv1/i
+
 /** The same for a connection that could not be made. */
-export function toConnectError(thrown: unknown, what: string): MessagingError {
+export function toConnectError(error: unknown, what: string): MessagingError {
+  const thrown = MessagingError.is(error) && error.cause instanceof Error ? error.cause : error
   if (MessagingError.is(thrown)) return thrown
   const { code, retryable } = meaningOf(thrown)
   // A certificate that will not do today will not do tomorrow either.
-  const isTls = /certificate|self.signed|ssl routines|tlsv1/i.test(toError(thrown).message)
+  const isTls = chain(thrown).some(({ message }) => tlsProblem.test(message))
   const isNetwork = code === 'disconnected' || code === 'timeout' || code === 'failed'
   return new MessagingError(isNetwork ? 'connection-failed' : code, `${what}: ${toError(thrown).message}`, {
     retryable: retryable && !isTls,
