@@ -1,6 +1,5 @@
 import type { Bus, ConnectOptions, Topic } from '@waybill/core'
 import type { Adapter } from '@waybill/core/driver'
-import type { Section } from './case.ts'
 
 /**
  * What the suite must know of a broker to run its cases there. Write one for your adapter: `name`, `adapter`,
@@ -36,8 +35,6 @@ export interface Harness {
   openProxy?(): Promise<ProxiedConnection>
   readonly inspect?: Inspection
   readonly lowered?: LoweredLimits
-  /** Cases beyond the contract, of what only this broker has. Their numbers begin above those of the contract. */
-  readonly sections?: readonly Section[]
 }
 
 /** `connect` options that survive JSON. */

@@ -17,7 +17,7 @@ export interface RunOptions {
   readonly parallel?: number
   /** Multiplies every deadline and timeout; mutants run with a short one. Default: 1. */
   readonly deadlineScale?: number
-  /** Instead of the contract's and the harness's own. */
+  /** Instead of the contract's own. */
   readonly sections?: readonly Section[]
   /** Called as results come in. */
   readonly onResult?: (result: CaseResult) => void
@@ -47,9 +47,8 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
   const { capabilities } = bus
   await bus.close()
 
-  const planned: PlannedCase[] = (options.sections ?? [...sections, ...(harness.sections ?? [])]).flatMap(
-    ({ title, cases }) =>
-      cases.filter((each) => selects(only, each)).map((testCase) => ({ section: title, testCase })),
+  const planned: PlannedCase[] = (options.sections ?? sections).flatMap(({ title, cases }) =>
+    cases.filter((each) => selects(only, each)).map((testCase) => ({ section: title, testCase })),
   )
   const results = new Map<PlannedCase, CaseResult>()
   const runId = Math.random().toString(36).slice(2, 8)

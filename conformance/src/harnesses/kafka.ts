@@ -6,7 +6,6 @@ import { exchange } from '../brokers/exchange.ts'
 import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
 import { administer, alterTopic } from './kafka-admin.ts'
-import { kafkaCases } from './kafka-cases.ts'
 
 const native = {
   kafka: {
@@ -27,7 +26,12 @@ const established = '01'
 /** LeaveGroup, version 1 (Kafka protocol guide, "LeaveGroup API", "Request Header v1"). */
 const leaveGroup = 13
 
-export async function open(): Promise<{ harness: Harness; close(): Promise<void> }> {
+export async function open(): Promise<{
+  harness: Harness
+  /** A plain one. */
+  client: kafkajs.Kafka
+  close(): Promise<void>
+}> {
   const broker = await startBroker('kafka', {
     // Six seconds is the least a member may ask for by default.
     configuration: { 'group.min.session.timeout.ms': '1000' },
@@ -43,7 +47,6 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
     adapter,
     connection: { url: broker.url, native },
     timeScale: 2,
-    sections: [kafkaCases(client)],
     connect: (options = {}) =>
       connectBus({ url: broker.url, adapter, ...options, native: merged(options.native) }),
     sharedByProcesses: true,
@@ -113,7 +116,7 @@ export async function open(): Promise<{ harness: Harness; close(): Promise<void>
       messageBytes: { native: { kafka: { maxMessageBytes: 128 * 1024 } } },
     },
   }
-  return { harness, close: () => broker.stop() }
+  return { harness, client, close: () => broker.stop() }
 }
 
 function merged(given: ConnectOptions['native'] = {}): NonNullable<ConnectOptions['native']> {
