@@ -26,7 +26,9 @@ export function open(): Promise<OpenServer> {
 
 /** Redis, or a server that speaks like it. */
 export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>): Promise<OpenServer> {
-  const broker = await startBroker(name)
+  // With `everysec` the server may answer before it has written: while a sync is under way it puts the writing off for up to
+  // two seconds (redis.conf, `appendfsync`), and a SIGKILL in that time loses what was confirmed.
+  const broker = await startBroker(name, { configuration: { appendfsync: 'always' } })
 
   const plainly = <Value>(use: (client: Redis) => Promise<Value>) => usePlainly(broker.url, use)
 
