@@ -81,7 +81,7 @@ export class RedisDriver implements Driver {
       // Gone connections are looked for every second; a cluster tells nothing of them, so there leases must end.
       redeliveryMs: settings.cluster ? 35_000 : 3000,
       maxMessageBytes: settings.maxMessageBytes,
-      publishBatchSize: 500,
+      publishBatchSize: 128,
       // The server has something to do while the client prepares the next one.
       publishParallelism: 2,
     }

@@ -34,7 +34,7 @@ describe('parseSettings', () => {
 
   it('has defaults for everything else', () => {
     expect(parseSettings(parseBrokerUrl('redis://localhost'), undefined)).toMatchObject({
-      ...{ prefix: 'waybill', pollInterval: 250, cluster: false, mirrorAttributes: 'required' },
+      ...{ prefix: 'waybill', pollInterval: 250, cluster: false, mirrorAttributes: 'none' },
       retention: { maxLength: 10_000 },
       url: { hosts: [{ host: 'localhost', port: 6379 }], path: 0 },
     })

@@ -35,7 +35,7 @@ export interface RedisOptions {
   readonly durability?: RedisDurability
   /**
    * Which CloudEvents attributes are repeated in a field `ce` of each entry: id, source, type and specversion, or all, or
-   * none. The body has them all. Default: `required`.
+   * none. The body has them all. Default: `none`, since no binding of CloudEvents names fields for streams.
    */
   readonly mirrorAttributes?: RedisMirror
 }
@@ -150,7 +150,7 @@ const nativeSchema = z.strictObject({
   retention: retention.prefault({}),
   deduplication: timeout.optional(),
   durability: durability.optional(),
-  mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
+  mirrorAttributes: z.enum(['required', 'all', 'none']).default('none'),
 })
 
 const whether = z.enum(['true', 'false']).transform((text) => text === 'true')
