@@ -96,6 +96,8 @@ export interface Inspection {
   publishRaw?(topic: Topic, message: RawMessage & { readonly type: string }): Promise<void>
   /** What waits for the group at the broker, oldest first, as a foreign program reads it. It may consume it. */
   rawMessages?(topic: Topic, group: string): Promise<readonly RawMessage[]>
+  /** False where the transport has no headers, or no binding of CloudEvents names them. Default: attributes are repeated there. */
+  readonly mirrorsAttributes?: boolean
   /** How many deliveries the broker has handed to the group and holds unsettled. */
   unsettled?(topic: Topic, group: string): Promise<number>
   /** Ends the group's subscription without touching its messages: closes the channel, deletes the broker-side consumer. */

@@ -56,6 +56,7 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
             : `${base(topic)}:stream`
           await client.xadd(stream, '*', ...fields, 'body', Buffer.from(body))
         }),
+      mirrorsAttributes: false,
       rawMessages: (topic) =>
         plainly(async (client) => {
           const messages: RawMessage[] = []
