@@ -115,10 +115,8 @@ export class KafkaDriver implements Driver {
       instance,
       holder: this.#context.instance,
       legacy,
-      startOf: (name, from) =>
-        this.#administration.run(`Reading offsets of topic ${name}`, (gateway) =>
-          gateway.offsets(name, from),
-        ),
+      offsetsOf: (name, at) =>
+        this.#administration.run(`Reading offsets of topic ${name}`, (gateway) => gateway.offsets(name, at)),
       warn: (message) => this.#context.emit({ type: 'warning', message }),
       onClosed: async () => {
         this.#subscriptions.delete(subscription)

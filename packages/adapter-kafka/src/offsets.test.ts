@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { emptyRecord, PartitionOffsets, parseRecord } from './offsets.ts'
 
-const me = { holder: 'me', suspects: 10 }
+const me = { holder: 'me', suspects: 10, end: 1000 }
 
 function startedAt(offset: number): PartitionOffsets {
   return new PartitionOffsets(offset, emptyRecord, me)
@@ -13,9 +13,14 @@ function receive(offsets: PartitionOffsets, from: number, to: number): void {
 }
 
 /** What the next owner makes of a commit. */
-function takeOver(previous: PartitionOffsets, holder: string, state: 'held' | 'given up'): PartitionOffsets {
+function takeOver(
+  previous: PartitionOffsets,
+  holder: string,
+  state: 'held' | 'given up',
+  { end } = me,
+): PartitionOffsets {
   const { offset, metadata } = previous.commit(state)
-  return new PartitionOffsets(Number(offset), parseRecord(Number(offset), metadata), { ...me, holder })
+  return new PartitionOffsets(Number(offset), parseRecord(Number(offset), metadata), { ...me, holder, end })
 }
 
 test('the watermark is the lowest unsettled offset, in whatever order they are settled', () => {
@@ -139,6 +144,20 @@ test('an owner that vanished counts for what may have been in its hands', () => 
   expect(next.deliveriesOf(29)).toBe(2)
   expect(next.deliveriesOf(30)).toBe(1)
   expect(next.careful).toBe(false)
+})
+
+test('what came after an owner had vanished was not in its hands', () => {
+  const next = takeOver(startedAt(20), 'other', 'held', { ...me, end: 22 })
+  expect(next.deliveriesOf(21)).toBe(2)
+  expect(next.deliveriesOf(22)).toBe(1)
+})
+
+test('owners that died with nothing in hand leave no trace', () => {
+  let offsets = startedAt(20)
+  for (const holder of ['a', 'b', 'c']) offsets = takeOver(offsets, holder, 'held', { ...me, end: 20 })
+  expect(offsets.careful).toBe(false)
+  expect(offsets.deliveriesOf(20)).toBe(1)
+  expect(takeOver(offsets, 'd', 'held').deliveriesOf(20)).toBe(2)
 })
 
 test('crashes add up while the suspects are not settled, and are forgotten when they are', () => {

@@ -91,11 +91,18 @@ function formatSettled(offset: number, settled: Iterable<Range>): string {
   return pairs.join(' ')
 }
 
+/** Whether an owner other than `holder` died with the partition. */
+export function isOrphan(record: CommitRecord, holder: string): boolean {
+  return record.holder !== undefined && record.holder !== holder
+}
+
 export interface PartitionOffsetsOptions {
   /** Who we are; the same over reconnects of one process. */
   readonly holder: string
   /** How many offsets above the committed one may have been in hand when an owner died. */
   readonly suspects: number
+  /** The offset after the latest message: what comes later was in nobody's hands. */
+  readonly end: number
 }
 
 /**
@@ -114,14 +121,16 @@ export class PartitionOffsets {
   #careful: boolean
   #dirty = true
 
-  constructor(offset: number, record: CommitRecord, { holder, suspects }: PartitionOffsetsOptions) {
+  constructor(offset: number, record: CommitRecord, { holder, suspects, end }: PartitionOffsetsOptions) {
     this.#holder = holder
     this.#watermark = offset
     this.#next = offset
     this.#settled = new Ranges(record.settled)
-    const died = record.holder !== undefined && record.holder !== holder
+    const died = isOrphan(record, holder)
     this.#crashes = record.crashes + (died ? 1 : 0)
-    this.#suspectUntil = died ? Math.max(record.suspectUntil, offset + suspects) : record.suspectUntil
+    this.#suspectUntil = died
+      ? Math.min(end, Math.max(record.suspectUntil, offset + suspects))
+      : record.suspectUntil
     if (offset >= this.#suspectUntil) this.#crashes = 0
     this.#careful = record.careful || this.#crashes >= carefulFrom
   }

@@ -11,7 +11,7 @@ function ownershipOf(holder = 'me', carried = new Map<string, CarriedCommit>()):
     names: groupNames(topic, group.name),
     holder,
     carried,
-    startOf: async () => new Map(),
+    offsetsOf: async () => new Map(),
   })
 }
 

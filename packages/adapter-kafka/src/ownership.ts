@@ -2,7 +2,7 @@ import type { SubscriptionRequest } from '@waybill/core/driver'
 import type { GroupCoordinator } from './gateway.ts'
 import type { Assignment } from './member.ts'
 import type { GroupNames } from './names.ts'
-import { emptyRecord, type OffsetCommit, PartitionOffsets, parseRecord } from './offsets.ts'
+import { isOrphan, type OffsetCommit, PartitionOffsets, parseRecord } from './offsets.ts'
 import { Partition, type PartitionKind } from './partition.ts'
 
 /** What a subscription of this process wanted to commit when its connection was gone. */
@@ -19,8 +19,8 @@ export interface OwnershipOptions {
   readonly holder: string
   /** By `topic/partition`; shared by all subscriptions of this process to the group. */
   readonly carried: Map<string, CarriedCommit>
-  /** Where a partition without a commit starts. */
-  readonly startOf: (topic: string, from: 'earliest' | 'latest') => Promise<Map<number, number>>
+  /** By partition: the offset of the earliest message, or the one after the latest. */
+  readonly offsetsOf: (topic: string, at: 'earliest' | 'latest') => Promise<Map<number, number>>
 }
 
 /** Where the group stands in a partition that was assigned to us. */
@@ -28,6 +28,8 @@ export interface Standing {
   readonly topic: string
   readonly index: number
   readonly commit: OffsetCommit
+  /** The offset after the latest message, where an owner of the topic's partitions died; nobody needs it otherwise. */
+  readonly end?: number
 }
 
 function keyOf(topic: string, partition: number): string {
@@ -53,14 +55,20 @@ export class Ownership {
 
   /** Asks the broker how the partitions of an assignment were left. */
   async lookUp(assignment: Assignment, coordinator: GroupCoordinator): Promise<Standing[]> {
-    const { request, startOf } = this.#options
+    const { request, holder, offsetsOf } = this.#options
     const standings: Standing[] = []
     for (const [topic, committed] of await coordinator.committed(assignment)) {
       const from = topic === request.topic.name ? request.group.from : 'earliest'
-      const starts = committed.some(({ offset }) => offset < 0) ? await startOf(topic, from) : undefined
+      const starts = committed.some(({ offset }) => offset < 0) ? await offsetsOf(topic, from) : undefined
+      const isOrphaned = committed.some(({ offset, metadata }) =>
+        isOrphan(parseRecord(offset, metadata), holder),
+      )
+      const ends = isOrphaned ? await offsetsOf(topic, 'latest') : undefined
       for (const { partition: index, offset, metadata } of committed) {
         const start = offset < 0 ? (starts?.get(index) ?? 0) : offset
-        standings.push({ topic, index, commit: { offset: String(start), metadata: metadata ?? '' } })
+        const commit = { offset: String(start), metadata: metadata ?? '' }
+        const end = ends?.get(index)
+        standings.push({ topic, index, commit, ...(end !== undefined && { end }) })
       }
     }
     return standings
@@ -94,7 +102,7 @@ export class Ownership {
     return partition?.committed !== undefined && isSame(partition.committed, commit) ? partition : undefined
   }
 
-  #begin({ topic, index, commit }: Standing): Partition {
+  #begin({ topic, index, commit, end = Number.POSITIVE_INFINITY }: Standing): Partition {
     const { holder, carried, request } = this.#options
     const key = keyOf(topic, index)
     const carry = carried.get(key)
@@ -102,8 +110,8 @@ export class Ownership {
     const { offset, metadata } =
       carry !== undefined && isSame(carry.committed, commit) ? carry.wanted : commit
     const start = Number(offset)
-    const record = metadata === '' ? emptyRecord : parseRecord(start, metadata)
-    const offsets = new PartitionOffsets(start, record, { holder, suspects: request.prefetch })
+    const record = parseRecord(start, metadata)
+    const offsets = new PartitionOffsets(start, record, { holder, suspects: request.prefetch, end })
     return new Partition(topic, index, this.#kindOf(topic), offsets)
   }
 

@@ -4,7 +4,7 @@ import { Partition, type PartitionKind } from './partition.ts'
 import { ReadyMessages } from './ready-messages.ts'
 
 function partitionOf(index: number, kind: PartitionKind = 'main'): Partition {
-  const offsets = new PartitionOffsets(0, emptyRecord, { holder: 'me', suspects: 10 })
+  const offsets = new PartitionOffsets(0, emptyRecord, { holder: 'me', suspects: 10, end: 1000 })
   return new Partition(kind === 'main' ? 'orders' : 'orders..billing..retry', index, kind, offsets)
 }
 

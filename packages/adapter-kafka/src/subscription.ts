@@ -40,7 +40,7 @@ export interface SubscriptionContext {
   /** The same for all of this process. */
   readonly holder: string
   readonly legacy: Legacy
-  readonly startOf: OwnershipOptions['startOf']
+  readonly offsetsOf: OwnershipOptions['offsetsOf']
   readonly warn: (message: string) => void
   readonly onClosed: () => Promise<void>
 }
@@ -79,7 +79,7 @@ export class KafkaSubscription implements Subscription {
   constructor(request: SubscriptionRequest, context: SubscriptionContext) {
     this.#request = request
     this.#context = context
-    const { settings, clock, groupId, instance, names, publisher, legacy, holder, startOf, warn } = context
+    const { settings, clock, groupId, instance, names, publisher, legacy, holder, offsetsOf, warn } = context
     const { topic, broadcast } = request
     this.#firstAssigned.promise.catch(() => {})
     const own = broadcast ? [] : [names.retry, names.delay]
@@ -107,7 +107,7 @@ export class KafkaSubscription implements Subscription {
       onCommitted: () => this.#wake(),
     })
     this.#copies = new Copies(publisher, names, clock, settings)
-    this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, startOf })
+    this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, offsetsOf })
     this.#intake = new Intake({
       settings,
       clock,
