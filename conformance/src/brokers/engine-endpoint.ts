@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -29,6 +29,17 @@ export async function answers(endpoint: string): Promise<boolean> {
     () => true,
     () => false,
   )
+}
+
+/** The socket of an engine that may well run, but is not for this user. */
+export function forbiddenSocket(): string | undefined {
+  const path = DEFAULT_ENDPOINT.slice('unix://'.length)
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EACCES' ? path : undefined
+  }
 }
 
 async function candidates(): Promise<readonly string[]> {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { announce } from './announce.ts'
 import { canInstallPackages, installPackages, isProgramThere } from './debian-packages.ts'
 import { startDaemon, startedDaemon, stopDaemon } from './engine-daemon.ts'
-import { DEFAULT_ENDPOINT, findEngineEndpoint } from './engine-endpoint.ts'
+import { DEFAULT_ENDPOINT, findEngineEndpoint, forbiddenSocket } from './engine-endpoint.ts'
 import { withFileLock } from './file-lock.ts'
 import { isProcessAlive, ownIdentity } from './process-identity.ts'
 import { stateDirectory } from './state-directory.ts'
@@ -61,8 +61,11 @@ async function ensure(): Promise<void> {
 
 async function installAndStart(): Promise<void> {
   if (!canInstallPackages()) {
+    const socket = forbiddenSocket()
+    const why =
+      socket === undefined ? '' : `This user may not use ${socket}: join the group that owns it. Otherwise: `
     throw new Error(
-      'No container engine answers, and the brokers run in containers. Install Docker (or start it), ' +
+      `${why}No container engine answers, and the brokers run in containers. Install Docker (or start it), ` +
         'or point DOCKER_HOST at an engine, or run as root on Debian or Ubuntu, where it is installed for you. ' +
         'To use brokers that already run, set WAYBILL_RABBITMQ_URL, WAYBILL_KAFKA_URL, WAYBILL_REDIS_URL, WAYBILL_SQS_URL.',
     )
