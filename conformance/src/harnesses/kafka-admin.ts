@@ -26,3 +26,23 @@ export async function alterTopic(
     admin.alterConfigs({ validateOnly: false, resources: [{ type, name, configEntries }] }),
   )
 }
+
+/**
+ * Resolves once a topic takes no more writes. A broker confirms a new configuration when it is decided on, and applies it
+ * some time later. What is written until then takes off a dead letter that nobody has.
+ */
+export async function untilWritesFail(client: Kafka, topic: string): Promise<void> {
+  const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
+  try {
+    await producer.connect()
+    const deadline = performance.now() + 30_000
+    while (performance.now() < deadline) {
+      await producer.send({ topic, messages: [{ key: 'none', value: null }] })
+    }
+    throw new Error(`Topic ${topic} still takes writes`)
+  } catch (error) {
+    if (!(error instanceof kafkajs.KafkaJSProtocolError && error.type === 'MESSAGE_TOO_LARGE')) throw error
+  } finally {
+    await producer.disconnect()
+  }
+}

@@ -5,7 +5,7 @@ import kafkajs, { type IHeaders } from 'kafkajs'
 import { exchange } from '../brokers/exchange.ts'
 import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
-import { administer, alterTopic } from './kafka-admin.ts'
+import { administer, alterTopic, untilWritesFail } from './kafka-admin.ts'
 
 const native = {
   kafka: {
@@ -99,6 +99,7 @@ export async function open(): Promise<{
         const letters = `${name}..${group}..dead`
         const config = { 'cleanup.policy': 'compact' }
         await alterTopic(client, letters, { ...config, 'max.message.bytes': '1' })
+        await untilWritesFail(client, letters)
         return () => alterTopic(client, letters, config)
       },
       ...(broker.canRestart && {
