@@ -22,13 +22,22 @@ export class Copies {
   readonly #names: GroupNames
   readonly #clock: Clock
   readonly #settings: Settings
+  /** Those under way, of all subscriptions of this process to the group. */
+  readonly #underWay: Set<Promise<unknown>>
   #pending = new Map<string, Pending[]>()
 
-  constructor(publisher: Publisher, names: GroupNames, clock: Clock, settings: Settings) {
+  constructor(
+    publisher: Publisher,
+    names: GroupNames,
+    clock: Clock,
+    settings: Settings,
+    underWay: Set<Promise<unknown>>,
+  ) {
     this.#publisher = publisher
     this.#names = names
     this.#clock = clock
     this.#settings = settings
+    this.#underWay = underWay
   }
 
   /** Back to the group at `dueAt`. */
@@ -50,7 +59,11 @@ export class Copies {
   send(): void {
     const pending = this.#pending
     this.#pending = new Map()
-    for (const [topic, copies] of pending) void this.#sendTo(topic, copies)
+    for (const [topic, copies] of pending) {
+      const sent = this.#sendTo(topic, copies)
+      this.#underWay.add(sent)
+      void sent.then(() => this.#underWay.delete(sent))
+    }
   }
 
   #wait(record: CopySource, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {

@@ -104,7 +104,11 @@ export class KafkaDriver implements Driver {
     const names = groupNames(topic, group.name)
     const groupId = broadcast ? broadcastGroupId(topic, group.name, instance) : names.groupId
     if (broadcast) await this.#startBroadcast(topic, groupId)
-    const legacy: Legacy = this.#legacies.get(groupId) ?? { commits: new Map(), strays: new Set() }
+    const legacy: Legacy = this.#legacies.get(groupId) ?? {
+      commits: new Map(),
+      strays: new Set(),
+      copies: new Set(),
+    }
     if (!broadcast) this.#legacies.set(groupId, legacy)
     const subscription: KafkaSubscription = new KafkaSubscription(request, {
       settings: this.#settings,

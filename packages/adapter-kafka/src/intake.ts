@@ -149,9 +149,10 @@ export class Intake {
     this.#moving -= messages.length
     for (const [index, outcome] of outcomes.entries()) {
       const each = messages[index]
-      if (each === undefined || each.partition.isLost || this.#isClosed) continue
+      if (each === undefined || each.partition.isLost) continue
+      // Even when it is closed: the next subscription goes on with what was settled here.
       if (outcome.ok) each.partition.offsets.settle(each.offset)
-      else this.#holding.add(clock.now() + forwardRetryMs, each)
+      else if (!this.#isClosed) this.#holding.add(clock.now() + forwardRetryMs, each)
     }
     const failed = outcomes.find((outcome) => !outcome.ok)
     if (failed?.ok === false && !this.#isClosed) {

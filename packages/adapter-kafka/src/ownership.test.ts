@@ -74,6 +74,21 @@ test('what could not be committed is taken up by the next subscription, unless o
   expect(carried.size).toBe(0)
 })
 
+test('what is settled after a subscription has ended is taken up too', () => {
+  const carried = new Map<string, CarriedCommit>()
+  const broken = ownershipOf('me', carried)
+  broken.replace([standing(0, 5)])
+  const left = commit(broken, 'held')
+  const [partition] = broken.partitions
+  partition?.offsets.receive(5)
+  broken.carryOver()
+  // A copy that was under way has arrived.
+  partition?.offsets.settle(5)
+  const next = ownershipOf('me', carried)
+  next.replace(left)
+  expect(next.find('orders', 0)?.offsets.watermark).toBe(6)
+})
+
 test('partitions are told apart by their topic', () => {
   const names = groupNames(topic, group.name)
   const ownership = ownershipOf()

@@ -5,11 +5,12 @@ import type { GroupNames } from './names.ts'
 import { isOrphan, type OffsetCommit, PartitionOffsets, parseRecord } from './offsets.ts'
 import { Partition, type PartitionKind } from './partition.ts'
 
-/** What a subscription of this process wanted to commit when its connection was gone. */
+/** Where a subscription of this process stood when its connection was gone. */
 export interface CarriedCommit {
   /** What the broker had at the time. */
   readonly committed: OffsetCommit
-  readonly wanted: OffsetCommit
+  /** What it has of the partition, and goes on settling while copies are under way. */
+  readonly offsets: PartitionOffsets
 }
 
 export interface OwnershipOptions {
@@ -92,7 +93,7 @@ export class Ownership {
   carryOver(): void {
     for (const [key, { committed, offsets }] of this.#partitions) {
       if (committed === undefined) continue
-      this.#options.carried.set(key, { committed, wanted: offsets.commit('held') })
+      this.#options.carried.set(key, { committed, offsets })
     }
   }
 
@@ -108,7 +109,7 @@ export class Ownership {
     const carry = carried.get(key)
     carried.delete(key)
     const { offset, metadata } =
-      carry !== undefined && isSame(carry.committed, commit) ? carry.wanted : commit
+      carry !== undefined && isSame(carry.committed, commit) ? carry.offsets.commit('held') : commit
     const start = Number(offset)
     const record = parseRecord(start, metadata)
     const offsets = new PartitionOffsets(start, record, { holder, suspects: request.prefetch, end })

@@ -27,6 +27,8 @@ export interface Legacy {
   readonly commits: Map<string, CarriedCommit>
   /** Members that could not leave the group. */
   readonly strays: Set<string>
+  /** Copies under way. */
+  readonly copies: Set<Promise<unknown>>
 }
 
 export interface SubscriptionContext {
@@ -46,6 +48,9 @@ export interface SubscriptionContext {
 }
 
 const closeCommitTimeoutMs = 3000
+
+/** A copy that failed for want of a broker is tried again every second. */
+const legacyTimeoutMs = 3000
 
 /** Answers to commits and reads of a member whose generation is over; it is about to join again. */
 const rejoining = ['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID']
@@ -106,7 +111,7 @@ export class KafkaSubscription implements Subscription {
       send: (topics) => this.#member.commit(topics),
       onCommitted: () => this.#wake(),
     })
-    this.#copies = new Copies(publisher, names, clock, settings)
+    this.#copies = new Copies(publisher, names, clock, settings, legacy.copies)
     this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, offsetsOf })
     this.#intake = new Intake({
       settings,
@@ -321,6 +326,9 @@ export class KafkaSubscription implements Subscription {
   async #takeOver(assignment: Assignment, number: number): Promise<void> {
     await this.#revoked
     await this.#committer.pause()
+    // What a predecessor was copying when its connection went is on its way still, and would be copied once more.
+    const { commits, copies } = this.#context.legacy
+    if (commits.size > 0) await atMost(legacyTimeoutMs, Promise.all(copies))
     const standings = await this.#ownership.lookUp(assignment, this.#member.coordinator)
     if (number !== this.#assignments || this.#closing !== undefined) return
     const lost = this.#ownership.replace(standings)
