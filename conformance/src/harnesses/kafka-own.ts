@@ -1,7 +1,7 @@
 import type { Section } from '../case.ts'
 import type { Harness } from '../harness.ts'
+import { kafkaCases } from '../kafka/kafka-cases.ts'
 import { open as openKafka } from './kafka.ts'
-import { kafkaCases } from './kafka-cases.ts'
 
 /** What the Kafka adapter promises beyond the contract, instead of the contract. */
 export async function open(): Promise<{

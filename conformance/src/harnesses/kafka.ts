@@ -5,7 +5,7 @@ import kafkajs, { type IHeaders } from 'kafkajs'
 import { exchange } from '../brokers/exchange.ts'
 import { startBroker } from '../brokers/index.ts'
 import type { Harness, RawMessage } from '../harness.ts'
-import { administer, alterTopic, untilWritesFail } from './kafka-admin.ts'
+import { administer, alterTopic, untilWritesFail } from '../kafka/administration.ts'
 
 const native = {
   kafka: {

@@ -5,9 +5,9 @@ import type { Section } from '../case.ts'
 import { Latch } from '../latch.ts'
 import { refusal } from '../refusal.ts'
 import type { Stage } from '../stage.ts'
-import { administer } from './kafka-admin.ts'
-import { secured } from './kafka-secured.ts'
-import { waitingCases } from './kafka-waiting-cases.ts'
+import { administer } from './administration.ts'
+import { secured } from './secured.ts'
+import { waitingCases } from './waiting-cases.ts'
 
 /** What the driver tells of its subscriptions in `health()`. */
 const detailsSchema = z.object({

@@ -3,7 +3,7 @@ import type { Kafka } from 'kafkajs'
 import type { Case } from '../case.ts'
 import { clockToleranceMs } from '../case-context.ts'
 import { Latch } from '../latch.ts'
-import { alterTopic } from './kafka-admin.ts'
+import { alterTopic } from './administration.ts'
 
 /** How messages wait for their time in Kafka's topics. */
 export function waitingCases(client: Kafka): readonly Case[] {
