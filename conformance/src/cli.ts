@@ -1,9 +1,8 @@
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
-import type { Section } from './case.ts'
-import type { Harness } from './harness.ts'
 import { runMatrix } from './matrix.ts'
 import { runMutants } from './mutants/run-mutants.ts'
+import type { OpenHarness } from './open-harness.ts'
 import { type CaseResult, countOf, type Report, summaryLine } from './report.ts'
 import { type RunOptions, runConformance } from './run-conformance.ts'
 import { saveReport } from './saved-reports.ts'
@@ -25,13 +24,6 @@ beyond it.
   --matrix              writes docs/capability-matrix.md and .json from the results of past runs
   --check               with --matrix: fails when they are not current, and writes nothing
 `
-
-interface OpenHarness {
-  readonly harness: Harness
-  /** What the adapter promises beyond the contract, in a harness that is there to show that. */
-  readonly sections?: readonly Section[]
-  close(): Promise<void>
-}
 
 const harnessModuleSchema = z.object({
   open: z.custom<() => Promise<OpenHarness>>((value) => typeof value === 'function'),

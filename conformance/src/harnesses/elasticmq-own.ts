@@ -1,6 +1,7 @@
-import { type OpenOwn, openOwn } from './sqs-own.ts'
+import type { OpenHarness } from '../open-harness.ts'
+import { openOwn } from './sqs-own.ts'
 
 /** As `sqs-own`, on ElasticMQ. */
-export function open(): Promise<OpenOwn> {
+export function open(): Promise<OpenHarness> {
   return openOwn('elasticmq')
 }
