@@ -90,12 +90,12 @@ export class Committer {
     try {
       await send(byTopic(snapshots))
     } catch (error) {
-      for (const { partition } of snapshots) partition.offsets.markDirty()
+      for (const { partition, commit } of snapshots) partition.doubt(commit)
       throw error
     } finally {
       this.#lastAt = this.#options.clock.now()
     }
-    for (const { partition, commit } of snapshots) partition.committed = commit
+    for (const { partition, commit } of snapshots) partition.confirm(commit)
   }
 
   /** Resolves once what is settled now is committed, or cannot be for the time being. */

@@ -7,6 +7,10 @@ export interface OffsetCommit {
   readonly metadata: string
 }
 
+export function includesCommit(commits: readonly OffsetCommit[], commit: OffsetCommit): boolean {
+  return commits.some(({ offset, metadata }) => offset === commit.offset && metadata === commit.metadata)
+}
+
 /**
  * What a commit's metadata tells beside the offset, so that the next owner, on whatever machine, knows where this one
  * stood. Kept by the broker together with the offset, atomically.

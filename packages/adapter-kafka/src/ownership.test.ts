@@ -24,8 +24,9 @@ const standing = (index: number, offset: number, metadata = ''): Standing => ({
 /** As the committer does it. */
 function commit(ownership: Ownership, state: 'held' | 'given up'): Standing[] {
   return ownership.partitions.map((partition) => {
-    partition.committed = partition.offsets.commit(state)
-    return { topic: partition.topic, index: partition.index, commit: partition.committed }
+    const commit = partition.offsets.commit(state)
+    partition.confirm(commit)
+    return { topic: partition.topic, index: partition.index, commit }
   })
 }
 
@@ -87,6 +88,26 @@ test('what is settled after a subscription has ended is taken up too', () => {
   const next = ownershipOf('me', carried)
   next.replace(left)
   expect(next.find('orders', 0)?.offsets.watermark).toBe(6)
+})
+
+test('a commit that the broker did without an answer is known as our own', () => {
+  const carried = new Map<string, CarriedCommit>()
+  const broken = ownershipOf('me', carried)
+  broken.replace([standing(0, 5)])
+  commit(broken, 'held')
+  const [partition] = broken.partitions
+  partition?.offsets.receive(5)
+  partition?.offsets.settle(5)
+  partition?.doubt(partition.offsets.commit('held'))
+  partition?.offsets.receive(6)
+  partition?.offsets.settle(6)
+  expect(partition?.commits.map(({ offset }) => offset)).toEqual(['5', '6'])
+  expect(partition?.offsets.dirty).toBe(true)
+  broken.carryOver()
+  const next = ownershipOf('me', carried)
+  const [, tried] = partition?.commits ?? []
+  next.replace(tried === undefined ? [] : [{ topic: 'orders', index: 0, commit: tried }])
+  expect(next.find('orders', 0)?.offsets.watermark).toBe(7)
 })
 
 test('partitions are told apart by their topic', () => {

@@ -2,13 +2,13 @@ import type { SubscriptionRequest } from '@waybill/core/driver'
 import type { GroupCoordinator } from './gateway.ts'
 import type { Assignment } from './member.ts'
 import type { GroupNames } from './names.ts'
-import { isOrphan, type OffsetCommit, PartitionOffsets, parseRecord } from './offsets.ts'
+import { includesCommit, isOrphan, type OffsetCommit, PartitionOffsets, parseRecord } from './offsets.ts'
 import { Partition, type PartitionKind } from './partition.ts'
 
 /** Where a subscription of this process stood when its connection was gone. */
 export interface CarriedCommit {
-  /** What the broker had at the time. */
-  readonly committed: OffsetCommit
+  /** What the broker may have had at the time. */
+  readonly commits: readonly OffsetCommit[]
   /** What it has of the partition, and goes on settling while copies are under way. */
   readonly offsets: PartitionOffsets
 }
@@ -91,16 +91,15 @@ export class Ownership {
 
   /** Leaves what could not be committed to the next subscription of this process. */
   carryOver(): void {
-    for (const [key, { committed, offsets }] of this.#partitions) {
-      if (committed === undefined) continue
-      this.#options.carried.set(key, { committed, offsets })
+    for (const [key, { commits, offsets }] of this.#partitions) {
+      this.#options.carried.set(key, { commits, offsets })
     }
   }
 
   /** The partition as we have it, if nobody else had it since our last commit. */
   #keep({ topic, index, commit }: Standing): Partition | undefined {
     const partition = this.find(topic, index)
-    return partition?.committed !== undefined && isSame(partition.committed, commit) ? partition : undefined
+    return partition !== undefined && includesCommit(partition.commits, commit) ? partition : undefined
   }
 
   #begin({ topic, index, commit, end = Number.POSITIVE_INFINITY }: Standing): Partition {
@@ -109,11 +108,11 @@ export class Ownership {
     const carry = carried.get(key)
     carried.delete(key)
     const { offset, metadata } =
-      carry !== undefined && isSame(carry.committed, commit) ? carry.offsets.commit('held') : commit
+      carry !== undefined && includesCommit(carry.commits, commit) ? carry.offsets.commit('held') : commit
     const start = Number(offset)
     const record = parseRecord(start, metadata)
     const offsets = new PartitionOffsets(start, record, { holder, suspects: request.prefetch, end })
-    return new Partition(topic, index, this.#kindOf(topic), offsets)
+    return new Partition(topic, index, this.#kindOf(topic), offsets, commit)
   }
 
   #kindOf(topic: string): PartitionKind {
@@ -121,8 +120,4 @@ export class Ownership {
     if (topic === names.retry) return 'retry'
     return topic === names.delay ? 'delay' : 'main'
   }
-}
-
-function isSame(one: OffsetCommit, other: OffsetCommit): boolean {
-  return one.offset === other.offset && one.metadata === other.metadata
 }

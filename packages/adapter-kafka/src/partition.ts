@@ -1,6 +1,6 @@
 import type { Delivery } from '@waybill/core/driver'
 import type { KafkaMessage } from 'kafkajs'
-import type { OffsetCommit, PartitionOffsets } from './offsets.ts'
+import { includesCommit, type OffsetCommit, type PartitionOffsets } from './offsets.ts'
 import { fromRecord } from './wire.ts'
 
 /** `main`: the topic's own; `retry`: due soon; `delay`: not to be delivered, only to be moved on. */
@@ -64,19 +64,49 @@ export class Partition {
   readonly offsets: PartitionOffsets
   /** Delivered to core and not settled. */
   readonly inHand = new Set<KafkaDelivery>()
-  /** What the broker has of us, as far as we know. */
-  committed: OffsetCommit | undefined
+  #committed: OffsetCommit | undefined
+  /** It, or what was found, and those tried since with no answer: the broker has one of them, unless it had another owner. */
+  #commits: OffsetCommit[]
   isLost = false
   isPaused = false
   /** Ahead of `#fresh`: what waited for its time, or was given back; by offset. */
   readonly #due: Waiting[] = []
   readonly #fresh = new Queue<Waiting>()
 
-  constructor(topic: string, index: number, kind: PartitionKind, offsets: PartitionOffsets) {
+  /** `found`: what the broker had when it became ours. */
+  constructor(
+    topic: string,
+    index: number,
+    kind: PartitionKind,
+    offsets: PartitionOffsets,
+    found: OffsetCommit,
+  ) {
     this.topic = topic
     this.index = index
     this.kind = kind
     this.offsets = offsets
+    this.#commits = [found]
+  }
+
+  /** What the broker has of us, as far as we know. */
+  get committed(): OffsetCommit | undefined {
+    return this.#committed
+  }
+
+  /** One of these is what the broker has, unless the partition had another owner since. */
+  get commits(): readonly OffsetCommit[] {
+    return this.#commits
+  }
+
+  confirm(commit: OffsetCommit): void {
+    this.#committed = commit
+    this.#commits = [commit]
+  }
+
+  /** The commit failed, which does not tell whether the broker did it. */
+  doubt(commit: OffsetCommit): void {
+    if (!includesCommit(this.#commits, commit)) this.#commits.push(commit)
+    this.offsets.markDirty()
   }
 
   /** Whether `take` is worth a try. `due`: only of what goes ahead of a backlog. */
@@ -118,7 +148,7 @@ export class Partition {
   /** The message at the watermark, alone, once the broker knows that it is its turn. */
   #takeSuspect(): Waiting | undefined {
     const { watermark } = this.offsets
-    if (this.inHand.size > 0 || this.committed?.offset !== String(watermark)) return undefined
+    if (this.inHand.size > 0 || this.#committed?.offset !== String(watermark)) return undefined
     if (this.#fresh.first?.offset === watermark) return this.#fresh.shift()
     const at = this.#due.findIndex(({ offset }) => offset === watermark)
     return at < 0 ? undefined : this.#due.splice(at, 1)[0]
