@@ -1,50 +1,15 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { adapter } from '@waybill/adapter-kafka'
 import { type ConnectOptions, connect } from '@waybill/core'
 import { type RunningBroker, startBroker } from '../brokers/index.ts'
 import type { Case } from '../case.ts'
 import type { CaseContext } from '../case-context.ts'
+import { type Identity, selfSigned } from '../certificates.ts'
 import { refusal } from '../refusal.ts'
 import { Stage } from '../stage.ts'
 
 const user = 'waybill'
 const password = 'correct horse'
-
-interface Certificate {
-  readonly certificate: string
-  readonly key: string
-}
-
-/** Signed by itself, for this machine's loopback address. */
-async function makeCertificate(): Promise<Certificate> {
-  const folder = await mkdtemp(join(tmpdir(), 'waybill-tls-'))
-  const [certificate, key] = [join(folder, 'certificate.pem'), join(folder, 'key.pem')]
-  try {
-    await promisify(execFile)('openssl', [
-      ...[
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:prime256v1',
-        '-nodes',
-        '-days',
-        '2',
-      ],
-      ...['-subj', '/CN=waybill', '-addext', 'subjectAltName=IP:127.0.0.1'],
-      ...['-keyout', key, '-out', certificate],
-    ])
-    return { certificate: await readFile(certificate, 'utf8'), key: await readFile(key, 'utf8') }
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
 
 const modules = {
   plain: `org.apache.kafka.common.security.plain.PlainLoginModule required user_${user}="${password}";`,
@@ -58,7 +23,7 @@ const securedListener = 'PROXIED0'
 const plainListeners = ['CONTROLLER', 'CLIENT', 'INTERNAL', 'PROXIED1', 'PROXIED2', 'PROXIED3']
 
 /** The keys are those of Kafka's documentation, "Security". */
-function configuration({ certificate, key }: Certificate): Record<string, string> {
+function configuration({ certificate, key }: Identity): Record<string, string> {
   const prefix = `listener.name.${securedListener.toLowerCase()}`
   const inline = (pem: string) => pem.replaceAll('\n', '\\n')
   return {
@@ -108,9 +73,7 @@ export const secured: Case = {
   needs: ['restart'],
   timeoutMs: 120_000,
   async run(context) {
-    const made = await makeCertificate().catch((error: unknown) =>
-      context.skip(`openssl makes no certificate: ${String(error)}`),
-    )
+    const made = await selfSigned('127.0.0.1')
     const broker = await startBroker('kafka', { configuration: configuration(made) })
     context.defer(() => broker.stop())
     await Promise.all(['SCRAM-SHA-256', 'SCRAM-SHA-512'].map((each) => addScramUser(broker, each)))

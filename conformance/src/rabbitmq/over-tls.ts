@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { connect } from '@waybill/core'
 import { startBroker } from '../brokers/index.ts'
 import type { Case } from '../case.ts'
+import { type Certificates, makeCertificates, serverName } from '../certificates.ts'
 import { refusal } from '../refusal.ts'
 import { Administration } from './administration.ts'
-import { type Certificates, makeCertificates, serverName } from './certificates.ts'
 
 /** IANA service name `amqps`. */
 const tlsPort = 5671

@@ -1,34 +1,13 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { readFile } from 'node:fs/promises'
 import { redisIdempotencyStore } from '@waybill/adapter-redis'
 import { fixed, type Message, MessagingError } from '@waybill/core'
 import type { Case } from '../case.ts'
 import type { CaseContext } from '../case-context.ts'
+import { selfSigned } from '../certificates.ts'
 import { numbered } from '../numbered.ts'
 import { plainly } from './plain-client.ts'
 import type { Servers } from './servers.ts'
-
-const run = promisify(execFile)
-
-/** A certificate of its own for one address; undefined where there is no openssl. */
-async function certificateFor(address: string): Promise<{ key: string; certificate: string } | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'waybill-tls-'))
-  try {
-    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')]
-    const names = ['-subj', '/CN=waybill', '-addext', `subjectAltName=IP:${address}`]
-    const files = ['-keyout', key, '-out', certificate]
-    await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...names, ...files])
-    return { key: await readFile(key, 'utf8'), certificate: await readFile(certificate, 'utf8') }
-  } catch {
-    return undefined
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
 
 /** What the adapter's README tells users to give: the rules of the block, on its keys and channels. */
 async function documentedRules(): Promise<string[]> {
@@ -121,8 +100,7 @@ export const access = (servers: Servers): readonly Case[] => [
     title: 'Over TLS the certificate is checked, and with the right authority everything works',
     async run(context) {
       const address = (await servers.address()) ?? context.skip('the container is not reached at its address')
-      const pair =
-        (await certificateFor(address)) ?? context.skip('there is no openssl to make a certificate')
+      const pair = await selfSigned(address)
       const port = servers.nextPort()
       const folder = `/data/tls-${port}`
       await servers.sh(`mkdir -p ${folder}`)
