@@ -5,7 +5,8 @@ import { ReadyMessages } from './ready-messages.ts'
 
 function partitionOf(index: number, kind: PartitionKind = 'main'): Partition {
   const offsets = new PartitionOffsets(0, emptyRecord, { holder: 'me', suspects: 10, end: 1000 })
-  return new Partition(kind === 'main' ? 'orders' : 'orders..billing..retry', index, kind, offsets)
+  const topic = kind === 'main' ? 'orders' : 'orders..billing..retry'
+  return new Partition(topic, index, kind, offsets, { offset: '0', metadata: '' })
 }
 
 function fill(ready: ReadyMessages, partition: Partition, count: number, bytes = 1): void {
