@@ -44,11 +44,11 @@ const notServed = [
 
 /** What of a group needs the cluster behind a consumer. */
 export class GroupCoordinator {
-  readonly #cluster: Cluster
+  readonly #cluster: Pick<Cluster, 'findGroupCoordinator'>
   readonly #groupId: string
   #broker: Broker | undefined
 
-  constructor(cluster: Cluster, groupId: string) {
+  constructor(cluster: Pick<Cluster, 'findGroupCoordinator'>, groupId: string) {
     this.#cluster = cluster
     this.#groupId = groupId
   }

@@ -20,8 +20,8 @@ export interface MemberOptions {
 }
 
 export interface MemberEvents {
-  /** The group divides its partitions anew. Until `assigned`, ours are about to go. */
-  revoking(): void
+  /** The group divides its partitions anew. Until `assigned`, ours are about to go; the group waits for the result. */
+  revoking(): Promise<void>
   assigned(assignment: Assignment): void
   /** Must take what it wants of the batch without delay. */
   batch(payload: EachBatchPayload): Promise<void>
@@ -51,6 +51,7 @@ export class Member {
   readonly #coordinator: GroupCoordinator
   readonly #running = Promise.withResolvers<void>()
   #owned: readonly number[] = []
+  #revoked: Promise<void> = Promise.resolve()
   #membership: Membership | undefined
   #memberId: string | undefined
   #ended = false
@@ -81,7 +82,13 @@ export class Member {
       ],
     })
     if (cluster === undefined) throw new Error('kafkajs made a consumer without its partition assigner')
-    this.#coordinator = new GroupCoordinator(cluster, groupId)
+    const find = cluster.findGroupCoordinator.bind(cluster)
+    this.#coordinator = new GroupCoordinator({ findGroupCoordinator: find }, groupId)
+    // What kafkajs does first when it joins again; it has no other place to wait before it does.
+    cluster.findGroupCoordinator = async (request) => {
+      await this.#revoked
+      return find(request)
+    }
     this.#listen()
   }
 
@@ -160,7 +167,7 @@ export class Member {
     const { sockets } = this.#client
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) => sockets.cut(payload.broker))
     this.#consumer.on(events.REBALANCING, () => {
-      if (!this.#ended) this.#events.revoking()
+      if (!this.#ended) this.#revoked = this.#events.revoking()
     })
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       this.#memberId = payload.memberId

@@ -49,6 +49,9 @@ export interface SubscriptionContext {
 
 const closeCommitTimeoutMs = 3000
 
+/** How long a rebalance is held up for what is in hand: enough for quick handlers, and the group hardly feels it. */
+const drainTimeoutMs = 1000
+
 /** A copy that failed for want of a broker is tried again every second. */
 const legacyTimeoutMs = 3000
 
@@ -80,6 +83,8 @@ export class KafkaSubscription implements Subscription {
   #failure: Error | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #closing: Promise<void> | undefined
+  /** While somebody waits for what is in hand to end. */
+  #onSettled: (() => void) | undefined
 
   constructor(request: SubscriptionRequest, context: SubscriptionContext) {
     this.#request = request
@@ -261,6 +266,7 @@ export class KafkaSubscription implements Subscription {
   }
 
   #afterSettling(): void {
+    this.#onSettled?.()
     const careful = this.#ownership.partitions.some(({ offsets }) => offsets.careful)
     this.#committer.wake(careful)
     if (!this.#ready.isEmpty) this.#wake()
@@ -295,15 +301,26 @@ export class KafkaSubscription implements Subscription {
     this.#wake()
   }
 
-  #revoking(): void {
+  /** Resolves when the group may go on without us having settled more, or must. */
+  #revoking(): Promise<void> {
     this.#shut()
-    // kafkajs waits for nobody here, but sends this ahead of its own request to join.
-    const { partitions } = this.#ownership
     this.#assignments += 1
-    this.#revoked = this.#committer
-      .pause()
-      .then(() => this.#committer.commit(partitions, 'given up'))
-      .catch(() => {})
+    this.#revoked = this.#giveUp().catch(() => {})
+    return atMost(drainTimeoutMs + closeCommitTimeoutMs, this.#revoked)
+  }
+
+  /** What ends now need not be handled again by the next owner. */
+  async #giveUp(): Promise<void> {
+    const { partitions } = this.#ownership
+    const drained = Promise.withResolvers<void>()
+    this.#onSettled = () => {
+      if (partitions.every(({ inHand }) => inHand.size === 0)) drained.resolve()
+    }
+    this.#onSettled()
+    await atMost(drainTimeoutMs, drained.promise)
+    this.#onSettled = undefined
+    await this.#committer.pause()
+    await this.#committer.commit(partitions, 'given up')
   }
 
   #revoked: Promise<void> = Promise.resolve()
