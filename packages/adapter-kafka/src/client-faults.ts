@@ -1,13 +1,15 @@
 import { createRequire } from 'node:module'
+import type { Socket } from 'node:net'
 import type { Broker } from 'kafkajs'
 
-/** The one part of the client that is reached past its public interface. */
+const load = createRequire(import.meta.url)
+
 interface RequestQueue {
   readonly pending: readonly unknown[]
   scheduleCheckPendingRequests(): void
 }
 
-const patched = new WeakSet<RequestQueue>()
+const patched = new WeakSet<object>()
 
 /**
  * kafkajs 2.2.4 sets a timer for requests that wait to be sent even when none does and nothing is throttled, and sets it
@@ -15,7 +17,7 @@ const patched = new WeakSet<RequestQueue>()
  * negative timeout. The timer is needed only while requests wait; then it is left as it is.
  */
 export function quietenRequestQueues(): void {
-  const { prototype }: { readonly prototype: RequestQueue } = createRequire(import.meta.url)(
+  const { prototype }: { readonly prototype: RequestQueue } = load(
     'kafkajs/src/network/requestQueue/index.js',
   )
   if (patched.has(prototype)) return
@@ -24,6 +26,47 @@ export function quietenRequestQueues(): void {
   prototype.scheduleCheckPendingRequests = function scheduleIfAnyWait(this: RequestQueue) {
     if (this.pending.length > 0) schedule.call(this)
   }
+}
+
+/** A connection to a broker, which is connected again when it was lost. */
+export interface Connection {
+  connectionStatus: string
+  socket?: Socket
+  chunks: Buffer[]
+  bytesBuffered: number
+  bytesNeeded: number
+  connect(): Promise<boolean>
+}
+
+/** Of the length that precedes each response (Kafka protocol guide, "Protocol Primitive Types"). */
+const lengthBytes = 4
+
+/**
+ * kafkajs 2.2.4 keeps what it has of a response when its connection is lost, and takes the first bytes of the next
+ * connection for the rest of it: what comes is read at the wrong place, which throws out of the socket's event or waits for
+ * bytes that never come. And an old socket's last events end the new connection.
+ */
+export function connectAfresh(): void {
+  const { prototype }: { readonly prototype: Connection } = load('kafkajs/src/network/connection.js')
+  if (patched.has(prototype)) return
+  patched.add(prototype)
+  const connect = prototype.connect
+  prototype.connect = function connectWithNothingLeft(this: Connection) {
+    if (this.connectionStatus === 'disconnected') {
+      leave(this.socket)
+      this.chunks = []
+      this.bytesBuffered = 0
+      this.bytesNeeded = lengthBytes
+    }
+    return connect.call(this)
+  }
+}
+
+function leave(socket: Socket | undefined): void {
+  if (socket === undefined) return
+  for (const event of ['data', 'end', 'error', 'timeout']) socket.removeAllListeners(event)
+  socket.on('error', () => {})
+  socket.destroy()
 }
 
 /**

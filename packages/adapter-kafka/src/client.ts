@@ -1,5 +1,5 @@
 import kafkajs, { Kafka, type KafkaConfig, type RetryOptions } from 'kafkajs'
-import { quietenRequestQueues } from './client-faults.ts'
+import { connectAfresh, quietenRequestQueues } from './client-faults.ts'
 import { registerCodecs } from './codecs.ts'
 import { installFastRecords } from './fast-records.ts'
 import type { Settings } from './options.ts'
@@ -17,6 +17,7 @@ export interface Client {
  */
 export function createClient(settings: Settings, instance: string, retry: RetryOptions): Client {
   quietenRequestQueues()
+  connectAfresh()
   installFastRecords()
   registerCodecs()
   const { brokers, tls, sasl, clientId, connectTimeout, requestTimeout } = settings

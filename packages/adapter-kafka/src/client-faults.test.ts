@@ -1,0 +1,46 @@
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { type Connection, connectAfresh } from './client-faults.ts'
+
+const KafkaConnection: new (options: object) => Connection = createRequire(import.meta.url)(
+  'kafkajs/src/network/connection.js',
+)
+
+const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
+
+test('a connection that is made again begins with nothing of the one before', async () => {
+  connectAfresh()
+  const server = createServer()
+  const sockets: Socket[] = []
+  server.on('connection', (socket) => sockets.push(socket))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const connection = new KafkaConnection({
+    host: '127.0.0.1',
+    port,
+    logger: silent,
+    requestTimeout: 1000,
+    connectionTimeout: 1000,
+    socketFactory: ({ host, onConnect }: { host: string; onConnect: () => void }) =>
+      connect({ host, port }, onConnect),
+  })
+  await connection.connect()
+  await expect.poll(() => sockets.length).toBe(1)
+  // The length of a response, and its first two bytes.
+  sockets[0]?.write(Buffer.from([0, 0, 0, 100, 1, 2]))
+  await expect.poll(() => connection.bytesNeeded).toBe(104)
+  sockets[0]?.destroy()
+  await expect.poll(() => connection.connectionStatus).toBe('disconnected')
+  const old = connection.socket
+  await connection.connect()
+  expect(connection).toMatchObject({ chunks: [], bytesBuffered: 0, bytesNeeded: 4 })
+  expect(old?.destroyed).toBe(true)
+  connection.socket?.destroy()
+})
