@@ -6,6 +6,7 @@ import { Latch } from '../latch.ts'
 import { refusal } from '../refusal.ts'
 import type { Stage } from '../stage.ts'
 import { administer } from './administration.ts'
+import { compression } from './compression.ts'
 import { secured } from './secured.ts'
 import { waitingCases } from './waiting-cases.ts'
 
@@ -244,6 +245,7 @@ export function kafkaCases(client: Kafka): Section {
       },
       ...waitingCases(client),
       secured,
+      compression(client),
     ],
   }
 }
