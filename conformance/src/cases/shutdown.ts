@@ -26,7 +26,8 @@ export const shutdown: readonly Case[] = [
       await context.eventually('the child is ready', () => child.of('ready').length === 1)
       const recorder = context.recorder()
       await stage.consume(recorder, { lease, concurrency: 4 })
-      const sent = await stage.send(60)
+      // Enough for both: what has no key goes to one part of a topic for a while.
+      const sent = await stage.send(200)
       const stuck = () => new Set(child.of('delivered').map(({ id }) => id))
       await context.eventually('the child has some in hand, its peer handled others', () => {
         return stuck().size > 0 && recorder.deliveries.length > 0
