@@ -32,6 +32,9 @@ const noAnswer: Outcome = {
 // Settlements are small; the bound only keeps one call from growing with the backlog.
 const maxSettlements = 1000
 
+// While some are fetched, others are handled and others settled: each in its own share, so that none waits for another.
+const largestShare = 1 / 4
+
 /**
  * One subscription's life: the deliveries in hand from receipt to durable verdict, their leases, and their settlement,
  * coalesced and tried again until it is durable or the subscription is gone.
@@ -81,29 +84,41 @@ export class Session {
 
   /** Receives while there is room, until the signal fires. Rejects when the subscription is broken. */
   async receive(signal: AbortSignal, accept: (inHand: DeliveryInHand) => void): Promise<void> {
-    const { topic, group, prefetch, clock, strays } = this.#settings
+    const { topic, group, clock } = this.#settings
     signal.addEventListener('abort', this.wake)
     try {
-      while (!signal.aborted) {
-        const room = prefetch - this.#inHand.size - strays()
-        if (room <= 0) {
+      let asked = this.#ask(signal)
+      while (asked !== undefined || !signal.aborted) {
+        if (asked === undefined) {
           await new Promise<void>((resolve) => {
             this.#roomMade = resolve
           })
+          asked = this.#ask(signal)
           continue
         }
-        const deliveries = await this.#next(room, signal)
+        const deliveries = await asked
         const now = clock.now()
-        for (const delivery of deliveries) {
-          this.receivedAny = true
+        const received = deliveries.map((delivery) => {
           const inHand = new DeliveryInHand(delivery, topic, group, now)
           inHand.place = this.#inHand.add(inHand)
-          accept(inHand)
-        }
+          return inHand
+        })
+        if (received.length > 0) this.receivedAny = true
+        // Before these are looked at, so that the broker works meanwhile.
+        asked = this.#ask(signal)
+        for (const inHand of received) accept(inHand)
       }
     } finally {
       signal.removeEventListener('abort', this.wake)
     }
+  }
+
+  /** Undefined when there is no room, or the signal has fired. */
+  #ask(signal: AbortSignal): Promise<readonly Delivery[]> | undefined {
+    const { prefetch, strays } = this.#settings
+    const room = prefetch - this.#inHand.size - strays()
+    if (room <= 0 || signal.aborted) return undefined
+    return this.#next(Math.min(room, Math.ceil(prefetch * largestShare)), signal)
   }
 
   // A broker that asks for patience has not ended the subscription. To give back all that is in hand would make more work

@@ -190,18 +190,34 @@ describe('subscribing', () => {
 })
 
 describe('receiving', () => {
-  test('asks for as much as there is room for, and no more', async () => {
+  test('asks for a quarter of what may be in hand at a time, for what there is room for, and no more', async () => {
     const { calls, handle } = held()
-    const { subscription } = await consuming(handle, { prefetch: 3, concurrency: 1 })
-    subscription.deliver(numbered(1), numbered(2))
+    const { subscription } = await consuming(handle, { prefetch: 7, concurrency: 1 })
+    subscription.deliver(...[1, 2].map(numbered))
     await settle()
-    expect(subscription.asked).toEqual([3, 1])
-    subscription.deliver(numbered(3))
+    expect(subscription.asked).toEqual([2, 2])
+    subscription.deliver(...[3, 4, 5, 6].map(numbered))
     await settle()
-    expect(subscription.asked).toEqual([3, 1])
+    expect(subscription.asked).toEqual([2, 2, 2, 1])
+    subscription.deliver(numbered(7))
+    await settle()
+    expect(subscription.asked).toEqual([2, 2, 2, 1])
     calls[0]?.end()
     await settle()
-    expect(subscription.asked).toEqual([3, 1, 1])
+    expect(subscription.asked).toEqual([2, 2, 2, 1, 1])
+  })
+
+  test('asks for more before it looks at what has come', async () => {
+    const asked: number[] = []
+    const { subscription } = await consuming(
+      () => {
+        asked.push(subscription.asked.length)
+      },
+      { prefetch: 8 },
+    )
+    subscription.deliver(numbered(1), numbered(2))
+    await settle()
+    expect(asked).toEqual([2, 2])
   })
 
   test('runs as many handlers at once as may, in the order of arrival', async () => {
@@ -556,11 +572,11 @@ describe('a lost delivery', () => {
     subscription.lose(...lost)
     subscription.deliver(numbered(3))
     await settle()
-    expect(subscription.asked).toEqual([2])
+    expect(subscription.asked).toEqual([1, 1])
     calls[0]?.end()
     await settle()
     expect(numbers()).toEqual([1, 3])
-    expect(subscription.asked.slice(1)).toEqual([2, 1])
+    expect(subscription.asked.slice(2)).toEqual([1, 1])
   })
 
   test('is not reported as handled when its ack was under way', async () => {
