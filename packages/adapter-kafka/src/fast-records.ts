@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import type { IHeaders, KafkaMessage } from 'kafkajs'
+import { crc32c } from './crc32c.ts'
 
 /**
  * Encoding and decoding of records (Kafka documentation, "Record"), in place of kafkajs's own: that makes a buffer of 512
@@ -215,12 +216,13 @@ export function decodeRecord(
 }
 
 /**
- * Puts both in kafkajs's place, where its own modules take them from: they load them at the first produce and fetch. A
+ * Puts them in kafkajs's place, where its own modules take them from: they load them at the first produce and fetch. A
  * process that used kafkajs before keeps what it has.
  */
 export function installFastRecords(): void {
   replace('kafkajs/src/protocol/recordBatch/record/v0/index.js', encodeRecord)
   replace('kafkajs/src/protocol/recordBatch/record/v0/decoder.js', decodeRecord)
+  replace('kafkajs/src/protocol/recordBatch/crc32C/index.js', crc32c)
 }
 
 const load = createRequire(import.meta.url)
