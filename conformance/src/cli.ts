@@ -13,8 +13,8 @@ const usage = `Usage: npm run conformance -- NAME... [options]
        npm run conformance -- --matrix [--check]
 
 Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, redis), or on them in other surroundings
-(elasticmq, valkey, redis-cluster). rabbitmq-own, sqs-own, elasticmq-own, redis-own and valkey-own show what adapters promise
-beyond it.
+(elasticmq, valkey, redis-cluster). rabbitmq-own, kafka-own, sqs-own, elasticmq-own, redis-own and valkey-own show what
+adapters promise beyond it.
 
   --only 34,52a,60-66   numbers, ids and ranges of cases
   --repeat N            each driver N times; stops at the first failure
