@@ -107,10 +107,12 @@ function problems(results: readonly WorkResult[]): string[] {
 }
 
 function machines(results: readonly WorkResult[]): string {
-  const lines = results.map(({ machine, contenders, takenAt }) => {
+  const works = new Map<string, string[]>()
+  for (const { broker, letter, machine, contenders, takenAt } of results) {
     const clients = Object.entries(machine.clients).map(([name, version]) => `${name} ${version}`)
     const rounds = contenders[0]?.rounds.length ?? 0
-    return `Taken on ${takenAt.slice(0, 10)} in ${rounds} rounds: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node}; ${clients.join(', ')}. Broker and clients share the machine.`
-  })
-  return `${[...new Set(lines)].join('\n\n')}\n`
+    const how = `taken on ${takenAt.slice(0, 10)} in ${rounds} ${rounds === 1 ? 'round' : 'rounds'}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node}; ${clients.join(', ')}. Broker and clients share the machine.`
+    works.set(how, [...(works.get(how) ?? []), `${titleOf(broker)} (${letter})`])
+  }
+  return `${[...works].map(([how, which]) => `${which.join(', ')}: ${how}`).join('\n\n')}\n`
 }
