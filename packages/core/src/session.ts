@@ -87,13 +87,13 @@ export class Session {
     const { topic, group, clock } = this.#settings
     signal.addEventListener('abort', this.wake)
     try {
-      let asked = this.#ask(signal)
+      let asked: Promise<readonly Delivery[]> | undefined
       while (asked !== undefined || !signal.aborted) {
+        asked ??= this.#ask(signal)
         if (asked === undefined) {
           await new Promise<void>((resolve) => {
             this.#roomMade = resolve
           })
-          asked = this.#ask(signal)
           continue
         }
         const deliveries = await asked
