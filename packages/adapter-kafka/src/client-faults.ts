@@ -9,7 +9,15 @@ interface RequestQueue {
   scheduleCheckPendingRequests(): void
 }
 
-const patched = new WeakSet<object>()
+const patched = new Set<string>()
+
+/** Changes what all objects of a class of kafkajs have, once. */
+function patch<Prototype>(path: string, change: (prototype: Prototype) => void): void {
+  if (patched.has(path)) return
+  patched.add(path)
+  const { prototype }: { readonly prototype: Prototype } = load(path)
+  change(prototype)
+}
 
 /**
  * kafkajs 2.2.4 sets a timer for requests that wait to be sent even when none does and nothing is throttled, and sets it
@@ -17,15 +25,12 @@ const patched = new WeakSet<object>()
  * negative timeout. The timer is needed only while requests wait; then it is left as it is.
  */
 export function quietenRequestQueues(): void {
-  const { prototype }: { readonly prototype: RequestQueue } = load(
-    'kafkajs/src/network/requestQueue/index.js',
-  )
-  if (patched.has(prototype)) return
-  patched.add(prototype)
-  const schedule = prototype.scheduleCheckPendingRequests
-  prototype.scheduleCheckPendingRequests = function scheduleIfAnyWait(this: RequestQueue) {
-    if (this.pending.length > 0) schedule.call(this)
-  }
+  patch<RequestQueue>('kafkajs/src/network/requestQueue/index.js', (prototype) => {
+    const schedule = prototype.scheduleCheckPendingRequests
+    prototype.scheduleCheckPendingRequests = function scheduleIfAnyWait() {
+      if (this.pending.length > 0) schedule.call(this)
+    }
+  })
 }
 
 /** A connection to a broker, which is connected again when it was lost. */
@@ -47,19 +52,18 @@ const lengthBytes = 4
  * bytes that never come. And an old socket's last events end the new connection.
  */
 export function connectAfresh(): void {
-  const { prototype }: { readonly prototype: Connection } = load('kafkajs/src/network/connection.js')
-  if (patched.has(prototype)) return
-  patched.add(prototype)
-  const connect = prototype.connect
-  prototype.connect = function connectWithNothingLeft(this: Connection) {
-    if (this.connectionStatus === 'disconnected') {
-      leave(this.socket)
-      this.chunks = []
-      this.bytesBuffered = 0
-      this.bytesNeeded = lengthBytes
+  patch<Connection>('kafkajs/src/network/connection.js', (prototype) => {
+    const { connect } = prototype
+    prototype.connect = function connectWithNothingLeft() {
+      if (this.connectionStatus === 'disconnected') {
+        leave(this.socket)
+        this.chunks = []
+        this.bytesBuffered = 0
+        this.bytesNeeded = lengthBytes
+      }
+      return connect.call(this)
     }
-    return connect.call(this)
-  }
+  })
 }
 
 function leave(socket: Socket | undefined): void {
