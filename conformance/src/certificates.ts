@@ -21,18 +21,22 @@ export const serverName = 'broker.test'
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
-type Openssl = (...args: readonly string[]) => Promise<unknown>
-type Read = (file: string) => Promise<string>
+/** Where files are made, for as long as that takes. */
+interface Folder {
+  openssl(...args: readonly string[]): Promise<unknown>
+  read(file: string): Promise<string>
+  write(file: string, text: string): Promise<void>
+}
 
-async function inFolder<Result>(make: (openssl: Openssl, folder: string, read: Read) => Promise<Result>) {
+async function inFolder<Result>(make: (folder: Folder) => Promise<Result>): Promise<Result> {
   await ensureProgram('openssl', 'openssl', 'making certificates')
   const folder = await mkdtemp(join(tmpdir(), 'waybill-certificates-'))
   try {
-    return await make(
-      (...args) => runCommand('openssl', args, { cwd: folder }),
-      folder,
-      (file) => readFile(join(folder, file), 'utf8'),
-    )
+    return await make({
+      openssl: (...args) => runCommand('openssl', args, { cwd: folder }),
+      read: (file) => readFile(join(folder, file), 'utf8'),
+      write: (file, text) => writeFile(join(folder, file), text),
+    })
   } finally {
     await rm(folder, { recursive: true })
   }
@@ -40,7 +44,7 @@ async function inFolder<Result>(make: (openssl: Openssl, folder: string, read: R
 
 /** A certificate that nobody but itself vouches for, of a server that is reached by its IP address. */
 export function selfSigned(address: string): Promise<Identity> {
-  return inFolder(async (openssl, _folder, read) => {
+  return inFolder(async ({ openssl, read }) => {
     const subject = ['-subj', '/CN=waybill', '-addext', `subjectAltName=IP:${address}`, '-days', '1']
     await openssl('req', '-x509', ...newKey, '-keyout', 'server.key', '-out', 'server.pem', ...subject)
     return { certificate: await read('server.pem'), key: await read('server.key') }
@@ -49,10 +53,10 @@ export function selfSigned(address: string): Promise<Identity> {
 
 /** An authority of our own, a certificate for the broker and one for a client, all good for a day. */
 export function makeCertificates(clientName: string): Promise<Certificates> {
-  return inFolder(async (openssl, folder, read) => {
+  return inFolder(async ({ openssl, read, write }) => {
     const issue = async (file: string, name: string): Promise<Identity> => {
       await openssl('req', ...newKey, '-keyout', `${file}.key`, '-out', `${file}.csr`, '-subj', `/CN=${name}`)
-      await writeFile(join(folder, `${file}.ext`), `subjectAltName=DNS:${name}\n`)
+      await write(`${file}.ext`, `subjectAltName=DNS:${name}\n`)
       const request = ['-req', '-in', `${file}.csr`, '-extfile', `${file}.ext`, '-out', `${file}.pem`]
       await openssl('x509', ...request, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '1')
       return { certificate: await read(`${file}.pem`), key: await read(`${file}.key`) }
