@@ -275,7 +275,7 @@ export class Bus implements AsyncDisposable {
   }
 
   #checkGroup(group: string): void {
-    const parsed = nameSchema.safeParse(group)
+    const parsed = nameSchema().safeParse(group)
     if (parsed.success) return
     const issues = parsed.error.issues.map(({ message }) => ({ path: 'group', message }))
     throw new ConfigurationError('group', issues)

@@ -12,7 +12,7 @@ import type { ProvisionMode } from './provisioner.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
 import { durationSchema } from './retry.ts'
 import { definedTopicSchema, type Topic } from './topic.ts'
-import { parseOptions } from './validation.ts'
+import { lazily, parseOptions } from './validation.ts'
 
 /** Options of single brokers by adapter name. Adapter packages add theirs by declaration merging. */
 export interface NativeOptions {
@@ -47,40 +47,42 @@ export interface ConnectOptions {
 
 const urlHint = "expected a URL such as 'memory:' or 'amqp://localhost'"
 
-const connectSchema = z.strictObject({
-  url: z
-    .string({ error: urlHint })
-    .min(1, urlHint)
-    .transform((text, context) => {
-      try {
-        return parseBrokerUrl(text)
-      } catch (error) {
-        if (!(error instanceof ConfigurationError)) throw error
-        for (const { message } of error.issues) context.addIssue({ code: 'custom', message })
-        return z.NEVER
-      }
-    }),
-  adapter: z
-    .custom<Adapter>(
-      (value) => typeof value === 'object' && value !== null && 'connect' in value && 'schemes' in value,
-      'expected an adapter: an object with name, schemes and connect',
-    )
-    .optional(),
-  native: z.record(z.string(), z.unknown()).default({}),
-  provision: z.enum(['create', 'verify', 'none']).default('create'),
-  requires: z.array(z.enum(features)).default([]),
-  topics: z.array(definedTopicSchema).default([]),
-  timeout: z
-    .union([durationSchema, z.literal('forever')])
-    .default('10s')
-    .transform((value) => (value === 'forever' ? undefined : toMilliseconds(value))),
-  signal: z.instanceof(AbortSignal).optional(),
-  clock: z
-    .custom<Clock>(
-      (value) => typeof value === 'object' && value !== null && 'now' in value && 'after' in value,
-    )
-    .default(systemClock),
-})
+const connectSchema = lazily(() =>
+  z.strictObject({
+    url: z
+      .string({ error: urlHint })
+      .min(1, urlHint)
+      .transform((text, context) => {
+        try {
+          return parseBrokerUrl(text)
+        } catch (error) {
+          if (!(error instanceof ConfigurationError)) throw error
+          for (const { message } of error.issues) context.addIssue({ code: 'custom', message })
+          return z.NEVER
+        }
+      }),
+    adapter: z
+      .custom<Adapter>(
+        (value) => typeof value === 'object' && value !== null && 'connect' in value && 'schemes' in value,
+        'expected an adapter: an object with name, schemes and connect',
+      )
+      .optional(),
+    native: z.record(z.string(), z.unknown()).default({}),
+    provision: z.enum(['create', 'verify', 'none']).default('create'),
+    requires: z.array(z.enum(features)).default([]),
+    topics: z.array(definedTopicSchema()).default([]),
+    timeout: z
+      .union([durationSchema(), z.literal('forever')])
+      .default('10s')
+      .transform((value) => (value === 'forever' ? undefined : toMilliseconds(value))),
+    signal: z.instanceof(AbortSignal).optional(),
+    clock: z
+      .custom<Clock>(
+        (value) => typeof value === 'object' && value !== null && 'now' in value && 'after' in value,
+      )
+      .default(systemClock),
+  }),
+)
 
 /**
  * Connects to the broker the URL names, and provisions `topics`.
@@ -90,7 +92,7 @@ const connectSchema = z.strictObject({
  * `topology-mismatch`, `timeout`, `aborted`.
  */
 export async function connect(options: ConnectOptions): Promise<Bus> {
-  const parsed = parseOptions(connectSchema, options, 'connect options')
+  const parsed = parseOptions(connectSchema(), options, 'connect options')
   const { url, clock, timeout, signal } = parsed
   const adapter = parsed.adapter ?? (await loadAdapter(url.scheme))
   if (!adapter.schemes.includes(url.scheme)) {

@@ -3,6 +3,7 @@ import { type Duration, toMilliseconds } from './duration.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import { durationSchema, type RetryPolicy, retrySchema } from './retry.ts'
 import { nameSchema } from './topic.ts'
+import { lazily } from './validation.ts'
 
 export interface ConsumerOptions {
   /** Handlers that run at once, on each topic the consumer handles. Batch handlers count by batch. Default: 10. */
@@ -60,12 +61,13 @@ const isStore = (value: unknown): value is IdempotencyStore =>
   value !== null &&
   ['begin', 'extend', 'complete', 'abandon'].every((name) => typeof Reflect.get(value, name) === 'function')
 
-const storeSchema = z.custom<IdempotencyStore>(
-  isStore,
-  'expected an idempotency store, such as memoryIdempotencyStore()',
+const storeSchema = lazily(() =>
+  z.custom<IdempotencyStore>(isStore, 'expected an idempotency store, such as memoryIdempotencyStore()'),
 )
 const milliseconds = (initial: Duration) =>
-  durationSchema.default(initial).transform((value) => toMilliseconds(value))
+  durationSchema()
+    .default(initial)
+    .transform((value) => toMilliseconds(value))
 
 // It is renewed at a third of it.
 const leaseSchema = (initial: Duration) =>
@@ -73,36 +75,42 @@ const leaseSchema = (initial: Duration) =>
 
 export const maxConcurrency = 10_000
 
-export const consumerSchema = z
-  .strictObject({
-    group: nameSchema,
-    concurrency: z.int().min(1).max(maxConcurrency).default(10),
-    prefetch: z.int().min(1).max(100_000).optional(),
-    lease: leaseSchema('30s'),
-    maxLease: milliseconds('1h'),
-    retry: retrySchema,
-    maxDeliveries: z.int().min(1).default(20),
-    idempotency: z
-      .preprocess(
-        (value) => (isStore(value) ? { store: value } : value),
-        z.strictObject({ store: storeSchema, window: milliseconds('24h'), lease: leaseSchema('1m') }),
-      )
-      .optional(),
-    from: z.enum(['earliest', 'latest']).default('latest'),
-    broadcast: z.boolean().default(false),
-  })
-  .refine(({ broadcast, idempotency }) => !broadcast || idempotency === undefined, {
-    path: ['idempotency'],
-    message:
-      'a mark is shared by the group, so only one instance of a broadcast would handle a message; leave it out',
-  })
+export const consumerSchema = lazily(() =>
+  z
+    .strictObject({
+      group: nameSchema(),
+      concurrency: z.int().min(1).max(maxConcurrency).default(10),
+      prefetch: z.int().min(1).max(100_000).optional(),
+      lease: leaseSchema('30s'),
+      maxLease: milliseconds('1h'),
+      retry: retrySchema(),
+      maxDeliveries: z.int().min(1).default(20),
+      idempotency: z
+        .preprocess(
+          (value) => (isStore(value) ? { store: value } : value),
+          z.strictObject({ store: storeSchema(), window: milliseconds('24h'), lease: leaseSchema('1m') }),
+        )
+        .optional(),
+      from: z.enum(['earliest', 'latest']).default('latest'),
+      broadcast: z.boolean().default(false),
+    })
+    .refine(({ broadcast, idempotency }) => !broadcast || idempotency === undefined, {
+      path: ['idempotency'],
+      message:
+        'a mark is shared by the group, so only one instance of a broadcast would handle a message; leave it out',
+    }),
+)
 
-export const batchSchema = z.strictObject({
-  size: z.int().min(1).max(10_000).default(100),
-  wait: milliseconds('1s'),
-})
-export const startSchema = z.strictObject({
-  timeout: milliseconds('30s'),
-  signal: z.instanceof(AbortSignal).optional(),
-})
-export const stopSchema = z.strictObject({ timeout: milliseconds('30s') })
+export const batchSchema = lazily(() =>
+  z.strictObject({
+    size: z.int().min(1).max(10_000).default(100),
+    wait: milliseconds('1s'),
+  }),
+)
+export const startSchema = lazily(() =>
+  z.strictObject({
+    timeout: milliseconds('30s'),
+    signal: z.instanceof(AbortSignal).optional(),
+  }),
+)
+export const stopSchema = lazily(() => z.strictObject({ timeout: milliseconds('30s') }))

@@ -46,7 +46,7 @@ interface Bound extends Registration {
 export class Consumer {
   readonly group: string
   readonly #host: ConsumerHost
-  readonly #options: z.output<typeof consumerSchema>
+  readonly #options: z.output<ReturnType<typeof consumerSchema>>
   readonly #registrations: Bound[] = []
   readonly #middleware: HandlerMiddleware[] = []
   #workers: readonly { readonly worker: Worker; readonly processing: Processing }[] = []
@@ -59,7 +59,7 @@ export class Consumer {
   /** Made by `bus.consumer()`. */
   constructor(host: ConsumerHost, group: string, options: ConsumerOptions = {}) {
     this.#host = host
-    this.#options = parseOptions(consumerSchema, { ...options, group }, `options of consumer "${group}"`)
+    this.#options = parseOptions(consumerSchema(), { ...options, group }, `options of consumer "${group}"`)
     this.group = group
     if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
     if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
@@ -102,7 +102,7 @@ export class Consumer {
     options: BatchOptions,
     handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
   ): this {
-    const { size, wait } = parseOptions(batchSchema, options, `batch options of ${definition.type}`)
+    const { size, wait } = parseOptions(batchSchema(), options, `batch options of ${definition.type}`)
     const settings = { size, waitMs: wait, clock: this.#host.clock }
     return this.#register({
       topic: definition.topic,
@@ -128,7 +128,7 @@ export class Consumer {
    */
   async start(options: StartOptions = {}): Promise<void> {
     this.#host.ensureOpen()
-    const { timeout, signal } = parseOptions(startSchema, options, 'start options')
+    const { timeout, signal } = parseOptions(startSchema(), options, 'start options')
     this.#ensureNew('start')
     const topics = this.#topics()
     this.#state = 'started'
@@ -168,7 +168,7 @@ export class Consumer {
    * Idempotent: of several calls the shortest timeout counts. A stopped consumer does not start again.
    */
   async stop(options: StopOptions = {}): Promise<StopReport> {
-    const { timeout } = parseOptions(stopSchema, options, 'stop options')
+    const { timeout } = parseOptions(stopSchema(), options, 'stop options')
     this.#state = 'stopped'
     if (timeout === 0) this.#handlersOver.abort()
     this.#stopped ??= this.#stop()
@@ -198,7 +198,7 @@ export class Consumer {
 
   #onPattern(topic: Topic | undefined, pattern: string, handle: Handler | string | undefined): this {
     const issues: Issue[] = []
-    const parsed = typeSchema.safeParse(pattern)
+    const parsed = typeSchema().safeParse(pattern)
     if (!parsed.success)
       issues.push(...parsed.error.issues.map(({ message }) => ({ path: 'pattern', message })))
     if (typeof handle !== 'function') issues.push({ path: 'handler', message: 'expected a function' })

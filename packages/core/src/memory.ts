@@ -18,6 +18,7 @@ import {
 import { MemoryBroker, type MemoryTopic } from './memory-broker.ts'
 import type { MemoryGroup } from './memory-group.ts'
 import { MemorySubscription } from './memory-subscription.ts'
+import { lazily } from './validation.ts'
 
 export interface MemoryOptions {
   /** Messages a topic remembers for groups that start at the earliest, and for `seek`. Default: 10,000. */
@@ -40,15 +41,17 @@ export interface RawMessage {
   readonly key?: string
 }
 
-const optionsSchema = z
-  .strictObject({
-    retention: z.int().min(0).default(10_000),
-    maxMessageBytes: z
-      .int()
-      .min(1024)
-      .default(1024 * 1024),
-  })
-  .prefault({})
+const optionsSchema = lazily(() =>
+  z
+    .strictObject({
+      retention: z.int().min(0).default(10_000),
+      maxMessageBytes: z
+        .int()
+        .min(1024)
+        .default(1024 * 1024),
+    })
+    .prefault({}),
+)
 
 // The brokers that have a name, so that the buses of one process can meet. Each is gone with its last bus.
 const named = new Map<string, { readonly broker: MemoryBroker; users: number }>()
@@ -61,7 +64,7 @@ export function memory(): Adapter {
     name: 'memory',
     schemes: ['memory'],
     async connect({ path, hosts }, { native, clock, emit }: DriverContext) {
-      const options = parseOptions(optionsSchema, native, 'memory options', 'native.memory')
+      const options = parseOptions(optionsSchema(), native, 'memory options', 'native.memory')
       // `memory://NAME` is easily written for `memory:NAME`, and would be private without a word.
       const name = path ?? hosts[0]?.host
       const shared = (name === undefined ? undefined : named.get(name)) ?? {

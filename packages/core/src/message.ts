@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Issue } from './errors.ts'
 import { isPattern } from './pattern.ts'
 import { definedTopicSchema, type Topic, typeSchema } from './topic.ts'
-import { parseOptions } from './validation.ts'
+import { lazily, parseOptions } from './validation.ts'
 
 /** What travels beside the data. Names of your own are text to text. */
 export interface Metadata {
@@ -59,28 +59,32 @@ export interface MessageDefinition<Input = unknown, Output = unknown> {
   key?(data: Output): string
 }
 
-const definitionSchema = z
-  .strictObject({
-    topic: definedTopicSchema,
-    type: typeSchema.refine(
-      (type) => !isPattern(type),
-      'a message type may not have "*" or "#" as a segment',
-    ),
-    version: z.int().min(1).default(1),
-    upcast: z.record(z.string().regex(/^[1-9]\d*$/, 'expected a version number'), z.function()).default({}),
-    schema: z.custom<StandardSchemaV1>(
-      (value) =>
-        (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
-      'expected a Standard Schema such as one of zod',
-    ),
-    key: z.function().optional(),
-  })
-  .superRefine(({ version, upcast }, context) => {
-    for (const from of Object.keys(upcast).filter((each) => Number(each) >= version)) {
-      const message = `leads from version ${from}, but the definition is of version ${version}`
-      context.addIssue({ code: 'custom', path: ['upcast', from], message })
-    }
-  })
+const definitionSchema = lazily(() =>
+  z
+    .strictObject({
+      topic: definedTopicSchema(),
+      type: typeSchema().refine(
+        (type) => !isPattern(type),
+        'a message type may not have "*" or "#" as a segment',
+      ),
+      version: z.int().min(1).default(1),
+      upcast: z.record(z.string().regex(/^[1-9]\d*$/, 'expected a version number'), z.function()).default({}),
+      schema: z.custom<StandardSchemaV1>(
+        (value) =>
+          (typeof value === 'object' || typeof value === 'function') &&
+          value !== null &&
+          '~standard' in value,
+        'expected a Standard Schema such as one of zod',
+      ),
+      key: z.function().optional(),
+    })
+    .superRefine(({ version, upcast }, context) => {
+      for (const from of Object.keys(upcast).filter((each) => Number(each) >= version)) {
+        const message = `leads from version ${from}, but the definition is of version ${version}`
+        context.addIssue({ code: 'custom', path: ['upcast', from], message })
+      }
+    }),
+)
 
 /**
  * Defines a message type on a topic.
@@ -92,7 +96,7 @@ export function defineMessage<Schema extends StandardSchemaV1>(
   type: string,
   options: MessageOptions<Schema>,
 ): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
-  const { version } = parseOptions(definitionSchema, { ...options, topic, type }, `message "${type}"`)
+  const { version } = parseOptions(definitionSchema(), { ...options, topic, type }, `message "${type}"`)
   return {
     topic,
     type,

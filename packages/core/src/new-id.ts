@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 let lastTime = Number.NaN
 let head = ''
 
@@ -12,5 +10,6 @@ export function newId(): string {
     lastTime = time
   }
   // After time and version, version 7 is what version 4 is: the variant among random bits.
-  return head + randomUUID().slice('xxxxxxxx-xxxx-4'.length)
+  // By the global, which is loaded when it is first used: an import of node:crypto delays the start of every program.
+  return head + crypto.randomUUID().slice('xxxxxxxx-xxxx-4'.length)
 }

@@ -74,7 +74,7 @@ export class Producer {
 
   /** Made by `bus.producer()`. */
   constructor(host: ProducerHost, options: ProducerOptions = {}) {
-    const { source, timeout, maxInFlightBytes } = parseOptions(producerSchema, options, 'producer options')
+    const { source, timeout, maxInFlightBytes } = parseOptions(producerSchema(), options, 'producer options')
     this.#host = host
     this.#source = source
     this.#timeoutMs = timeout

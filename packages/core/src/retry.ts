@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type Duration, durationHint, parseDuration, toMilliseconds } from './duration.ts'
 import { MessagingError, type RetryAfter } from './errors.ts'
-import { parseOptions } from './validation.ts'
+import { lazily, parseOptions } from './validation.ts'
 
 /** Milliseconds to wait after the given attempt (1 for the first) has failed. Below 0 is 0, no number the default. */
 export type Backoff = (attempt: number) => number
@@ -32,14 +32,32 @@ export function fixed(delay: Duration): Backoff {
   return () => delayMs
 }
 
-export const durationSchema = z.custom<Duration>((value) => parseDuration(value) !== undefined, durationHint)
+export const durationSchema = lazily(() =>
+  z.custom<Duration>((value) => parseDuration(value) !== undefined, durationHint),
+)
 
-const exponentialSchema = z.strictObject({
-  initial: durationSchema.default('1s').transform((value) => toMilliseconds(value)),
-  max: durationSchema.default('5m').transform((value) => toMilliseconds(value)),
-  factor: z.number().min(1).default(2),
-  jitter: z.number().min(0).max(1).default(0.1),
-})
+/** `ExponentialOptions` as parsed; times in milliseconds. */
+interface Growth {
+  readonly initial: number
+  readonly max: number
+  readonly factor: number
+  readonly jitter: number
+}
+
+const defaultGrowth: Growth = { initial: 1000, max: 300_000, factor: 2, jitter: 0.1 }
+
+const exponentialSchema = lazily(() =>
+  z.strictObject({
+    initial: durationSchema()
+      .default(defaultGrowth.initial)
+      .transform((value) => toMilliseconds(value)),
+    max: durationSchema()
+      .default(defaultGrowth.max)
+      .transform((value) => toMilliseconds(value)),
+    factor: z.number().min(1).default(defaultGrowth.factor),
+    jitter: z.number().min(0).max(1).default(defaultGrowth.jitter),
+  }),
+)
 
 /**
  * `initial`, then `factor` times longer after each attempt, up to `max`.
@@ -47,33 +65,49 @@ const exponentialSchema = z.strictObject({
  * @throws {ConfigurationError} listing every problem.
  */
 export function exponential(options: ExponentialOptions = {}, random: () => number = Math.random): Backoff {
-  const { initial, max, factor, jitter } = parseOptions(exponentialSchema, options, 'exponential backoff')
+  return growing(parseOptions(exponentialSchema(), options, 'exponential backoff'), random)
+}
+
+/** `exponential` without its schema, for backoffs of our own that are made when the package is loaded. */
+export function growing({ initial, max, factor, jitter }: Growth, random = Math.random): Backoff {
   // The power overflows after a thousand attempts, and 0 times infinity is no number.
   const growth = (attempt: number) => Math.min(factor ** (attempt - 1), Number.MAX_VALUE)
   return (attempt) => Math.round(Math.min(max, initial * growth(attempt)) * (1 - jitter * random()))
 }
 
-const defaultBackoff = exponential()
+export interface ResolvedRetryPolicy {
+  readonly attempts: number
+  readonly backoff: Backoff
+  readonly isRetryable: ((error: unknown) => boolean) | undefined
+}
 
-export const retrySchema = z
-  .strictObject({
-    attempts: z.int().min(1).default(5),
-    backoff: z
-      .custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()')
-      .optional(),
-    isRetryable: z
-      .custom<(error: unknown) => boolean>(
-        (value) => typeof value === 'function',
-        'expected a function of the error',
-      )
-      .optional(),
-  })
-  .prefault({})
-  .transform(({ attempts, backoff = defaultBackoff, isRetryable }) => ({ attempts, backoff, isRetryable }))
+export const defaultRetry: ResolvedRetryPolicy = {
+  attempts: 5,
+  backoff: growing(defaultGrowth),
+  isRetryable: undefined,
+}
 
-export type ResolvedRetryPolicy = z.output<typeof retrySchema>
-
-export const defaultRetry: ResolvedRetryPolicy = retrySchema.parse(undefined)
+export const retrySchema = lazily(() =>
+  z
+    .strictObject({
+      attempts: z.int().min(1).default(defaultRetry.attempts),
+      backoff: z
+        .custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()')
+        .optional(),
+      isRetryable: z
+        .custom<(error: unknown) => boolean>(
+          (value) => typeof value === 'function',
+          'expected a function of the error',
+        )
+        .optional(),
+    })
+    .prefault({})
+    .transform(({ attempts, backoff = defaultRetry.backoff, isRetryable }) => ({
+      attempts,
+      backoff,
+      isRetryable,
+    })),
+)
 
 export type RetryDecision =
   | { readonly retry: true; readonly delayMs: number }
@@ -90,7 +124,7 @@ export function decideRetry(policy: ResolvedRetryPolicy, attempt: number, error:
 
 function wait(backoff: Backoff, attempt: number): number {
   const delayMs = backoff(attempt)
-  return Number.isFinite(delayMs) ? Math.max(0, delayMs) : defaultBackoff(attempt)
+  return Number.isFinite(delayMs) ? Math.max(0, delayMs) : defaultRetry.backoff(attempt)
 }
 
 function isRetryAfter(error: unknown): error is RetryAfter {

@@ -3,7 +3,7 @@ import { isReservedName } from './codec.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
 import type { Issue } from './errors.ts'
 import { durationSchema } from './retry.ts'
-import { toIssues } from './validation.ts'
+import { lazily, toIssues } from './validation.ts'
 
 export interface ProducerOptions {
   /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */
@@ -40,51 +40,59 @@ export interface SendOptions {
 // RFC 3986, appendix A: the characters of a URI reference, others percent-encoded. Consumers that check events refuse others.
 const uriReference = /^(?:[\w\-.~:/?#[\]@!$&'()*+,;=]|%[0-9a-f]{2})+$/i
 
-export const producerSchema = z.strictObject({
-  source: z
-    .string()
-    .regex(
-      uriReference,
-      'expected a URI reference without spaces, such as "checkout" or "https://example.com/shop"',
-    )
-    .default('waybill'),
-  timeout: durationSchema.default('30s').transform((value) => toMilliseconds(value)),
-  maxInFlightBytes: z
-    .int()
-    .min(1)
-    .default(16 * 1024 * 1024),
-})
-
-// Names of RFC 9110 tokens pass every transport; the value may be any text.
-const metadataSchema = z.record(
-  z
-    .string()
-    .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
-  z.string(),
+export const producerSchema = lazily(() =>
+  z.strictObject({
+    source: z
+      .string()
+      .regex(
+        uriReference,
+        'expected a URI reference without spaces, such as "checkout" or "https://example.com/shop"',
+      )
+      .default('waybill'),
+    timeout: durationSchema()
+      .default('30s')
+      .transform((value) => toMilliseconds(value)),
+    maxInFlightBytes: z
+      .int()
+      .min(1)
+      .default(16 * 1024 * 1024),
+  }),
 )
 
-const sendSchema = z.strictObject({
-  id: z.string().min(1).max(256).optional(),
-  key: z.string().min(1).max(1024).optional(),
-  delay: durationSchema.optional(),
-  priority: z.int().min(0).max(9).optional(),
-  expiresIn: durationSchema.optional(),
-  metadata: metadataSchema
-    .superRefine((metadata, context) => {
-      for (const name of Object.keys(metadata).filter(isReservedName)) {
-        context.addIssue({
-          code: 'custom',
-          path: [name],
-          message: 'the name is reserved; use the option for it or another name',
-        })
-      }
-    })
-    .optional(),
-  correlationId: z.string().min(1).optional(),
-  causationId: z.string().min(1).optional(),
-  signal: z.instanceof(AbortSignal).optional(),
-  timeout: durationSchema.optional(),
-})
+// Names of RFC 9110 tokens pass every transport; the value may be any text.
+const metadataSchema = lazily(() =>
+  z.record(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
+    z.string(),
+  ),
+)
+
+const sendSchema = lazily(() =>
+  z.strictObject({
+    id: z.string().min(1).max(256).optional(),
+    key: z.string().min(1).max(1024).optional(),
+    delay: durationSchema().optional(),
+    priority: z.int().min(0).max(9).optional(),
+    expiresIn: durationSchema().optional(),
+    metadata: metadataSchema()
+      .superRefine((metadata, context) => {
+        for (const name of Object.keys(metadata).filter(isReservedName)) {
+          context.addIssue({
+            code: 'custom',
+            path: [name],
+            message: 'the name is reserved; use the option for it or another name',
+          })
+        }
+      })
+      .optional(),
+    correlationId: z.string().min(1).optional(),
+    causationId: z.string().min(1).optional(),
+    signal: z.instanceof(AbortSignal).optional(),
+    timeout: durationSchema().optional(),
+  }),
+)
 
 /** Issues with the option or the data they are about put before their paths. */
 export function under(root: string, issues: readonly Issue[]): Issue[] {
@@ -93,6 +101,6 @@ export function under(root: string, issues: readonly Issue[]): Issue[] {
 
 /** What is wrong with the options of a send; empty when nothing is. */
 export function checkSendOptions(options: SendOptions): Issue[] {
-  const result = sendSchema.safeParse(options)
+  const result = sendSchema().safeParse(options)
   return result.success ? [] : under('options', toIssues(result.error))
 }

