@@ -1,7 +1,8 @@
-import kafkajs, { Kafka, type KafkaConfig, type RetryOptions } from 'kafkajs'
+import type { Kafka, KafkaConfig, RetryOptions } from 'kafkajs'
 import { connectAfresh, quietenRequestQueues } from './client-faults.ts'
 import { registerCodecs } from './codecs.ts'
 import { installFastRecords } from './fast-records.ts'
+import { kafkajs } from './kafkajs.ts'
 import type { Settings } from './options.ts'
 import { Sockets } from './sockets.ts'
 
@@ -35,7 +36,7 @@ export function createClient(settings: Settings, instance: string, retry: RetryO
     logLevel: kafkajs.logLevel.NOTHING,
     ...(sasl !== undefined && { sasl }),
   }
-  return { kafka: new Kafka(config), sockets }
+  return { kafka: new kafkajs.Kafka(config), sockets }
 }
 
 function withoutUndefined<Values extends object>(values: Values): Values {

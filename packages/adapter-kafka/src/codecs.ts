@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
-import kafkajs, { CompressionTypes } from 'kafkajs'
+import type { CompressionTypes } from 'kafkajs'
+import { kafkajs } from './kafkajs.ts'
 import type { KafkaCompression } from './options.ts'
 
 // Neither has types; loaded when they are needed.
@@ -11,17 +12,17 @@ const loadSnappy = (): Record<'compress' | 'uncompress', (bytes: Uint8Array) => 
 const loadLz4 = (): Record<'compress' | 'decompress', (bytes: Uint8Array) => Uint8Array> => load('lz4js')
 
 /** What kafkajs asks of a codec (its documentation, "Producing messages", "Other"). */
-interface Codec {
+export interface Codec {
   compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>
   decompress(compressed: Buffer): Promise<Buffer>
 }
 
 export const compressionTypes: Readonly<Record<KafkaCompression, CompressionTypes>> = {
-  none: CompressionTypes.None,
-  gzip: CompressionTypes.GZIP,
-  snappy: CompressionTypes.Snappy,
-  lz4: CompressionTypes.LZ4,
-  zstd: CompressionTypes.ZSTD,
+  none: kafkajs.CompressionTypes.None,
+  gzip: kafkajs.CompressionTypes.GZIP,
+  snappy: kafkajs.CompressionTypes.Snappy,
+  lz4: kafkajs.CompressionTypes.LZ4,
+  zstd: kafkajs.CompressionTypes.ZSTD,
 }
 
 /** The header of snappy-java's stream format, in which Java clients write: magic and two versions of four bytes each. */
@@ -84,9 +85,9 @@ const zstd: Codec | undefined =
  * client's own and global; codecs that the application registered stay.
  */
 export function registerCodecs(): void {
-  register(CompressionTypes.Snappy, snappy)
-  register(CompressionTypes.LZ4, lz4)
-  if (zstd !== undefined) register(CompressionTypes.ZSTD, zstd)
+  register(kafkajs.CompressionTypes.Snappy, snappy)
+  register(kafkajs.CompressionTypes.LZ4, lz4)
+  if (zstd !== undefined) register(kafkajs.CompressionTypes.ZSTD, zstd)
 }
 
 function register(

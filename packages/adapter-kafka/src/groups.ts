@@ -5,9 +5,9 @@ import {
   type SeekPosition,
   type TopicSpec,
 } from '@waybill/core/driver'
-import kafkajs from 'kafkajs'
 import { brokerErrorOf } from './errors.ts'
 import type { Gateway, PartitionCommit } from './gateway.ts'
+import { kafkajs } from './kafkajs.ts'
 import { groupNames } from './names.ts'
 import { parseRecord } from './offsets.ts'
 

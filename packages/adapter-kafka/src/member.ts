@@ -1,8 +1,9 @@
-import kafkajs, { type Assigner, type Cluster, type Consumer, type EachBatchPayload } from 'kafkajs'
+import type { Assigner, Cluster, Consumer, EachBatchPayload } from 'kafkajs'
 import { assignPartitions, decodeOwned, encodeOwned } from './assignment.ts'
 import { atMost, type Client, createClient } from './client.ts'
 import { brokerErrorOf } from './errors.ts'
 import { GroupCoordinator, type Membership, type TopicCommits } from './gateway.ts'
+import { kafkajs } from './kafkajs.ts'
 import type { Settings } from './options.ts'
 
 /** What a member reads: partitions by topic. */

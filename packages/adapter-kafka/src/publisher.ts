@@ -1,8 +1,9 @@
 import { type ErrorCode, MessagingError, type Outcome } from '@waybill/core/driver'
-import { type ICustomPartitioner, type Message, Partitioners, type Producer } from 'kafkajs'
+import type { ICustomPartitioner, Message, Producer } from 'kafkajs'
 import { atMost, type Client, createClient } from './client.ts'
 import { compressionTypes } from './codecs.ts'
 import { toPublishError } from './errors.ts'
+import { kafkajs } from './kafkajs.ts'
 import type { Settings } from './options.ts'
 import { recordBytes } from './record-limits.ts'
 
@@ -28,7 +29,7 @@ const unkeyedRun = 16
  */
 const partitioner: ICustomPartitioner = () => {
   // As the Java client does it (murmur2 of the key), so that keys stay where other producers put them.
-  const byKey = Partitioners.DefaultPartitioner()
+  const byKey = kafkajs.Partitioners.DefaultPartitioner()
   const chosen = new WeakMap<Message, number>()
   const counters = new Map<string, number>()
   return (args) => {

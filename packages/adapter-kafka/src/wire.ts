@@ -8,6 +8,7 @@ import {
 } from '@waybill/core/driver'
 import type { IHeaders, KafkaMessage, Message } from 'kafkajs'
 import type { KafkaMirror } from './options.ts'
+import { RepeatedTexts } from './repeated-texts.ts'
 
 /** The prefix of mirrored attributes (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
 const attributePrefix = 'ce_'
@@ -87,10 +88,13 @@ export function toCopy(
   }
 }
 
+const headerTexts = new RepeatedTexts()
+
 function headerText(value: IHeaders[string]): string {
   // Of several with one name, the last: it was added last.
   const last = Array.isArray(value) ? value[value.length - 1] : value
-  return typeof last === 'string' ? last : (last?.toString('utf8') ?? '')
+  if (last === undefined || last === null) return ''
+  return typeof last === 'string' ? last : headerTexts.read(last)
 }
 
 function isOurs(name: string): boolean {

@@ -1,17 +1,15 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import {
-  type BatchContext,
-  type DecodedRecord,
-  decodeRecord,
-  type Encoded,
-  encodeRecord,
-  type RecordToEncode,
-} from './fast-records.ts'
+import type { MessageToEncode } from './produce-request.ts'
+import { type BatchContext, type DecodedRecord, decodeRecord } from './record-reader.ts'
 
-// kafkajs's own, which ours must equal.
+interface RecordToEncode extends MessageToEncode {
+  readonly offsetDelta?: number
+  readonly timestampDelta?: number
+}
+// kafkajs's own: what it writes is read, as it would read it.
 const load = createRequire(import.meta.url)
-const theirEncode: (record: RecordToEncode) => Encoded = load(
+const encodeRecord: (record: RecordToEncode) => { readonly buffer: Buffer } = load(
   'kafkajs/src/protocol/recordBatch/record/v0/index.js',
 )
 const theirDecode: (decoder: unknown, context: BatchContext) => DecodedRecord = load(
@@ -54,12 +52,6 @@ const records: Readonly<Record<string, RecordToEncode>> = {
     headers: Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`h${index}`, 'v'.repeat(index)])),
   },
 }
-
-test.each(Object.entries(records))('%s is written byte for byte as the client does', (_, record) => {
-  const ours = encodeRecord(record)
-  expect(Buffer.isBuffer(ours.buf)).toBe(true)
-  expect(ours.buffer.equals(theirEncode(record).buffer)).toBe(true)
-})
 
 test.each(Object.entries(records))('%s is read as the client does', (_, record) => {
   for (const each of [context, { ...context, timestampType: 1, isControlBatch: true }]) {
