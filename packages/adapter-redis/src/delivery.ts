@@ -45,20 +45,25 @@ export class RedisDelivery implements Delivery, Position {
 export function fromRows(reply: unknown, leaseUntil: number, sources?: readonly number[]): RedisDelivery[] {
   const rows = asArray(reply)
   const deliveries: RedisDelivery[] = []
-  for (let at = 0; at + 5 < rows.length; at += 6) {
+  for (let at = 0; at + 2 < rows.length; at += 3) {
     const index = asNumber(rows[at])
     const source = sources?.[index] ?? index
-    const position = { source, id: asText(rows[at + 1]), count: asNumber(rows[at + 2]) }
-    const type = rows[at + 3]
-    const headers = rows[at + 4]
-    const body = rows[at + 5]
+    const id = asText(rows[at + 1])
+    const told = rows[at + 2]
+    if (Buffer.isBuffer(told)) {
+      const content = { body: told, contentType: usualContentType, headers: noHeaders }
+      deliveries.push(new RedisDelivery(content, { source, id, count: 1 }, 1, leaseUntil))
+      continue
+    }
+    const [count, type, headers, body] = asArray(told)
+    const position = { source, id, count: asNumber(count) }
     if (Array.isArray(type)) {
       deliveries.push(fromEntry(position, type, leaseUntil))
       continue
     }
     const content = {
       body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
-      contentType: type === null ? usualContentType : asUtf8(type),
+      contentType: asUtf8(type),
       headers: headers === null ? noHeaders : decodeHeaders(asUtf8(headers)),
     }
     deliveries.push(new RedisDelivery(content, position, position.count, leaseUntil))
