@@ -12,6 +12,18 @@ import { RepeatedTexts } from './repeated-texts.ts'
 
 /** The prefix of mirrored attributes (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
 const attributePrefix = 'ce_'
+const prefixed = new Map<string, string>()
+
+// The same dozen names in every message; one put together anew costs a copy each time it is written.
+function attributeHeader(name: string): string {
+  let header = prefixed.get(name)
+  if (header === undefined) {
+    header = attributePrefix + name
+    if (prefixed.size < 1000) prefixed.set(name, header)
+  }
+  return header
+}
+
 /** Where the content type lies (the same, 3.1 and 3.3.1). */
 const contentTypeHeader = 'content-type'
 /** Milliseconds since the epoch: not to be delivered before. */
@@ -48,7 +60,7 @@ export function toRecord(message: OutboundMessage, now: number, mirror: KafkaMir
   if (mirror !== 'none') {
     for (const name of mirrored) {
       const value = message.attributes[name]
-      if (value !== undefined) headers[attributePrefix + name] = value
+      if (value !== undefined) headers[attributeHeader(name)] = value
     }
   }
   if (message.delayMs > 0) headers[dueHeader] = String(now + message.delayMs)
