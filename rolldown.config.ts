@@ -22,6 +22,6 @@ export default packages.map((name) => {
     input: doors(folder),
     platform: 'node',
     external: (id) => /^[^./]/.test(id) && id !== 'zod' && !id.startsWith('zod/'),
-    output: { dir: `${folder}/dist`, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
+    output: { dir: `${folder}/dist`, sourcemap: true, chunkFileNames: '[name]-shared.js' },
   })
 })
