@@ -21,7 +21,7 @@ export interface DecodedRecord extends Omit<KafkaMessage, 'headers' | 'size'> {
 /** The broker set the timestamp when it took the batch (kafkajs's protocol/timestampTypes.js). */
 const logAppendTime = 1
 
-const names = new RepeatedTexts()
+const repeated = new RepeatedTexts()
 
 class Reader {
   readonly #buffer: Buffer
@@ -56,11 +56,19 @@ class Reader {
     return this.#buffer.subarray(start, this.#at)
   }
 
-  name(): string {
+  headerName(): string {
     const length = this.varint()
     const start = this.#at
     this.#at += Math.max(0, length)
-    return names.read(this.#buffer, start, this.#at)
+    return repeated.text(this.#buffer, start, this.#at)
+  }
+
+  headerValue(): Buffer | null {
+    const length = this.varint()
+    if (length < 0) return null
+    const start = this.#at
+    this.#at += length
+    return repeated.bytes(this.#buffer, start, this.#at)
   }
 }
 
@@ -71,7 +79,7 @@ function plus(start: string, delta: number): string {
 
 /**
  * A record (Kafka documentation, "Record"), in place of kafkajs's own decoder, which copies all headers anew for each it
- * reads. What it returns is the same.
+ * reads. What it returns is the same, but that equal header values may be one buffer.
  */
 export function decodeRecord(
   { buffer, offset: at }: { readonly buffer: Buffer; readonly offset: number },
@@ -95,8 +103,8 @@ export function decodeRecord(
   const value = reader.bytes()
   const headers: DecodedRecord['headers'] = {}
   for (let count = reader.varint(); count > 0; count -= 1) {
-    const name = reader.name()
-    const header = reader.bytes()
+    const name = reader.headerName()
+    const header = reader.headerValue()
     const earlier = headers[name]
     if (earlier === undefined || earlier === null || header === null) headers[name] = header
     else headers[name] = Array.isArray(earlier) ? [...earlier, header] : [earlier, header]

@@ -1,5 +1,5 @@
 interface Known {
-  readonly bytes: Uint8Array
+  readonly bytes: Buffer
   readonly text: string
 }
 
@@ -8,28 +8,41 @@ const places = 256
 // Longer ones seldom repeat, nor do ids (a UUID has 36).
 const longest = 35
 
-/** The texts that most messages bear, such as header names, known by their bytes: cheaper than to decode them each time. */
+/**
+ * The texts that most messages bear, such as the names of headers and their types, known by their bytes: cheaper than to
+ * make them anew each time.
+ */
 export class RepeatedTexts {
   readonly #known = new Array<Known | undefined>(places)
 
-  /** The bytes as UTF-8. */
-  read(buffer: Buffer, start = 0, end = buffer.length): string {
-    const length = end - start
-    if (length > longest) return buffer.toString('utf8', start, end)
-    let hash = length
+  /** A part of the buffer as UTF-8. */
+  text(buffer: Buffer, start = 0, end = buffer.length): string {
+    if (end - start > longest) return buffer.toString('utf8', start, end)
+    return this.#find(buffer, start, end).text
+  }
+
+  /** A part of the buffer as bytes, which others may have been given too. */
+  bytes(buffer: Buffer, start: number, end: number): Buffer {
+    if (end - start > longest) return buffer.subarray(start, end)
+    return this.#find(buffer, start, end).bytes
+  }
+
+  #find(buffer: Buffer, start: number, end: number): Known {
+    let hash = end - start
     for (let at = start; at < end; at += 1) hash = (hash * 31 + (buffer[at] ?? 0)) | 0
     const place = (hash >>> 0) % places
     const known = this.#known[place]
-    if (known !== undefined && isSame(known.bytes, buffer, start, length)) return known.text
-    const text = buffer.toString('utf8', start, end)
+    if (known !== undefined && isPart(known.bytes, buffer, start, end)) return known
     // A copy, which keeps nothing else of the buffer.
-    this.#known[place] = { bytes: Uint8Array.prototype.slice.call(buffer, start, end), text }
-    return text
+    const bytes = Buffer.from(buffer.subarray(start, end))
+    const found = { bytes, text: bytes.toString('utf8') }
+    this.#known[place] = found
+    return found
   }
 }
 
-function isSame(bytes: Uint8Array, buffer: Buffer, start: number, length: number): boolean {
-  if (bytes.length !== length) return false
-  for (let at = 0; at < length; at += 1) if (bytes[at] !== buffer[start + at]) return false
+function isPart(bytes: Buffer, buffer: Buffer, start: number, end: number): boolean {
+  if (bytes.length !== end - start) return false
+  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] !== buffer[start + at]) return false
   return true
 }

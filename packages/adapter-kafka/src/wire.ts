@@ -106,7 +106,7 @@ function headerText(value: IHeaders[string]): string {
   // Of several with one name, the last: it was added last.
   const last = Array.isArray(value) ? value[value.length - 1] : value
   if (last === undefined || last === null) return ''
-  return typeof last === 'string' ? last : headerTexts.read(last)
+  return typeof last === 'string' ? last : headerTexts.text(last)
 }
 
 function isOurs(name: string): boolean {
