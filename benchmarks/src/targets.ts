@@ -4,6 +4,9 @@ import { peers } from './load-contender.ts'
 /** The median of a contender's reading; NaN where there is none. */
 export type Read = (contender: string, metric: string, letter?: string) => number
 
+/** Waybill's reading as a share of another's: the median of the ratios within each round, which the table shows too. */
+export type RatioTo = (other: string) => number
+
 /** What Waybill is to reach. */
 export interface Target {
   readonly brokers: readonly Broker[]
@@ -11,7 +14,7 @@ export interface Target {
   readonly metric: string
   readonly text: string
   /** How far it is above (met) or below (missed). NaN when the run cannot tell. */
-  readonly margin: (read: Read) => number
+  readonly margin: (read: Read, ratioTo: RatioTo) => number
 }
 
 function atLeast(broker: Broker, letter: string, factor: number, other: string): Target {
@@ -20,7 +23,7 @@ function atLeast(broker: Broker, letter: string, factor: number, other: string):
     letter,
     metric: 'rate',
     text: `≥ ${factor} × ${other}`,
-    margin: (read) => read('waybill', 'rate') / read(other, 'rate') - factor,
+    margin: (_, ratioTo) => ratioTo(other) - factor,
   }
 }
 

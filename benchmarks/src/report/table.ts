@@ -50,7 +50,8 @@ function row(
   const find = (name: string) => result.contenders.find(({ contender }) => contender === name)
   const cells = names.map((name) => cell(find(name), metric.name))
   const waybill = find('waybill')
-  const ratios = ['plain', 'tuned'].map((name) => figure(ratio(waybill, find(name), metric.name)))
+  const ratioTo = (name: string) => ratio(waybill, find(name), metric.name)
+  const ratios = ['plain', 'tuned'].map((name) => figure(ratioTo(name)))
   const read: Read = (name, reading, letter = result.letter) => {
     const from = results.find((each) => each.letter === letter)?.contenders
     return medianOf(
@@ -62,7 +63,7 @@ function row(
     .filter(
       (each) => each.brokers.includes(broker) && each.letter === result.letter && each.metric === metric.name,
     )
-    .map(({ text, margin }) => `${text} ${mark(margin(read))}`.trim())
+    .map(({ text, margin }) => `${text} ${mark(margin(read, ratioTo))}`.trim())
   return `| (${result.letter}) ${metric.title}, ${metric.unit} | ${[...cells, ...ratios].join(' | ')} | ${verdicts.join(', ')} |`
 }
 
