@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { CompressionTypes } from 'kafkajs'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type MessageToEncode, type ProduceOptions, produceRequest } from './produce-request.ts'
+import { records } from './records.fixture.ts'
 
 // kafkajs's own, which ours must equal.
 const theirs: typeof produceRequest = createRequire(import.meta.url)(
@@ -24,9 +25,7 @@ function request(messages: readonly MessageToEncode[], more: Partial<ProduceOpti
 const plain: MessageToEncode = { key: 'k', value: Buffer.from('v'), headers: { name: 'value' } }
 
 const requests: Readonly<Record<string, ProduceOptions>> = {
-  'a tombstone': request([{ key: 'k', value: null }]),
-  'no key and no headers': request([{ key: null, value: Buffer.from('x') }]),
-  'an empty value': request([{ key: '', value: Buffer.alloc(0), headers: {} }]),
+  ...Object.fromEntries(Object.entries(records).map(([name, record]) => [name, request([record])])),
   'a batch without records': request([]),
   'offsets of several bytes': request(Array.from({ length: 300 }, () => plain)),
   timestamps: request([
@@ -34,29 +33,6 @@ const requests: Readonly<Record<string, ProduceOptions>> = {
     { ...plain, timestamp: '1895413941570' },
     plain,
     { ...plain, timestamp: '1795413930000' },
-  ]),
-  'headers of all kinds': request([
-    {
-      key: Buffer.from([0, 255]),
-      value: Buffer.alloc(70_000, 7),
-      headers: {
-        text: 'Ærø 🏝',
-        bytes: Buffer.from([1, 2]),
-        both: ['a', Buffer.from('b'), 'c'],
-        ключ: 'x',
-        empty: '',
-        long: 'v'.repeat(1000),
-      },
-    },
-  ]),
-  'many headers': request([
-    {
-      key: 'k',
-      value: 'text',
-      headers: Object.fromEntries(
-        Array.from({ length: 200 }, (_, index) => [`h${index}`, 'v'.repeat(index)]),
-      ),
-    },
   ]),
   'several topics and partitions': request([], {
     topicData: [
@@ -80,6 +56,8 @@ const requests: Readonly<Record<string, ProduceOptions>> = {
 }
 
 test.each(Object.entries(requests))('%s is written byte for byte as the client does', async (_, options) => {
+  // Another test of the process may have put ours in its place.
+  expect(theirs).not.toBe(produceRequest)
   const [ours, expected] = [produceRequest(options), theirs(options)]
   expect(ours.expectResponse()).toBe(expected.expectResponse())
   expect({ ...ours, encode: 0, expectResponse: 0 }).toEqual({ ...expected, encode: 0, expectResponse: 0 })

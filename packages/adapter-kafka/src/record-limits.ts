@@ -12,7 +12,7 @@ export function batchBytes(maxMessageBytes: number): number {
 }
 
 // A character of UTF-16 takes at most three bytes in UTF-8: near enough for texts, and cheaper than to count them.
-function lengthOf(bytes: Buffer | string | null | undefined): number {
+function mostBytesOf(bytes: Buffer | string | null | undefined): number {
   if (bytes === null || bytes === undefined) return 0
   return typeof bytes === 'string' ? 3 * bytes.length : bytes.byteLength
 }
@@ -21,10 +21,10 @@ function lengthOf(bytes: Buffer | string | null | undefined): number {
 export function recordBytes({ key, value, headers }: Message): number {
   // Length, attributes, timestamp, offset and the lengths of key, value and headers, as variable-length integers of at
   // most 1 + 10 + 5 × 5 bytes (Kafka documentation, "Record").
-  let bytes = 36 + lengthOf(key) + lengthOf(value)
+  let bytes = 36 + mostBytesOf(key) + mostBytesOf(value)
   for (const name in headers) {
     const header = headers[name]
-    if (!Array.isArray(header)) bytes += 10 + name.length + lengthOf(header)
+    if (!Array.isArray(header)) bytes += 10 + name.length + mostBytesOf(header)
   }
   return bytes
 }

@@ -2,11 +2,13 @@ import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
 import type { MessageToEncode } from './produce-request.ts'
 import { type BatchContext, type DecodedRecord, decodeRecord } from './record-reader.ts'
+import { records } from './records.fixture.ts'
 
 interface RecordToEncode extends MessageToEncode {
   readonly offsetDelta?: number
   readonly timestampDelta?: number
 }
+
 // kafkajs's own: what it writes is read, as it would read it.
 const load = createRequire(import.meta.url)
 const encodeRecord: (record: RecordToEncode) => { readonly buffer: Buffer } = load(
@@ -29,31 +31,13 @@ const context: BatchContext = {
   maxTimestamp: '1795413949999',
 }
 
-const records: Readonly<Record<string, RecordToEncode>> = {
-  'a tombstone': { key: 'k', value: null },
-  'no key and no headers': { key: null, value: Buffer.from('x') },
-  'an empty value': { key: '', value: Buffer.alloc(0), headers: {} },
+const all: Readonly<Record<string, RecordToEncode>> = {
+  ...records,
   'deltas of several bytes': { offsetDelta: 70_000, timestampDelta: 5_000_000_000, key: 'k', value: 'text' },
   'a timestamp before the first': { timestampDelta: -300, key: 'k', value: 'v' },
-  'headers of all kinds': {
-    key: Buffer.from([0, 255]),
-    value: Buffer.alloc(70_000, 7),
-    headers: {
-      text: 'Ærø 🏝',
-      bytes: Buffer.from([1, 2]),
-      both: ['a', Buffer.from('b'), 'c'],
-      ключ: 'x',
-      empty: '',
-    },
-  },
-  'many headers': {
-    key: 'k',
-    value: 'v',
-    headers: Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`h${index}`, 'v'.repeat(index)])),
-  },
 }
 
-test.each(Object.entries(records))('%s is read as the client does', (_, record) => {
+test.each(Object.entries(all))('%s is read as the client does', (_, record) => {
   for (const each of [context, { ...context, timestampType: 1, isControlBatch: true }]) {
     const decoderOf = () => {
       const decoder = new TheirDecoder(encodeRecord(record).buffer)

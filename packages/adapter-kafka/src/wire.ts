@@ -3,6 +3,7 @@ import {
   type DeadLetterStore,
   deadLetterIdOf,
   type OutboundMessage,
+  prefixing,
   replayHeaders,
   type StoredDeadLetter,
 } from '@waybill/core/driver'
@@ -10,20 +11,8 @@ import type { IHeaders, KafkaMessage, Message } from 'kafkajs'
 import type { KafkaMirror } from './options.ts'
 import { RepeatedTexts } from './repeated-texts.ts'
 
-/** The prefix of mirrored attributes (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
-const attributePrefix = 'ce_'
-const prefixed = new Map<string, string>()
-
-// The same dozen names in every message; one put together anew costs a copy each time it is written.
-function attributeHeader(name: string): string {
-  let header = prefixed.get(name)
-  if (header === undefined) {
-    header = attributePrefix + name
-    if (prefixed.size < 1000) prefixed.set(name, header)
-  }
-  return header
-}
-
+/** The header of a mirrored attribute (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
+const attributeHeader = prefixing('ce_')
 /** Where the content type lies (the same, 3.1 and 3.3.1). */
 const contentTypeHeader = 'content-type'
 /** Milliseconds since the epoch: not to be delivered before. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { attemptOf, deadLetterIdOf, headerNames, type OutboundMessage } from '@waybill/core/driver'
+import { attemptOf, deadLetterIdOf, headerNames, type OutboundMessage, prefixing } from '@waybill/core/driver'
 import type { Message, MessageProperties, Options } from 'amqplib'
 
 /** A message ready for `basic.publish`. */
@@ -23,6 +23,7 @@ export interface Incoming {
 
 /** CloudEvents AMQP protocol binding 1.0.2, section 3.1.3.1. */
 const attributePrefix = 'cloudEvents:'
+const attributeHeader = prefixing(attributePrefix)
 
 /** CloudEvents 1.0.2, section 3.1.1. */
 const requiredAttributes = new Set(['id', 'source', 'specversion', 'type'])
@@ -40,18 +41,6 @@ const escapePrefix = 'waybill:'
 
 /** A field of type shortstr, such as a routing key or a message id (AMQP 0-9-1 specification, 4.2.5.3). */
 const maxShortStringBytes = 255
-
-const prefixed = new Map<string, string>()
-
-// The same dozen names in every message.
-function attributeHeader(name: string): string {
-  let header = prefixed.get(name)
-  if (header === undefined) {
-    header = attributePrefix + name
-    if (prefixed.size < 1000) prefixed.set(name, header)
-  }
-  return header
-}
 
 function isBrokerHeader(name: string): boolean {
   const first = name.charCodeAt(0)

@@ -34,7 +34,7 @@ export {
   toMessagingError,
 } from './errors.ts'
 export { matchesPattern } from './pattern.ts'
-export { attemptOf, deadLetterIdOf, headerNames, replayHeaders } from './transport-headers.ts'
+export { attemptOf, deadLetterIdOf, headerNames, prefixing, replayHeaders } from './transport-headers.ts'
 export { parseOptions } from './validation.ts'
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -1,3 +1,5 @@
+import { rememberLast } from './remember-last.ts'
+
 /** A received event before its data is looked at. */
 export interface Envelope {
   readonly attributes: Attributes
@@ -63,17 +65,7 @@ function optionalText(all: Raw, name: string, problems: string[]): string | unde
   return undefined
 }
 
-let lastText = ''
-let lastTime = Number.NaN
-
-/** Messages of one millisecond come one after the other: reading the text takes longer than anything else here. */
-function timeOf(text: string): number {
-  if (text !== lastText) {
-    lastTime = Date.parse(text)
-    lastText = text
-  }
-  return lastTime
-}
+const timeOf = rememberLast(Date.parse)
 
 function optionalTime(all: Raw, name: string, problems: string[]): Date | undefined {
   const value = all[name]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { attemptOf, deadLetterIdOf, headerNames, replayHeaders } from './transport-headers.ts'
+import { attemptOf, deadLetterIdOf, headerNames, prefixing, replayHeaders } from './transport-headers.ts'
 
 test.each([
   [{}, 1],
@@ -27,4 +27,12 @@ test('a replayed letter keeps what it was sent with, and its priority, but nothi
     tenant: 'acme',
     'ce-id': 'i',
   })
+})
+
+test('names get their prefix, however many there are', () => {
+  const prefixed = prefixing('ce_')
+  for (let index = 0; index < 2500; index += 1) {
+    const name = `name${index % 1250}`
+    expect(prefixed(name)).toBe(`ce_${name}`)
+  }
 })

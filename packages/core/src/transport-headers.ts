@@ -22,6 +22,22 @@ export const headerNames = {
 
 const prefix = 'waybill-'
 
+/**
+ * Puts a prefix before names, such as that of a CloudEvents binding before attributes. It keeps the results, since every
+ * message has the same dozen names, and one put together anew is copied anew whenever it is written.
+ */
+export function prefixing(text: string): (name: string) => string {
+  const known = new Map<string, string>()
+  return (name) => {
+    let prefixed = known.get(name)
+    if (prefixed === undefined) {
+      prefixed = text + name
+      if (known.size < 1000) known.set(name, prefixed)
+    }
+    return prefixed
+  }
+}
+
 /** The attempt a message's headers tell; 1 when they tell none or nonsense. */
 export function attemptOf(headers: Readonly<Record<string, string>>): number {
   const attempt = Number(headers[headerNames.attempt])
