@@ -1,11 +1,9 @@
-import { createRequire } from 'node:module'
 import type { Message } from 'kafkajs'
 import { expect, test } from 'vitest'
 import { groupByPartition } from './group-by-partition.ts'
+import { kafkajsOwn } from './kafkajs-own.fixture.ts'
 
-const theirs: typeof groupByPartition = createRequire(import.meta.url)(
-  'kafkajs/src/producer/groupMessagesPerPartition.js',
-)
+const theirs = kafkajsOwn<typeof groupByPartition>('kafkajs/src/producer/groupMessagesPerPartition.js')
 
 const messages: Message[] = Array.from({ length: 50 }, (_, index) => ({ key: `k${index}`, value: 'v' }))
 const partitionMetadata = Array.from({ length: 5 }, (_, partitionId) => ({
@@ -26,7 +24,6 @@ test.each([0, 5])(
       messages,
       partitioner,
     }
-    // Another test of the process may have put ours in its place.
     expect(theirs).not.toBe(groupByPartition)
     expect(groupByPartition(grouping)).toEqual(theirs(grouping))
   },

@@ -1,13 +1,10 @@
-import { createRequire } from 'node:module'
 import { CompressionTypes } from 'kafkajs'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { kafkajsOwn } from './kafkajs-own.fixture.ts'
 import { type MessageToEncode, type ProduceOptions, produceRequest } from './produce-request.ts'
 import { records } from './records.fixture.ts'
 
-// kafkajs's own, which ours must equal.
-const theirs: typeof produceRequest = createRequire(import.meta.url)(
-  'kafkajs/src/protocol/requests/produce/v3/request.js',
-)
+const theirs = kafkajsOwn<typeof produceRequest>('kafkajs/src/protocol/requests/produce/v3/request.js')
 
 // Batches bear the time.
 beforeAll(() => {
@@ -56,7 +53,6 @@ const requests: Readonly<Record<string, ProduceOptions>> = {
 }
 
 test.each(Object.entries(requests))('%s is written byte for byte as the client does', async (_, options) => {
-  // Another test of the process may have put ours in its place.
   expect(theirs).not.toBe(produceRequest)
   const [ours, expected] = [produceRequest(options), theirs(options)]
   expect(ours.expectResponse()).toBe(expected.expectResponse())

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
+import { kafkajsOwn } from './kafkajs-own.fixture.ts'
 import type { MessageToEncode } from './produce-request.ts'
 import { type BatchContext, type DecodedRecord, decodeRecord } from './record-reader.ts'
 import { records } from './records.fixture.ts'
@@ -9,19 +9,18 @@ interface RecordToEncode extends MessageToEncode {
   readonly timestampDelta?: number
 }
 
-// kafkajs's own: what it writes is read, as it would read it.
-const load = createRequire(import.meta.url)
-const encodeRecord: (record: RecordToEncode) => { readonly buffer: Buffer } = load(
+// What kafkajs writes is read, as it would read it.
+const encodeRecord = kafkajsOwn<(record: RecordToEncode) => { readonly buffer: Buffer }>(
   'kafkajs/src/protocol/recordBatch/record/v0/index.js',
 )
-const theirDecode: (decoder: unknown, context: BatchContext) => DecodedRecord = load(
+const theirDecode = kafkajsOwn<(decoder: unknown, context: BatchContext) => DecodedRecord>(
   'kafkajs/src/protocol/recordBatch/record/v0/decoder.js',
 )
-const TheirDecoder: new (
-  buffer: Buffer,
-) => { readonly buffer: Buffer; offset: number; readVarInt(): number } = load(
-  'kafkajs/src/protocol/decoder.js',
-)
+const TheirDecoder = kafkajsOwn<
+  new (
+    buffer: Buffer,
+  ) => { readonly buffer: Buffer; offset: number; readVarInt(): number }
+>('kafkajs/src/protocol/decoder.js')
 
 const context: BatchContext = {
   firstOffset: '4294967290',
@@ -44,6 +43,7 @@ test.each(Object.entries(all))('%s is read as the client does', (_, record) => {
       decoder.readVarInt()
       return decoder
     }
+    expect(theirDecode).not.toBe(decodeRecord)
     expect(decodeRecord(decoderOf(), each)).toEqual(theirDecode(decoderOf(), each))
   }
 })
