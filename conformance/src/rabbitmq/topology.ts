@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { fixed } from '@waybill/core'
 import type { Case } from '../case.ts'
-import { numberOf } from '../numbered.ts'
+import { numbered, numberOf } from '../numbered.ts'
 import { refusal } from '../refusal.ts'
 import type { Administration } from './administration.ts'
 
@@ -12,16 +12,16 @@ export function topology(administration: Administration): readonly Case[] {
       title: 'An exchange, queue or partition count that differs is a mismatch that names both sides',
       async run(context) {
         const quorum = context.topic({ groups: ['billing'] })
-        const topical = context.topic()
+        const fanned = context.topic()
         const ordered = context.topic({ ordered: true, partitions: 3, groups: ['billing'] })
         await administration.plainly(async (channel) => {
           await channel.assertQueue(`${quorum.name}:billing`, { arguments: { 'x-queue-type': 'classic' } })
-          await channel.assertExchange(topical.name, 'direct')
+          await channel.assertExchange(fanned.name, 'direct')
         })
         await context.bus({ topics: [ordered] })
         for (const { topic, sides } of [
           { topic: quorum, sides: [`${quorum.name}:billing`, 'quorum', 'classic'] },
-          { topic: topical, sides: [topical.name, 'topic', 'direct'] },
+          { topic: fanned, sides: [fanned.name, 'fanout', 'direct'] },
           { topic: { ...ordered, partitions: 2 }, sides: [`${ordered.name}:billing:2`, '2 partitions'] },
           { topic: { ...ordered, partitions: 5 }, sides: [`${ordered.name}:billing:3`, '5 partitions'] },
         ]) {
@@ -49,7 +49,9 @@ export function topology(administration: Administration): readonly Case[] {
           )
         const { message } = await verify({})
         assert.ok(
-          message.includes(`: exchange ${name}, queue ${name}:billing:dead, queue ${name}:billing. `),
+          message.includes(
+            `: exchange ${name}, exchange ${name}:types, exchange ${name}:patterns, queue ${name}:billing:dead, queue ${name}:billing. `,
+          ),
           message,
         )
         const withDelays = await verify({ delayQueues: 'all', longestDelay: '100ms' })
@@ -100,6 +102,42 @@ export function topology(administration: Administration): readonly Case[] {
         assert.deepEqual(await administration.queuesBeginningWith(stage.topic.name), [])
         const made = (await administration.queuesBeginningWith(queue)).filter((name) => name !== queue)
         assert.ok(made.length > 0 && made.every((name) => name.startsWith(`${queue}:delay:`)), made.join(' '))
+      },
+    },
+    {
+      number: 114,
+      title: 'A queue gets the types it is bound for, each message once, whatever exchange sorts them out',
+      async run(context) {
+        const types = ['order.paid', 'order.sent', 'refund']
+        const wanted: Readonly<Record<string, readonly string[]>> = {
+          everything: ['#'],
+          paid: ['order.paid'],
+          orders: ['order.*'],
+          overlapping: ['order.paid', 'order.*', 'refund'],
+        }
+        const groups = Object.entries(wanted).map(([name, patterns]) => ({ name, types: patterns }))
+        const topic = context.topic({ groups })
+        const producer = (await context.bus({ topics: [topic] })).producer()
+        const foreign = `${topic.name}:foreign`
+        await administration.plainly(async (channel) => {
+          await channel.assertQueue(foreign, { durable: true })
+          await channel.bindQueue(foreign, `${topic.name}:types`, 'refund')
+        })
+        for (const [index, type] of types.entries()) await producer.send(numbered(topic, type), { n: index })
+        const arrived = (queue: string) =>
+          administration.plainly(async (channel) => {
+            const found: unknown[] = []
+            for (;;) {
+              const message = await channel.get(queue, { noAck: true })
+              if (message === false) return found
+              found.push(message.properties.type)
+            }
+          })
+        assert.deepEqual(await arrived(`${topic.name}:everything`), types)
+        assert.deepEqual(await arrived(`${topic.name}:paid`), ['order.paid'])
+        assert.deepEqual(await arrived(`${topic.name}:orders`), ['order.paid', 'order.sent'])
+        assert.deepEqual(await arrived(`${topic.name}:overlapping`), types)
+        assert.deepEqual(await arrived(foreign), ['refund'])
       },
     },
   ]

@@ -1,6 +1,7 @@
 import type { Channel } from 'amqplib'
 import { replyCodeOf } from './errors.ts'
 import type { Link } from './link.ts'
+import { bindingsOf, type TopicObjects } from './names.ts'
 
 /** Declarations under way at once: a quorum queue takes tens of milliseconds, most of it waiting. */
 const parallelDeclarations = 8
@@ -32,6 +33,21 @@ export function declare(
   use: (channel: Channel) => Promise<unknown>,
 ): Promise<unknown> {
   return link.withChannel(`Creating ${label} failed`, use)
+}
+
+/** `partition` is undefined for a queue that wants all of them. */
+export async function bindQueue(
+  channel: Channel,
+  queue: string,
+  objects: TopicObjects,
+  patterns: readonly string[],
+  partition: number | undefined,
+): Promise<void> {
+  for (const { exchange, key } of bindingsOf(objects, patterns, partition)) {
+    // Bound when somebody needs it: until then it would cost each message time and match nothing.
+    if (exchange !== objects.exchange) await channel.bindExchange(exchange.name, objects.exchange.name, '')
+    await channel.bindQueue(queue, exchange.name, key)
+  }
 }
 
 /** Starts the tasks in their order. */

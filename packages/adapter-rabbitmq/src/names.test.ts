@@ -1,7 +1,7 @@
 import type { TopicSpec } from '@waybill/core/driver'
 import { parseBrokerUrl } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { bindingKeyOf, describeGroup, describeTopic, routingKeyOf } from './names.ts'
+import { bindingsOf, describeGroup, describeTopic, routingKeyOf } from './names.ts'
 import { parseSettings } from './options.ts'
 
 const orders: TopicSpec = { name: 'orders', ordered: false, partitions: 3, native: {} }
@@ -13,7 +13,7 @@ function settings(native: unknown = undefined) {
 
 test('objects are named after topic and group', () => {
   const objects = describeTopic(orders, settings())
-  expect(objects.exchange).toEqual({ name: 'orders', existing: false })
+  expect(objects.exchange).toEqual({ name: 'orders', existing: false, type: 'fanout' })
   expect(describeGroup(objects, 'billing')).toEqual({
     queues: [{ name: 'orders:billing', existing: false }],
     dead: { name: 'orders:billing:dead', existing: false },
@@ -21,22 +21,35 @@ test('objects are named after topic and group', () => {
 })
 
 test('an ordered topic has a queue for each partition, and routes by it', () => {
-  const { queues } = describeGroup(describeTopic(ordered, settings()), 'billing')
+  const objects = describeTopic(ordered, settings())
+  const { queues } = describeGroup(objects, 'billing')
   expect(queues.map(({ name }) => name)).toEqual(['orders:billing:0', 'orders:billing:1', 'orders:billing:2'])
   expect(routingKeyOf(ordered, 'order.created', 'key')).toMatch(/^[012]\.order\.created$/)
-  expect(bindingKeyOf(ordered, 'order.*', 2)).toBe('2.order.*')
-  expect(bindingKeyOf(ordered, '#', undefined)).toBe('*.#')
+  const exchange = { name: 'orders', existing: false, type: 'topic' }
+  expect(bindingsOf(objects, ['order.*', 'paid'], 2)).toEqual([
+    { exchange, key: '2.order.*' },
+    { exchange, key: '2.paid' },
+  ])
+  expect(bindingsOf(objects, ['paid', '#'], undefined)).toEqual([{ exchange, key: '*.#' }])
 })
 
 test('an unordered topic routes by type alone, whatever the key', () => {
   expect(routingKeyOf(orders, 'order.created', 'key')).toBe('order.created')
-  expect(bindingKeyOf(orders, 'order.#', 0)).toBe('order.#')
+  const objects = describeTopic(orders, settings())
+  const { exchange, filters } = objects
+  expect(bindingsOf(objects, ['order.#', '*', 'order.paid'], 0)).toEqual([
+    { exchange: filters?.patterns, key: 'order.#' },
+    { exchange: filters?.patterns, key: '*' },
+    { exchange: filters?.types, key: 'order.paid' },
+  ])
+  expect(bindingsOf(objects, ['order.paid', '#'], 0)).toEqual([{ exchange, key: '' }])
 })
 
 test('names can be those of existing objects, in the topic or in the connection, which wins', () => {
   const native = { rabbitmq: { exchange: 'legacy', groups: { billing: { queue: 'legacy-billing' } } } }
   const objects = describeTopic({ ...orders, native }, settings())
-  expect(objects.exchange).toEqual({ name: 'legacy', existing: true })
+  expect(objects.exchange).toEqual({ name: 'legacy', existing: true, type: 'topic' })
+  expect(bindingsOf(objects, ['order.paid'], 0)).toEqual([{ exchange: objects.exchange, key: 'order.paid' }])
   expect(describeGroup(objects, 'billing').queues).toEqual([{ name: 'legacy-billing', existing: true }])
   const other = settings({ topics: { orders: { exchange: 'newer' } } })
   expect(describeTopic({ ...orders, native }, other).exchange.name).toBe('newer')

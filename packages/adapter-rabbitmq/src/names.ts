@@ -9,10 +9,17 @@ export interface Named {
   readonly existing: boolean
 }
 
+export interface Exchange extends Named {
+  readonly type: 'fanout' | 'direct' | 'topic'
+}
+
 /** How a topic lies at the broker. */
 export interface TopicObjects {
   readonly topic: TopicSpec
-  readonly exchange: Named
+  /** Takes all messages of the topic. */
+  readonly exchange: Exchange
+  /** Behind one that sends everything to everybody: for those who want some types. */
+  readonly filters: { readonly types: Exchange; readonly patterns: Exchange } | undefined
   /** For sends with a delay. */
   readonly ladder: Ladder
   readonly settings: TopicSettings
@@ -27,10 +34,18 @@ export interface GroupObjects {
 
 export function describeTopic(topic: TopicSpec, all: Settings): TopicObjects {
   const settings = topicSettings(topic, all)
+  const existing = settings.exchange !== undefined
   const name = settings.exchange ?? topic.name
+  const byKey = topic.ordered || existing
   return {
     topic,
-    exchange: { name, existing: settings.exchange !== undefined },
+    exchange: { name, existing, type: byKey ? 'topic' : 'fanout' },
+    filters: byKey
+      ? undefined
+      : {
+          types: { name: `${name}:types`, existing: false, type: 'direct' },
+          patterns: { name: `${name}:patterns`, existing: false, type: 'topic' },
+        },
     ladder: { prefix: topic.name, exit: { kind: 'exchange', name } },
     settings,
   }
@@ -59,7 +74,26 @@ export function routingKeyOf(topic: TopicSpec, type: string, key: string | undef
   return topic.ordered ? `${partitionOf(key ?? '', topic.partitions)}.${type}` : type
 }
 
-/** The binding key of a group's pattern. `partition` is undefined for a queue that wants all of them. */
-export function bindingKeyOf(topic: TopicSpec, pattern: string, partition: number | undefined): string {
-  return topic.ordered ? `${partition ?? '*'}.${pattern}` : pattern
+export interface Binding {
+  readonly exchange: Exchange
+  readonly key: string
+}
+
+/**
+ * Where to bind a queue for messages of these patterns. A topic exchange costs the broker half as much again a message as
+ * one of another type, so it is asked for patterns only. `partition` is undefined for a queue that wants all of them.
+ */
+export function bindingsOf(
+  { topic, exchange, filters }: TopicObjects,
+  patterns: readonly string[],
+  partition: number | undefined,
+): readonly Binding[] {
+  const wanted = patterns.includes('#') ? ['#'] : patterns
+  return wanted.map((pattern) => {
+    if (filters === undefined) {
+      return { exchange, key: topic.ordered ? `${partition ?? '*'}.${pattern}` : pattern }
+    }
+    if (pattern === '#') return { exchange, key: '' }
+    return { exchange: /[*#]/.test(pattern) ? filters.patterns : filters.types, key: pattern }
+  })
 }

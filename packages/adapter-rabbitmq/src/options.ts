@@ -65,7 +65,7 @@ export interface RabbitmqTlsOptions {
 
 /** Settings of one topic: `defineTopic(name, { native: { rabbitmq: … } })`. Existing objects are checked, never declared. */
 export interface RabbitmqTopicOptions {
-  /** An existing topic exchange in place of one with the topic's name. */
+  /** An existing topic exchange in place of those with the topic's name. */
   readonly exchange?: string
   readonly groups?: Readonly<Record<string, RabbitmqGroupOptions>>
   /** Further arguments for the groups' queues that Waybill declares, such as `x-max-length`. */

@@ -11,11 +11,12 @@ import {
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { closeChannel } from './bounded.ts'
 import type { Copies } from './copies.ts'
+import { bindQueue } from './declarations.ts'
 import { RabbitmqDelivery } from './delivery.ts'
 import { toDriverError } from './errors.ts'
 import { InHand } from './in-hand.ts'
 import type { Link } from './link.ts'
-import { bindingKeyOf, describeGroup, type TopicObjects } from './names.ts'
+import { describeGroup, type TopicObjects } from './names.ts'
 import type { Settings } from './options.ts'
 import { partitionPriorities } from './partitions.ts'
 import { fromAmqp } from './wire.ts'
@@ -271,9 +272,7 @@ async function declareBroadcastQueue(
     autoDelete: true,
     arguments: { 'x-queue-type': 'classic' },
   })
-  for (const pattern of request.group.types) {
-    await channel.bindQueue(name, objects.exchange.name, bindingKeyOf(request.topic, pattern, undefined))
-  }
+  await bindQueue(channel, name, objects, request.group.types, undefined)
   return name
 }
 

@@ -1,9 +1,16 @@
 import { type GroupSpec, MessagingError, type TopologyReport } from '@waybill/core/driver'
-import { declare, exchangeExists, inParallel, queueExists, quorumArguments } from './declarations.ts'
+import {
+  bindQueue,
+  declare,
+  exchangeExists,
+  inParallel,
+  queueExists,
+  quorumArguments,
+} from './declarations.ts'
 import type { Ladder } from './delays.ts'
 import type { Ladders } from './ladders.ts'
 import type { Link } from './link.ts'
-import { bindingKeyOf, describeGroup, ladderOf, type Named, type TopicObjects } from './names.ts'
+import { describeGroup, type Exchange, ladderOf, type Named, type TopicObjects } from './names.ts'
 
 type Mode = 'create' | 'verify'
 
@@ -28,14 +35,16 @@ export class Topology {
   ): Promise<TopologyReport> {
     const report: Report = { created: [], missing: [] }
     for (const { objects, groups } of topics) {
-      await this.#exchange(objects.exchange, mode, report)
+      const { exchange, filters } = objects
+      const exchanges = filters === undefined ? [exchange] : [exchange, filters.types, filters.patterns]
+      for (const each of exchanges) await this.#exchange(each, mode, report)
       await this.#ladder(objects.ladder, mode, report)
       await Promise.all(groups.map((group) => this.#group(objects, group, mode, report)))
     }
     return report
   }
 
-  async #exchange(exchange: Named, mode: Mode, report: Report): Promise<void> {
+  async #exchange(exchange: Exchange, mode: Mode, report: Report): Promise<void> {
     const label = `exchange ${exchange.name}`
     const exists = await exchangeExists(this.#link, exchange.name)
     if (mode === 'verify' || exchange.existing) {
@@ -43,7 +52,7 @@ export class Topology {
       return
     }
     await declare(this.#link, label, (channel) =>
-      channel.assertExchange(exchange.name, 'topic', { durable: true }),
+      channel.assertExchange(exchange.name, exchange.type, { durable: true }),
     )
     if (!exists) report.created.push(label)
   }
@@ -59,7 +68,10 @@ export class Topology {
     }
     const [first, ...others] = queues.map((queue, partition) => async () => {
       const exists = await this.#queue(queue, args, mode, report)
-      if (exists && mode === 'create') await this.#bind(queue, objects, group, partition)
+      if (!exists || mode === 'verify') return
+      await declare(this.#link, `bindings of queue ${queue.name}`, (channel) =>
+        bindQueue(channel, queue.name, objects, group.types, partition),
+      )
     })
     await inParallel([...others, () => this.#queue(dead, quorumArguments, mode, report)])
     // The first partition last: where it exists, all of them do.
@@ -104,19 +116,6 @@ export class Topology {
     )
     if (!exists) report.created.push(label)
     return true
-  }
-
-  async #bind(
-    { name }: Named,
-    { topic, exchange }: TopicObjects,
-    { types }: GroupSpec,
-    partition: number,
-  ): Promise<void> {
-    await declare(this.#link, `bindings of queue ${name}`, async (channel) => {
-      for (const pattern of types) {
-        await channel.bindQueue(name, exchange.name, bindingKeyOf(topic, pattern, partition))
-      }
-    })
   }
 
   async #ladder(ladder: Ladder, mode: Mode, report: Report): Promise<void> {
