@@ -121,6 +121,7 @@ function wrapSubscription(
       settle === undefined ? forwardSettle(settlements) : settle(settlements, forwardSettle, request),
     extend: (deliveries, leaseMs) =>
       extend === undefined ? forwardExtend(deliveries, leaseMs) : extend(deliveries, leaseMs, forwardExtend),
+    resize: (prefetch) => subscription.resize?.(prefetch),
     onLost: (listener) => subscription.onLost(listener),
     close: () =>
       closeSubscription === undefined ? forwardClose() : closeSubscription(forwardClose, request),

@@ -26,6 +26,44 @@ export function faults(administration: Administration): readonly Case[] {
 
   return [
     {
+      number: 130,
+      title:
+        'A consumer whose handlers are quick holds more, and again less when they are slow; all is handled once',
+      needs: ['unsettled'],
+      async run(context) {
+        const stage = await context.stage()
+        const recorder = context.recorder()
+        const concurrency = 4
+        const first = 2 * concurrency
+        const most = 10 * first
+        let handle: () => Promise<unknown> | undefined = () => undefined
+        await stage.consume(recorder, { concurrency }, () => handle())
+        const unsettled = () => context.unsettled(stage.topic, stage.group)
+        const quick = await stage.send(1000)
+        await context.exactly(recorder, quick)
+        const latch = new Latch()
+        context.defer(() => latch.open())
+        handle = () => latch.passed()
+        const stuck = await stage.send(200)
+        await context.eventually('it holds more than at first', async () => (await unsettled()) > first)
+        // As many again may have been on the way when it last held less.
+        assert.ok((await unsettled()) <= 2 * most, `${await unsettled()} unsettled`)
+        // From now on four of them take 50 ms.
+        handle = () => context.work(50)
+        latch.open()
+        await context.exactly(recorder, [...quick, ...stuck])
+        const gate = new Latch()
+        context.defer(() => gate.open())
+        handle = () => gate.passed()
+        const late = await stage.send(200)
+        await context.eventually('it holds some', async () => (await unsettled()) >= concurrency)
+        await context.quiet()
+        assert.ok((await unsettled()) <= first, `${await unsettled()} unsettled`)
+        gate.open()
+        await context.exactly(recorder, [...quick, ...stuck, ...late])
+      },
+    },
+    {
       number: 131,
       title:
         'While a resource alarm lasts sends and retries wait, consumers go on, and what runs out of time was not sent',

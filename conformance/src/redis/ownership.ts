@@ -32,7 +32,7 @@ async function driverOf(context: CaseContext, clock: Clock): Promise<Driver> {
 }
 
 function join(driver: Driver, topic: Topic): Promise<Subscription> {
-  return driver.subscribe({ topic, group, prefetch: 100, leaseMs, broadcast: false })
+  return driver.subscribe({ topic, group, prefetch: 100, maxPrefetch: 100, leaseMs, broadcast: false })
 }
 
 const messageOf = (topic: Topic, n: number): OutboundMessage => ({

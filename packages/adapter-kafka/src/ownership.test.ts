@@ -7,7 +7,7 @@ const group = { name: 'billing', types: ['#'], from: 'latest' } as const
 
 function ownershipOf(holder = 'me', carried = new Map<string, CarriedCommit>()): Ownership {
   return new Ownership({
-    request: { topic, group, prefetch: 10, leaseMs: 1000, broadcast: false },
+    request: { topic, group, prefetch: 10, maxPrefetch: 10, leaseMs: 1000, broadcast: false },
     names: groupNames(topic, group.name),
     holder,
     carried,

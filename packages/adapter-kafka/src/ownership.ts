@@ -111,7 +111,7 @@ export class Ownership {
       carry !== undefined && includesCommit(carry.commits, commit) ? carry.offsets.commit('held') : commit
     const start = Number(offset)
     const record = parseRecord(start, metadata)
-    const offsets = new PartitionOffsets(start, record, { holder, suspects: request.prefetch, end })
+    const offsets = new PartitionOffsets(start, record, { holder, suspects: request.maxPrefetch, end })
     return new Partition(topic, index, this.#kindOf(topic), offsets, commit)
   }
 

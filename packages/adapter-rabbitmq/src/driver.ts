@@ -250,7 +250,7 @@ function capabilitiesOf({ heartbeat, maxMessageBytes }: Settings): Capabilities 
     redeliveryMs: heartbeat * 2 + 2000,
     maxMessageBytes,
     // Small and many: a caller goes on when its batch is confirmed, and the broker is never left without work.
-    publishBatchSize: 64,
-    publishParallelism: 8,
+    publishBatchSize: 16,
+    publishParallelism: 32,
   }
 }

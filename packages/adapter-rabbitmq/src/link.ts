@@ -10,7 +10,7 @@ import {
 import { closeChannel, within } from './bounded.ts'
 import { toDriverError } from './errors.ts'
 import type { Settings } from './options.ts'
-import { coalesceWrites, socketClosed } from './sockets.ts'
+import { coalesceWrites, encodeMessages, socketClosed } from './sockets.ts'
 
 /** How long `close` waits for the broker's farewell before it cuts the socket. */
 const farewellMs = 3000
@@ -214,6 +214,7 @@ export class Link {
 
   #adopt(model: ChannelModel): ChannelModel {
     coalesceWrites(model)
+    encodeMessages(model)
     const socket = this.#socket
     let reason: Error | undefined
     model.on('error', (error) => {

@@ -46,7 +46,9 @@ export class RabbitmqSubscription implements Subscription {
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #lostBy: MessagingError | undefined
   #closing: Promise<void> | undefined
-  readonly #consumerTags: string[] = []
+  readonly #consumers: { readonly tag: string; readonly prefetch: number }[] = []
+  /** The last change of the prefetch. */
+  #resized: Promise<unknown> = Promise.resolve()
 
   private constructor(parts: SubscriptionParts, queues: readonly string[], channel: Channel) {
     this.#parts = parts
@@ -96,7 +98,7 @@ export class RabbitmqSubscription implements Subscription {
       ? [await declareBroadcastQueue(channel, parts)]
       : describeGroup(objects, request.group.name).queues.map(({ name }) => name)
     const subscription = new RabbitmqSubscription(parts, queues, channel)
-    await subscription.#consume()
+    await subscription.#consume(request.prefetch)
     return subscription
   }
 
@@ -123,6 +125,13 @@ export class RabbitmqSubscription implements Subscription {
 
   settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
     return this.#inHand.settle(settlements)
+  }
+
+  resize(prefetch: number): void {
+    if (this.#isOrdered || this.#parts.request.broadcast) return
+    const change = () => (this.#lostBy === undefined ? this.#changePrefetch(prefetch) : undefined)
+    // If it fails the channel has closed, and its `close` event tells.
+    this.#resized = this.#resized.then(change).catch(() => undefined)
   }
 
   async extend(): Promise<void> {
@@ -159,7 +168,8 @@ export class RabbitmqSubscription implements Subscription {
         [...this.#inHand.acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')),
       )
     } else {
-      await Promise.all(this.#consumerTags.map((tag) => this.#channel.cancel(tag)))
+      await this.#resized
+      await Promise.all(this.#consumers.map(({ tag }) => this.#channel.cancel(tag)))
       // Closing the channel does so too, but counts as a failed delivery of each (RabbitMQ 4.3).
       if (this.#inHand.size > 0) this.#channel.nackAll(true)
     }
@@ -175,14 +185,24 @@ export class RabbitmqSubscription implements Subscription {
     await this.#channel.cancel(consumerTag)
   }
 
-  async #consume(): Promise<void> {
+  /** The prefetch of a consumer is fixed, so there are several whose sum it is. What a cancelled one had stays in hand. */
+  async #changePrefetch(wanted: number): Promise<void> {
+    let rest = wanted - this.#consumers.reduce((sum, { prefetch }) => sum + prefetch, 0)
+    while (rest < 0) {
+      const last = this.#consumers.pop()
+      if (last === undefined) break
+      rest += last.prefetch
+      await this.#channel.cancel(last.tag)
+    }
+    if (rest > 0) await this.#consume(rest)
+  }
+
+  async #consume(prefetch: number): Promise<void> {
     const { request, member, settings } = this.#parts
     const { partitions } = request.topic
     // For each consumer: prefetch for a whole channel is refused since RabbitMQ 4.3.
-    const prefetch = this.#isOrdered
-      ? Math.max(1, Math.floor(request.prefetch / partitions))
-      : request.prefetch
-    await this.#channel.prefetch(Math.min(prefetch, 65_535), false)
+    const each = this.#isOrdered ? Math.max(1, Math.floor(prefetch / partitions)) : prefetch
+    await this.#channel.prefetch(Math.min(each, 65_535), false)
     const priorities = partitionPriorities(member, partitions)
     const timeout = settings.consumerTimeout
     const args = timeout === undefined ? {} : { 'x-consumer-timeout': timeout }
@@ -195,7 +215,7 @@ export class RabbitmqSubscription implements Subscription {
           ...(this.#isOrdered && { priority: priorities[partition] ?? 0 }),
         },
       )
-      this.#consumerTags.push(consumerTag)
+      this.#consumers.push({ tag: consumerTag, prefetch: each })
     }
   }
 

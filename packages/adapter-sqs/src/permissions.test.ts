@@ -56,6 +56,7 @@ async function consume(driver: Driver): Promise<void> {
     topic: plain,
     group: { name: 'billing', types: ['order.#'], from: 'latest' },
     prefetch: 3,
+    maxPrefetch: 3,
     leaseMs: 30_000,
     broadcast: false,
   })

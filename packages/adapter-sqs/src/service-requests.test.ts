@@ -226,6 +226,7 @@ test('a lease is renewed up to twelve hours from the receipt, and lost then', as
     topic: orders,
     group: groupOf('billing'),
     prefetch: 1,
+    maxPrefetch: 1,
     leaseMs: 30_000,
     broadcast: false,
   })

@@ -20,7 +20,7 @@ async function subscribe(
   const group = { name: 'billing', types: ['#'], from: 'latest' as const }
   const driver = await service.connect({ pollWait: 0, ...native }, clock)
   await driver.apply({ topics: [{ topic, groups: [group] }] }, 'create')
-  const request = { topic, group, prefetch: 1, leaseMs: 30_000, broadcast: false }
+  const request = { topic, group, prefetch: 1, maxPrefetch: 1, leaseMs: 30_000, broadcast: false }
   return { driver, subscription: await driver.subscribe(request) }
 }
 

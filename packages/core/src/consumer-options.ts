@@ -9,8 +9,9 @@ export interface ConsumerOptions {
   /** Handlers that run at once, on each topic the consumer handles. Batch handlers count by batch. Default: 10. */
   readonly concurrency?: number
   /**
-   * Unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at once; 256
-   * more on ordered topics, for what waits behind a key that is being retried.
+   * Unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at once. On
+   * ordered topics 256 more, for what waits behind a key that is being retried; on others up to ten times as many, and
+   * 1000, while as many are handled in less than 200 ms: then they keep nobody else waiting.
    */
   readonly prefetch?: number
   /** For how long the broker leaves a delivery with us at a time, where it knows leases; renewed. Default: 30 s. */

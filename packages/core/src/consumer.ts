@@ -23,6 +23,9 @@ import { type Topic, typeSchema } from './topic.ts'
 import { parseOptions } from './validation.ts'
 import { type StopReport, Worker, type WorkerHealth } from './worker.ts'
 
+/** Brokers hand out hardly faster to those who hold more. */
+const mostPrefetched = 1000
+
 /** What a consumer needs of its bus. */
 export interface ConsumerHost {
   readonly driver: Driver
@@ -267,12 +270,14 @@ export class Consumer {
     )
     const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
     const prefetch = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    const isFixed = this.#options.prefetch !== undefined || topic.ordered
+    const maxPrefetch = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
     const group: GroupSpec = {
       name: this.group,
       types: [...new Set(registrations.map(({ types }) => types))],
       from,
     }
-    const settings = { driver, provisioner, clock, emit, topic, group, prefetch, broadcast }
+    const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
     return {
       worker: new Worker({ ...settings, leaseMs: lease, maxLeaseMs: maxLease }, processing, slots),
       processing,

@@ -215,8 +215,10 @@ export type Outcome = { readonly ok: true } | { readonly ok: false; readonly err
 export interface SubscriptionRequest {
   readonly topic: TopicSpec
   readonly group: GroupSpec
-  /** How many deliveries core holds unsettled at most. `receive` never asks for more than is left of it. */
+  /** How many deliveries core holds unsettled, until it says otherwise with `resize`. `receive` never asks for more. */
   readonly prefetch: number
+  /** How many it ever holds: no size is above it. */
+  readonly maxPrefetch: number
   /** The wanted lease in milliseconds, where the driver has leases. */
   readonly leaseMs: number
   /**
@@ -247,6 +249,11 @@ export interface Subscription {
   settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]>
   /** Renews the lease of each; those already lost are reported through `onLost`. No effect without leases. */
   extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void>
+  /**
+   * From now on core holds as many unsettled. For drivers whose broker sends deliveries on its own: the others learn from
+   * `receive` what to fetch.
+   */
+  resize?(prefetch: number): void
   /**
    * Called once. The listener is told of deliveries that are no longer ours: revoked partitions, expired leases, and all
    * of them when they go with a lost connection. Core does not call `receive` while it has no room, and would not notice.

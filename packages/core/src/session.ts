@@ -4,6 +4,7 @@ import { DeliveryInHand } from './delivery.ts'
 import type { Delivery, Outcome, Settlement, Subscription, Verdict } from './driver.ts'
 import { MessagingError, toMessagingError } from './errors.ts'
 import type { Emit } from './events.ts'
+import { Prefetch } from './prefetch.ts'
 import { reconnectBackoff } from './reconnect-backoff.ts'
 import { Roster } from './roster.ts'
 
@@ -13,6 +14,7 @@ export interface SessionSettings {
   readonly topic: string
   readonly group: string
   readonly prefetch: number
+  readonly maxPrefetch: number
   readonly maxLeaseMs: number
   /** How many lost deliveries still keep handlers or lanes busy: they take room too, else a stuck handler would pile them up. */
   readonly strays: () => number
@@ -43,6 +45,7 @@ export class Session {
   readonly #subscription: Subscription
   readonly #settings: SessionSettings
   readonly #inHand = new Roster<DeliveryInHand>()
+  readonly #prefetch: Prefetch
   readonly #settlements: Batcher<PendingSettlement>
   readonly #closed = new AbortController()
   #roomMade: (() => void) | undefined
@@ -57,6 +60,7 @@ export class Session {
   constructor(subscription: Subscription, settings: SessionSettings) {
     this.#subscription = subscription
     this.#settings = settings
+    this.#prefetch = new Prefetch(settings.prefetch, settings.maxPrefetch, settings.clock.now())
     this.#settlements = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism: 1 })
     subscription.onLost((deliveries) => {
       const lost = new Set(deliveries)
@@ -104,6 +108,7 @@ export class Session {
           return inHand
         })
         if (received.length > 0) this.receivedAny = true
+        if (this.#prefetch.add(received.length, now)) this.#subscription.resize?.(this.#prefetch.size)
         // Before these are looked at, so that the broker works meanwhile.
         asked = this.#ask(signal)
         for (const inHand of received) accept(inHand)
@@ -115,10 +120,10 @@ export class Session {
 
   /** Undefined when there is no room, or the signal has fired. */
   #ask(signal: AbortSignal): Promise<readonly Delivery[]> | undefined {
-    const { prefetch, strays } = this.#settings
-    const room = prefetch - this.#inHand.size - strays()
+    const { size } = this.#prefetch
+    const room = size - this.#inHand.size - this.#settings.strays()
     if (room <= 0 || signal.aborted) return undefined
-    return this.#next(Math.min(room, Math.ceil(prefetch * largestShare)), signal)
+    return this.#next(Math.min(room, Math.ceil(size * largestShare)), signal)
   }
 
   // A broker that asks for patience has not ended the subscription. To give back all that is in hand would make more work

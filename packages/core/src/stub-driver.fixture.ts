@@ -119,6 +119,7 @@ export class StubSubscription implements Subscription {
   /** How settling goes; a test may put its own in place. */
   onSettle: (settlement: Settlement) => Outcome | Promise<Outcome> = () => ok
   onClose: () => Promise<void> = async () => {}
+  resize?: (prefetch: number) => void
   #waiting: Delivery[] = []
   #error: Error | undefined
   #wake = () => {}

@@ -77,6 +77,7 @@ describe('subscribing', () => {
         topic: orders,
         group: { name: 'billing', types: ['order.created'], from: 'latest' },
         prefetch: 10,
+        maxPrefetch: 100,
         leaseMs: 10_000,
         broadcast: false,
       },
@@ -85,7 +86,31 @@ describe('subscribing', () => {
 
   test('holds more on ordered topics, for what waits behind a key that is being retried', async () => {
     const { requests } = await consuming(() => {}, { concurrency: 5, definition: Booked })
-    expect(requests[0]?.prefetch).toBe(10 + 256)
+    expect(requests[0]).toMatchObject({ prefetch: 10 + 256, maxPrefetch: 10 + 256 })
+  })
+
+  test('never holds more than asked for, nor more than 1000 of its own accord', async () => {
+    const asked = await consuming(() => {}, { concurrency: 5, prefetch: 20 })
+    expect(asked.requests[0]).toMatchObject({ prefetch: 20, maxPrefetch: 20 })
+    const wide = await consuming(() => {}, { concurrency: 200 })
+    expect(wide.requests[0]).toMatchObject({ prefetch: 400, maxPrefetch: 1000 })
+    const wider = await consuming(() => {}, { concurrency: 1000 })
+    expect(wider.requests[0]).toMatchObject({ prefetch: 2000, maxPrefetch: 2000 })
+  })
+
+  test('holds more while its handlers are quick, and tells the driver', async () => {
+    const { subscription, clock } = await consuming(() => {}, { concurrency: 2 })
+    const sizes: number[] = []
+    subscription.resize = (prefetch) => sizes.push(prefetch)
+    const handleAll = async (count: number) => {
+      subscription.deliver(...Array.from({ length: count }, (_, n) => numbered(n)))
+      await settle()
+    }
+    await handleAll(4 + 8 + 16 + 32 + 40)
+    expect(Math.max(...subscription.asked)).toBeGreaterThan(16 / 4)
+    await clock.advance('1s')
+    await handleAll(20)
+    expect(sizes).toEqual([8, 16, 32, 40, 20])
   })
 
   test('makes the group at the broker with the patterns it was declared with beside its own', async () => {

@@ -21,6 +21,7 @@ export interface WorkerSettings {
   readonly topic: Topic
   readonly group: GroupSpec
   readonly prefetch: number
+  readonly maxPrefetch: number
   readonly leaseMs: number
   readonly maxLeaseMs: number
   readonly broadcast: boolean
@@ -216,9 +217,9 @@ export class Worker {
   }
 
   async #subscribe(): Promise<Session> {
-    const { driver, provisioner, topic, group, prefetch, leaseMs, broadcast } = this.#settings
+    const { driver, provisioner, topic, group, prefetch, maxPrefetch, leaseMs, broadcast } = this.#settings
     await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
-    const request: SubscriptionRequest = { topic, group, prefetch, leaseMs, broadcast }
+    const request: SubscriptionRequest = { topic, group, prefetch, maxPrefetch, leaseMs, broadcast }
     const subscription = await driver.subscribe(request)
     const strays = () => this.#strays
     return new Session(subscription, { ...this.#settings, topic: topic.name, group: group.name, strays })
