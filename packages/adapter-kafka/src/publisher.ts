@@ -105,6 +105,7 @@ export class Publisher {
       const last = outcomes.at(-1)
       if (last !== undefined && !last.ok && last.error.retryable) break
     }
+    if (outcomes.length === messages.length) return outcomes
     // What comes after a failure waits for it, so that keys keep their order.
     const held: Outcome = {
       ok: false,
