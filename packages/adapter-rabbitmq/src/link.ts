@@ -8,9 +8,10 @@ import {
   type SocketOptions,
 } from 'amqplib'
 import { closeChannel, within } from './bounded.ts'
+import { encodeMessages } from './encode-messages.ts'
 import { toDriverError } from './errors.ts'
 import type { Settings } from './options.ts'
-import { coalesceWrites, encodeMessages, socketClosed } from './sockets.ts'
+import { coalesceWrites, socketClosed } from './sockets.ts'
 
 /** How long `close` waits for the broker's farewell before it cuts the socket. */
 const farewellMs = 3000
