@@ -1,8 +1,11 @@
 import type { ChannelModel } from 'amqplib'
-import { basicPublish, type PublishFields, type PublishProperties, publishFrames } from './publish-frames.ts'
-
-/** A frame's head and its end (AMQP 0-9-1 specification, 4.2.3). */
-const frameOverheadBytes = 8
+import {
+  basicPublish,
+  frameOverheadBytes,
+  type PublishFields,
+  type PublishProperties,
+  publishFrames,
+} from './publish-frames.ts'
 
 /** What amqplib sends messages with. Not in its types, so its absence must do no harm. */
 interface MessageSender {

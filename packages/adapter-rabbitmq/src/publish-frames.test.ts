@@ -44,6 +44,7 @@ const usual: Readonly<Record<string, PublishProperties>> = {
     deliveryMode: 1,
     priority: undefined,
   },
+  'headers that are inherited': { headers: Object.create({ tenant: 'acme' }) },
   'texts of all lengths and scripts': {
     headers: { Ærø: '🏝', empty: '', long: 'ж'.repeat(3000), ['n'.repeat(255)]: 'x' },
     type: 'é'.repeat(127),
@@ -69,6 +70,10 @@ const unusual: Readonly<Record<string, PublishProperties>> = {
   'a header name that is too long': { headers: { ['n'.repeat(256)]: 'x' } },
   'headers that are too long': { headers: { a: 'x'.repeat(40_000) } },
   'a priority that is no number': { priority: true },
+  'a priority that is no byte': { priority: 256 },
+  'a priority that is not a number': { priority: Number.NaN },
+  'no headers, said with null': { headers: null },
+  'headers that are no object': { headers: 5 },
 }
 
 test.each(Object.entries(unusual))('%s: left to amqplib', (_, properties) => {

@@ -14,6 +14,7 @@ const headerFrame = 2
 const bodyFrame = 3
 const frameEnd = 0xce
 const frameHeadBytes = 7
+export const frameOverheadBytes = frameHeadBytes + 1
 export const basicPublish = 0x003c_0028
 const basicClass = 0x003c
 
@@ -82,6 +83,14 @@ export function publishFrames(
   return writer.take()
 }
 
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function isByte(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xff
+}
+
 class Writer {
   #at = 0
   /** False once something was not to be encoded here: then nothing is written any more. */
@@ -145,18 +154,19 @@ class Writer {
       if (value === undefined) continue
       flags |= flag
       if (typeof value === 'string') this.shortText(value)
-      else if (name === 'headers') this.#table(value)
-      else if ((name === 'deliveryMode' || name === 'priority') && typeof value === 'number')
-        this.uint8(value)
+      else if (name === 'headers' && isTable(value)) this.#table(value)
+      else if ((name === 'deliveryMode' || name === 'priority') && isByte(value)) this.uint8(value)
       else this.#isUsual = false
     }
     if (this.#isUsual) scratch.writeUInt16BE(flags, flagsAt)
   }
 
-  #table(values: unknown): void {
+  #table(values: Readonly<Record<string, unknown>>): void {
     const start = this.#at
     this.uint32(0)
-    for (const [name, value] of Object.entries(values ?? {})) {
+    // What it inherits too: amqplib's `publish` makes the headers it is given a prototype.
+    for (const name in values) {
+      const value = values[name]
       if (value === undefined) continue
       if (typeof value !== 'string') {
         this.#isUsual = false
