@@ -52,19 +52,16 @@ export async function open(): Promise<OpenRabbitmq> {
           })
           await channel.waitForConfirms()
         }),
-      rawMessages: (topic, group) =>
-        plainly(async (channel) => {
-          const messages: RawMessage[] = []
-          for (const queue of queuesOf(topic, group)) {
-            for (;;) {
-              const message = await channel.get(queue, { noAck: true })
-              if (message === false) break
-              const { contentType, headers } = message.properties
-              messages.push({ body: message.content, contentType, headers: { ...headers } })
-            }
-          }
-          return messages
-        }),
+      rawMessages: async (topic, group) => {
+        const messages = await administration.takeAll(...queuesOf(topic, group))
+        return messages.map(
+          ({ content, properties: { contentType, headers } }): RawMessage => ({
+            body: content,
+            contentType,
+            headers: { ...headers },
+          }),
+        )
+      },
       ...(broker.canRestart && {
         unsettled: async (topic: Topic, group: string) => {
           const queues = new Set(queuesOf(topic, group))

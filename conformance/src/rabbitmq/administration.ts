@@ -1,4 +1,4 @@
-import { connect } from 'amqplib'
+import { connect, type GetMessage } from 'amqplib'
 import type { RunningBroker } from '../brokers/index.ts'
 
 export type PlainChannel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createConfirmChannel']>>
@@ -19,6 +19,21 @@ export class Administration {
     } finally {
       await connection.close()
     }
+  }
+
+  /** Takes all that waits in the queues, one after the other. */
+  takeAll(...queues: readonly string[]): Promise<GetMessage[]> {
+    return this.plainly(async (channel) => {
+      const taken: GetMessage[] = []
+      for (const queue of queues) {
+        for (;;) {
+          const message = await channel.get(queue, { noAck: true })
+          if (message === false) break
+          taken.push(message)
+        }
+      }
+      return taken
+    })
   }
 
   async control(...command: readonly string[]): Promise<string> {

@@ -124,15 +124,8 @@ export function topology(administration: Administration): readonly Case[] {
           await channel.bindQueue(foreign, `${topic.name}:types`, 'refund')
         })
         for (const [index, type] of types.entries()) await producer.send(numbered(topic, type), { n: index })
-        const arrived = (queue: string) =>
-          administration.plainly(async (channel) => {
-            const found: unknown[] = []
-            for (;;) {
-              const message = await channel.get(queue, { noAck: true })
-              if (message === false) return found
-              found.push(message.properties.type)
-            }
-          })
+        const arrived = async (queue: string) =>
+          (await administration.takeAll(queue)).map(({ properties }): unknown => properties.type)
         assert.deepEqual(await arrived(`${topic.name}:everything`), types)
         assert.deepEqual(await arrived(`${topic.name}:paid`), ['order.paid'])
         assert.deepEqual(await arrived(`${topic.name}:orders`), ['order.paid', 'order.sent'])
