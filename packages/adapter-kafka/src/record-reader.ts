@@ -1,5 +1,5 @@
+import { RepeatedTexts } from '@waybill/core/driver'
 import type { KafkaMessage } from 'kafkajs'
-import { RepeatedTexts } from './repeated-texts.ts'
 
 /** What kafkajs's decoder tells of the batch that a record is in. */
 export interface BatchContext {

@@ -4,12 +4,12 @@ import {
   deadLetterIdOf,
   type OutboundMessage,
   prefixing,
+  RepeatedTexts,
   replayHeaders,
   type StoredDeadLetter,
 } from '@waybill/core/driver'
 import type { IHeaders, KafkaMessage, Message } from 'kafkajs'
 import type { KafkaMirror } from './options.ts'
-import { RepeatedTexts } from './repeated-texts.ts'
 
 /** The header of a mirrored attribute (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
 const attributeHeader = prefixing('ce_')

@@ -1,11 +1,6 @@
 import type { ChannelModel } from 'amqplib'
-import {
-  basicPublish,
-  frameOverheadBytes,
-  type PublishFields,
-  type PublishProperties,
-  publishFrames,
-} from './publish-frames.ts'
+import { basicPublish, frameOverheadBytes } from './frames.ts'
+import { type PublishFields, type PublishProperties, publishFrames } from './publish-frames.ts'
 
 /** What amqplib sends messages with. Not in its types, so its absence must do no harm. */
 interface MessageSender {

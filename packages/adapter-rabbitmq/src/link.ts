@@ -8,6 +8,7 @@ import {
   type SocketOptions,
 } from 'amqplib'
 import { closeChannel, within } from './bounded.ts'
+import { decodeMessages } from './decode-messages.ts'
 import { encodeMessages } from './encode-messages.ts'
 import { toDriverError } from './errors.ts'
 import type { Settings } from './options.ts'
@@ -216,6 +217,7 @@ export class Link {
   #adopt(model: ChannelModel): ChannelModel {
     coalesceWrites(model)
     encodeMessages(model)
+    decodeMessages(model)
     const socket = this.#socket
     let reason: Error | undefined
     model.on('error', (error) => {

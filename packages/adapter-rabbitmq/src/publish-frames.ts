@@ -1,3 +1,18 @@
+import {
+  basicClass,
+  basicPublish,
+  bodyFrame,
+  frameEnd,
+  frameHeadBytes,
+  headerFrame,
+  longText,
+  maxShortTextBytes,
+  methodFrame,
+  propertyFlags,
+} from './frames.ts'
+
+const flagsByName = Object.entries(propertyFlags)
+
 /** The fields of `basic.publish`, by amqplib's names. */
 export interface PublishFields {
   readonly exchange: string
@@ -5,40 +20,8 @@ export interface PublishFields {
   readonly mandatory: boolean
 }
 
-/** The properties of a message, by amqplib's names. */
+/** The properties of a message, by amqplib's names. All texts, but for `headers`, `deliveryMode` and `priority`. */
 export type PublishProperties = Readonly<Record<string, unknown>>
-
-// AMQP 0-9-1 specification, 4.2.3 (frames) and 1.8.3.7 (`basic.publish`).
-const methodFrame = 1
-const headerFrame = 2
-const bodyFrame = 3
-const frameEnd = 0xce
-const frameHeadBytes = 7
-export const frameOverheadBytes = frameHeadBytes + 1
-export const basicPublish = 0x003c_0028
-const basicClass = 0x003c
-
-/** A text in a table, and a text among the properties (4.2.5.3): its length takes four bytes, or one. */
-const longText = 0x53
-const maxShortTextBytes = 255
-
-/** The properties in the order of their flags (1.8.1). All texts, but for these. */
-const properties = [
-  ['contentType', 0x8000],
-  ['contentEncoding', 0x4000],
-  ['headers', 0x2000],
-  ['deliveryMode', 0x1000],
-  ['priority', 0x0800],
-  ['correlationId', 0x0400],
-  ['replyTo', 0x0200],
-  ['expiration', 0x0100],
-  ['messageId', 0x0080],
-  ['timestamp', 0x0040],
-  ['type', 0x0020],
-  ['userId', 0x0010],
-  ['appId', 0x0008],
-  ['clusterId', 0x0004],
-] as const
 
 /** Messages are put together here; what does not fit is amqplib's. Encoding is synchronous, so one is enough. */
 const scratch = Buffer.allocUnsafe(32 * 1024)
@@ -149,7 +132,7 @@ class Writer {
     const flagsAt = this.#at
     this.uint16(0)
     let flags = 0
-    for (const [name, flag] of properties) {
+    for (const [name, flag] of flagsByName) {
       const value = values[name]
       if (value === undefined) continue
       flags |= flag

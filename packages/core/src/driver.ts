@@ -34,6 +34,7 @@ export {
   toMessagingError,
 } from './errors.ts'
 export { matchesPattern } from './pattern.ts'
+export { RepeatedTexts } from './repeated-texts.ts'
 export { attemptOf, deadLetterIdOf, headerNames, prefixing, replayHeaders } from './transport-headers.ts'
 export { parseOptions } from './validation.ts'
 
