@@ -22,11 +22,13 @@ function look(slice: number, byte: number): number {
 
 /** The checksum of a record batch (Kafka documentation, "Record Batch"), eight bytes at a time. */
 export function crc32c(buffer: Buffer): number {
+  // Its reads are compiled to a load, those of a buffer are calls: twice as fast.
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength)
   let crc = -1
   let at = 0
   for (const end = buffer.length - slices; at <= end; at += slices) {
-    const low = crc ^ buffer.readInt32LE(at)
-    const high = buffer.readInt32LE(at + 4)
+    const low = crc ^ view.getInt32(at, true)
+    const high = view.getInt32(at + 4, true)
     crc =
       look(7, low) ^
       look(6, low >>> 8) ^
