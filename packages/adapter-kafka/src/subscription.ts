@@ -1,35 +1,25 @@
-import {
-  type Clock,
-  type Delivery,
-  type Outcome,
-  type Settlement,
-  type Subscription,
-  type SubscriptionRequest,
-  toError,
+import type {
+  Clock,
+  Delivery,
+  Outcome,
+  Settlement,
+  Subscription,
+  SubscriptionRequest,
 } from '@waybill/core/driver'
 import type { Consumer, EachBatchPayload } from 'kafkajs'
 import { atMost } from './client.ts'
 import { Committer } from './committer.ts'
 import { Copies } from './copies.ts'
-import { brokerErrorOf, toDriverError } from './errors.ts'
+import { toDriverError } from './errors.ts'
+import { Handover, type Legacy, lastCommitTimeoutMs } from './handover.ts'
 import { Intake } from './intake.ts'
-import { type Assignment, Member } from './member.ts'
+import { Member } from './member.ts'
 import type { GroupNames } from './names.ts'
 import type { Settings } from './options.ts'
-import { type CarriedCommit, Ownership, type OwnershipOptions } from './ownership.ts'
+import { Ownership, type OwnershipOptions } from './ownership.ts'
 import type { KafkaDelivery, Partition } from './partition.ts'
 import type { Publisher } from './publisher.ts'
 import { ReadyMessages } from './ready-messages.ts'
-
-/** What the subscriptions of this process to a group leave to each other. */
-export interface Legacy {
-  /** By `topic/partition`. */
-  readonly commits: Map<string, CarriedCommit>
-  /** Members that could not leave the group. */
-  readonly strays: Set<string>
-  /** Copies under way. */
-  readonly copies: Set<Promise<unknown>>
-}
 
 export interface SubscriptionContext {
   readonly settings: Settings
@@ -47,17 +37,6 @@ export interface SubscriptionContext {
   readonly onClosed: () => Promise<void>
 }
 
-const closeCommitTimeoutMs = 3000
-
-/** How long a rebalance is held up for what is in hand: enough for quick handlers, and the group hardly feels it. */
-const drainTimeoutMs = 1000
-
-/** A copy that failed for want of a broker is tried again every second. */
-const legacyTimeoutMs = 3000
-
-/** Answers to commits and reads of a member whose generation is over; it is about to join again. */
-const rejoining = ['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID']
-
 function isKafkaDelivery(delivery: Delivery): delivery is KafkaDelivery {
   return 'waiting' in delivery
 }
@@ -74,17 +53,12 @@ export class KafkaSubscription implements Subscription {
   readonly #ownership: Ownership
   readonly #ready = new ReadyMessages()
   readonly #intake: Intake
-  /** Counts assignments, so that the work of an outdated one stops. */
-  #assignments = 0
-  #isOpen = false
+  readonly #handover: Handover
   readonly #firstAssigned = Promise.withResolvers<void>()
-  #whenOpen: PromiseWithResolvers<void> = Promise.withResolvers()
   #wakeReceiver: (() => void) | undefined
   #failure: Error | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #closing: Promise<void> | undefined
-  /** While somebody waits for what is in hand to end. */
-  #onSettled: (() => void) | undefined
 
   constructor(request: SubscriptionRequest, context: SubscriptionContext) {
     this.#request = request
@@ -103,8 +77,8 @@ export class KafkaSubscription implements Subscription {
         strays: legacy.strays,
       },
       {
-        revoking: () => this.#revoking(),
-        assigned: (assignment) => this.#assigned(assignment),
+        revoking: () => this.#handover.revoking(),
+        assigned: (assignment) => this.#handover.assigned(assignment),
         batch: (payload) => this.#takeBatch(payload),
         nothing: (topic, index, from, to) => this.#skip(topic, index, from, to),
         failed: (error) => this.#fail(error),
@@ -126,6 +100,20 @@ export class KafkaSubscription implements Subscription {
       fetching: this.#member,
       onChange: () => this.#onTaken(),
       warn: (message) => warn(`Group ${request.group.name} of topic ${topic.name}: ${message}`),
+    })
+    this.#handover = new Handover({
+      member: this.#member,
+      committer: this.#committer,
+      ownership: this.#ownership,
+      ready: this.#ready,
+      intake: this.#intake,
+      legacy,
+      onLost: (partitions) => this.#reportLost(partitions),
+      onOpen: () => {
+        this.#firstAssigned.resolve()
+        this.#wake()
+      },
+      onFailed: (error) => this.#fail(error),
     })
   }
 
@@ -227,7 +215,7 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #close(): Promise<void> {
-    this.#isOpen = false
+    this.#handover.close()
     this.#intake.close()
     this.#wake()
     let isCommitted = false
@@ -235,7 +223,7 @@ export class KafkaSubscription implements Subscription {
       await this.#committer.commit(this.#ownership.partitions, 'given up')
       isCommitted = true
     })
-    await atMost(closeCommitTimeoutMs, given)
+    await atMost(lastCommitTimeoutMs, given)
     if (!isCommitted) this.#ownership.carryOver()
     await this.#member.close()
     await this.#context.onClosed()
@@ -248,7 +236,7 @@ export class KafkaSubscription implements Subscription {
   }
 
   #take(max: number): KafkaDelivery[] {
-    if (!this.#isOpen) return []
+    if (!this.#handover.isOpen) return []
     const deliveries = this.#ready.take(max)
     if (deliveries.length > 0) this.#intake.regulate()
     return deliveries
@@ -266,7 +254,7 @@ export class KafkaSubscription implements Subscription {
   }
 
   #afterSettling(): void {
-    this.#onSettled?.()
+    this.#handover.settled()
     const careful = this.#ownership.partitions.some(({ offsets }) => offsets.careful)
     this.#committer.wake(careful)
     if (!this.#ready.isEmpty) this.#wake()
@@ -277,10 +265,10 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #takeBatch({ batch, resolveOffset, heartbeat, isStale }: EachBatchPayload): Promise<void> {
-    if (!this.#isOpen) {
+    if (!this.#handover.isOpen) {
       // Between an assignment and our claim on it; what is not taken is fetched again.
-      await atMost(this.#context.settings.fetchWait, this.#whenOpen.promise)
-      if (!this.#isOpen) return heartbeat()
+      await atMost(this.#context.settings.fetchWait, this.#handover.opened)
+      if (!this.#handover.isOpen) return heartbeat()
     }
     // Fetched before the assignment, from wherever that was.
     if (isStale()) return
@@ -290,7 +278,7 @@ export class KafkaSubscription implements Subscription {
 
   /** Nothing but records that are none of ours: transaction markers, and what was aborted. */
   #skip(topic: string, index: number, from: number, to: number): void {
-    const partition = this.#isOpen ? this.#ownership.find(topic, index) : undefined
+    const partition = this.#handover.isOpen ? this.#ownership.find(topic, index) : undefined
     if (partition?.offsets.next !== from) return
     partition.offsets.skipTo(to)
     this.#committer.wake()
@@ -298,73 +286,6 @@ export class KafkaSubscription implements Subscription {
 
   #onTaken(): void {
     if (this.#ownership.partitions.some(({ offsets }) => offsets.dirty)) this.#committer.wake()
-    this.#wake()
-  }
-
-  /** Resolves when the group may go on without us having settled more, or must. */
-  #revoking(): Promise<void> {
-    this.#shut()
-    this.#assignments += 1
-    this.#revoked = this.#giveUp().catch(() => {})
-    return atMost(drainTimeoutMs + closeCommitTimeoutMs, this.#revoked)
-  }
-
-  /** What ends now need not be handled again by the next owner. */
-  async #giveUp(): Promise<void> {
-    const { partitions } = this.#ownership
-    const drained = Promise.withResolvers<void>()
-    this.#onSettled = () => {
-      if (partitions.every(({ inHand }) => inHand.size === 0)) drained.resolve()
-    }
-    this.#onSettled()
-    await atMost(drainTimeoutMs, drained.promise)
-    this.#onSettled = undefined
-    await this.#committer.pause()
-    await this.#committer.commit(partitions, 'given up')
-  }
-
-  #revoked: Promise<void> = Promise.resolve()
-
-  #shut(): void {
-    if (this.#isOpen) this.#whenOpen = Promise.withResolvers()
-    this.#isOpen = false
-  }
-
-  #assigned(assignment: Assignment): void {
-    this.#shut()
-    this.#assignments += 1
-    const number = this.#assignments
-    void this.#takeOver(assignment, number).catch((error: unknown) => {
-      if (number !== this.#assignments || rejoining.includes(brokerErrorOf(error) ?? '')) return
-      this.#fail(toError(error))
-    })
-  }
-
-  async #takeOver(assignment: Assignment, number: number): Promise<void> {
-    await this.#revoked
-    await this.#committer.pause()
-    // What a predecessor was copying when its connection went is on its way still, and would be copied once more.
-    const { commits, copies } = this.#context.legacy
-    if (commits.size > 0) await atMost(legacyTimeoutMs, Promise.all(copies))
-    const standings = await this.#ownership.lookUp(assignment, this.#member.coordinator)
-    if (number !== this.#assignments || this.#closing !== undefined) return
-    const lost = this.#ownership.replace(standings)
-    const { partitions } = this.#ownership
-    this.#ready.open(partitions)
-    this.#intake.open(partitions)
-    this.#reportLost(lost)
-    await this.#committer.commit(partitions, 'held', (topics) => this.#member.claim(topics))
-    if (number !== this.#assignments || this.#closing !== undefined) return
-    for (const { topic, index, offsets, isPaused } of partitions) {
-      // kafkajs starts over at the committed offset, and without one where it pleases; what we have need not come again.
-      this.#member.seek(topic, index, offsets.next)
-      if (isPaused) this.#member.pause(topic, [index])
-      else this.#member.resume(topic, [index])
-    }
-    this.#isOpen = true
-    this.#whenOpen.resolve()
-    this.#firstAssigned.resolve()
-    this.#committer.open(partitions)
     this.#wake()
   }
 

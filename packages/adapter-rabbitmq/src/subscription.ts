@@ -10,6 +10,7 @@ import {
 } from '@waybill/core/driver'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { closeChannel } from './bounded.ts'
+import { Consumers } from './consumers.ts'
 import type { Copies } from './copies.ts'
 import { bindQueue } from './declarations.ts'
 import { RabbitmqDelivery } from './delivery.ts'
@@ -18,7 +19,6 @@ import { InHand } from './in-hand.ts'
 import type { Link } from './link.ts'
 import { describeGroup, type TopicObjects } from './names.ts'
 import type { Settings } from './options.ts'
-import { partitionPriorities } from './partitions.ts'
 import { fromAmqp } from './wire.ts'
 
 export interface SubscriptionParts {
@@ -41,14 +41,12 @@ export class RabbitmqSubscription implements Subscription {
   readonly #isOrdered: boolean
   readonly #channel: Channel
   readonly #inHand: InHand
+  readonly #consumers: Consumers
   #ready: RabbitmqDelivery[] = []
   #wake: (() => void) | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #lostBy: MessagingError | undefined
   #closing: Promise<void> | undefined
-  readonly #consumers: { readonly tag: string; readonly prefetch: number }[] = []
-  /** The last change of the prefetch. */
-  #resized: Promise<unknown> = Promise.resolve()
 
   private constructor(parts: SubscriptionParts, queues: readonly string[], channel: Channel) {
     this.#parts = parts
@@ -63,6 +61,13 @@ export class RabbitmqSubscription implements Subscription {
       queues,
       isOrdered: this.#isOrdered,
       onAgain: (deliveries) => this.#onAgain(deliveries),
+    })
+    this.#consumers = new Consumers({
+      ...parts,
+      channel,
+      queues,
+      isOrdered: this.#isOrdered,
+      onMessage: (message, partition) => this.#onMessage(message, partition),
     })
     let reason: unknown
     channel.on('error', (error) => {
@@ -98,7 +103,7 @@ export class RabbitmqSubscription implements Subscription {
       ? [await declareBroadcastQueue(channel, parts)]
       : describeGroup(objects, request.group.name).queues.map(({ name }) => name)
     const subscription = new RabbitmqSubscription(parts, queues, channel)
-    await subscription.#consume(request.prefetch)
+    await subscription.#consumers.start()
     return subscription
   }
 
@@ -128,10 +133,8 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   resize(prefetch: number): void {
-    if (this.#isOrdered || this.#parts.request.broadcast) return
-    const change = () => (this.#lostBy === undefined ? this.#changePrefetch(prefetch) : undefined)
-    // If it fails the channel has closed, and its `close` event tells.
-    this.#resized = this.#resized.then(change).catch(() => undefined)
+    if (this.#isOrdered || this.#parts.request.broadcast || this.#lostBy !== undefined) return
+    this.#consumers.resize(prefetch)
   }
 
   async extend(): Promise<void> {
@@ -168,8 +171,7 @@ export class RabbitmqSubscription implements Subscription {
         [...this.#inHand.acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')),
       )
     } else {
-      await this.#resized
-      await Promise.all(this.#consumers.map(({ tag }) => this.#channel.cancel(tag)))
+      await this.#consumers.cancel()
       // Closing the channel does so too, but counts as a failed delivery of each (RabbitMQ 4.3).
       if (this.#inHand.size > 0) this.#channel.nackAll(true)
     }
@@ -183,40 +185,6 @@ export class RabbitmqSubscription implements Subscription {
   async #awaitAcks(queue: string): Promise<void> {
     const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: -1 })
     await this.#channel.cancel(consumerTag)
-  }
-
-  /** The prefetch of a consumer is fixed, so there are several whose sum it is. What a cancelled one had stays in hand. */
-  async #changePrefetch(wanted: number): Promise<void> {
-    let rest = wanted - this.#consumers.reduce((sum, { prefetch }) => sum + prefetch, 0)
-    while (rest < 0) {
-      const last = this.#consumers.pop()
-      if (last === undefined) break
-      rest += last.prefetch
-      await this.#channel.cancel(last.tag)
-    }
-    if (rest > 0) await this.#consume(rest)
-  }
-
-  async #consume(prefetch: number): Promise<void> {
-    const { request, member, settings } = this.#parts
-    const { partitions } = request.topic
-    // For each consumer: prefetch for a whole channel is refused since RabbitMQ 4.3.
-    const each = this.#isOrdered ? Math.max(1, Math.floor(prefetch / partitions)) : prefetch
-    await this.#channel.prefetch(Math.min(each, 65_535), false)
-    const priorities = partitionPriorities(member, partitions)
-    const timeout = settings.consumerTimeout
-    const args = timeout === undefined ? {} : { 'x-consumer-timeout': timeout }
-    for (const [partition, queue] of this.#queues.entries()) {
-      const { consumerTag } = await this.#channel.consume(
-        queue,
-        (message) => this.#onMessage(message, partition),
-        {
-          arguments: args,
-          ...(this.#isOrdered && { priority: priorities[partition] ?? 0 }),
-        },
-      )
-      this.#consumers.push({ tag: consumerTag, prefetch: each })
-    }
   }
 
   #onMessage(message: ConsumeMessage | null, partition: number): void {
