@@ -1,7 +1,7 @@
 import type { Delivery, OutboundMessage } from './driver.ts'
 import { type Envelope, readAttributes } from './envelope.ts'
 import { MessagingError, toError } from './errors.ts'
-import type { Message, Metadata } from './message.ts'
+import type { Message, Writable } from './message.ts'
 import { rememberLast } from './remember-last.ts'
 
 /** The media type of an event in structured JSON mode (CloudEvents JSON format 1.0.2, section 3). */
@@ -188,15 +188,15 @@ export function toMessage({ attributes, data, headers }: Envelope, receivedAt: n
     const value = all[name]
     if (value !== undefined && value !== null) metadata[metadataOf.get(name) ?? name] = String(value)
   }
-  const readonlyMetadata: Metadata = metadata
-  return {
+  const message: Writable<Message> = {
     id,
     type,
     version: dataversion,
     timestamp: time ?? new Date(receivedAt),
     data,
-    ...(partitionkey !== undefined && { key: partitionkey }),
-    ...(expirytime !== undefined && { expiresAt: expirytime }),
-    metadata: readonlyMetadata,
+    metadata,
   }
+  if (partitionkey !== undefined) message.key = partitionkey
+  if (expirytime !== undefined) message.expiresAt = expirytime
+  return message
 }

@@ -35,6 +35,9 @@ export interface Message<Data = unknown> {
   readonly metadata: Metadata
 }
 
+/** For whoever makes one field by field: to spread what may be absent costs more than all the rest. */
+export type Writable<Fields> = { -readonly [Name in keyof Fields]: Fields[Name] }
+
 type Upcasts = Readonly<Record<number, (old: Record<string, unknown>) => unknown>>
 
 export interface MessageOptions<Schema extends StandardSchemaV1> {

@@ -13,6 +13,7 @@ import {
   type Metadata,
   type Validated,
   validateData,
+  type Writable,
 } from './message.ts'
 import { compose } from './middleware.ts'
 import { newId } from './new-id.ts'
@@ -213,17 +214,17 @@ export class Producer {
     if (options.delay !== undefined) this.#host.require('delay', 'send with a delay')
     if (options.priority !== undefined) this.#host.require('priority', 'send with a priority')
     const now = this.#host.clock.now()
-    const message: Message<Output> = {
+    const message: Writable<Message<Output>> = {
       id: options.id ?? newId(),
       type,
       version: definition.version,
       timestamp: new Date(now),
       data: validated.value,
-      ...(key !== undefined && { key }),
-      ...(options.expiresIn !== undefined && {
-        expiresAt: new Date(now + toMilliseconds(options.expiresIn)),
-      }),
       metadata: this.#metadata(options),
+    }
+    if (key !== undefined) message.key = key
+    if (options.expiresIn !== undefined) {
+      message.expiresAt = new Date(now + toMilliseconds(options.expiresIn))
     }
     const outbound = this.#encode(definition, message, data, options)
     const timeoutMs = options.timeout === undefined ? this.#timeoutMs : toMilliseconds(options.timeout)
@@ -239,6 +240,8 @@ export class Producer {
 
   #metadata(options: SendOptions): Metadata {
     const cause = currentMessage()
+    // The usual case, without the copying below.
+    if (cause === undefined && options === noOptions) return { source: this.#source }
     const correlationId = options.correlationId ?? cause?.metadata.correlationId ?? cause?.id
     const causationId = options.causationId ?? cause?.id
     return {
