@@ -1,23 +1,6 @@
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { defs, frames as theirs } from './amqplib-own.fixture.ts'
 import { readDeliverFrames } from './deliver-frames.ts'
-
-// amqplib's own encoders and decoders, which its package does not export.
-const load = createRequire(import.meta.url)
-const folder = join(dirname(load.resolve('amqplib')), 'lib')
-const defs: {
-  readonly BasicDeliver: number
-  readonly BasicReturn: number
-  readonly BasicProperties: number
-  encodeMethod(method: number, channel: number, fields: object): Buffer
-  encodeProperties(properties: number, channel: number, size: number, values: object): Buffer
-} = load(join(folder, 'defs.js'))
-const theirs: {
-  makeBodyFrame(channel: number, body: Buffer): Buffer
-  parseFrame(bytes: Buffer, max: number): { readonly rest: Buffer } | false
-  decodeFrame(frame: object): object
-} = load(join(folder, 'frame.js'))
 
 const channel = 513
 const fields = {

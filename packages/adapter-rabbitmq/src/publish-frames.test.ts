@@ -1,20 +1,6 @@
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { defs, frames as theirs } from './amqplib-own.fixture.ts'
 import { type PublishProperties, publishFrames } from './publish-frames.ts'
-
-// amqplib's own encoders, which its package does not export.
-const load = createRequire(import.meta.url)
-const folder = join(dirname(load.resolve('amqplib')), 'lib')
-const defs: {
-  readonly BasicPublish: number
-  readonly BasicProperties: number
-  encodeMethod(method: number, channel: number, fields: object): Buffer
-  encodeProperties(properties: number, channel: number, size: number, values: object): Buffer
-} = load(join(folder, 'defs.js'))
-const { makeBodyFrame }: { makeBodyFrame(channel: number, body: Buffer): Buffer } = load(
-  join(folder, 'frame.js'),
-)
 
 const fields = { exchange: 'orders', routingKey: 'order.paid', mandatory: true }
 const body = Buffer.from('{"n":1}')
@@ -57,7 +43,7 @@ test.each(Object.entries(usual))('%s is written byte for byte as amqplib does', 
     const expected = Buffer.concat([
       defs.encodeMethod(defs.BasicPublish, 513, { ...fields, ticket: 0, immediate: false }),
       defs.encodeProperties(defs.BasicProperties, 513, content.length, properties),
-      ...(content.length > 0 ? [makeBodyFrame(513, content)] : []),
+      ...(content.length > 0 ? [theirs.makeBodyFrame(513, content)] : []),
     ])
     expect(frames?.toString('hex')).toBe(expected.toString('hex'))
   }
