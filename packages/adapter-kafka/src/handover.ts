@@ -65,7 +65,7 @@ export class Handover {
 
   /** Resolves when it is open. */
   get opened(): Promise<void> {
-    return this.#isOpen ? Promise.resolve() : this.#whenOpen.promise
+    return this.#whenOpen.promise
   }
 
   /** Tells that something in hand has ended. */
