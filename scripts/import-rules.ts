@@ -1,39 +1,93 @@
 /**
- * Holds the imports of every package against the arrows of the layout: application → core, adapter → core/driver; never
- * adapter → adapter, never core → a broker's client. Exits non-zero with a line a breach.
+ * Holds the imports of every package against the arrows of the layout. Between packages: application → core, adapter →
+ * core's doors for drivers; never adapter → adapter, never core → a broker's client. Within a package: a room (a folder
+ * of `src`, or a file at its root) imports only rooms that stand before it in the package's list, so there are no
+ * circles of rooms; nor are there circles of files. Exits non-zero with a line a breach.
  */
 import { glob, readFile } from 'node:fs/promises'
+import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
+
+interface Rule {
+  readonly folder: string
+  /** What its sources may import besides `node:` modules and files of the package. */
+  readonly allowed: readonly RegExp[]
+  /** What they may import as types besides. */
+  readonly typesToo: readonly RegExp[]
+  /** The rooms, each after those that it may import. Undefined: the package has no rooms. */
+  readonly rooms?: readonly string[]
+}
 
 // Adapters add their options to an interface of the application's door, and implement its idempotency store.
 const coreTypes = [/^@waybill\/core$/]
+const driverDoors = /^@waybill\/core\/driver(-kit)?$/
 
-/** What the sources of a folder may import besides `node:` modules and files beside them. */
-const rules: readonly {
-  readonly folder: string
-  readonly allowed: readonly RegExp[]
-  readonly typesToo: readonly RegExp[]
-}[] = [
-  { folder: 'packages/core', allowed: [/^zod$/], typesToo: [/^@standard-schema\/spec$/] },
+const adapterRooms = [
+  'options',
+  'errors',
+  'wire',
+  'client',
+  'scripts',
+  'connection',
+  'topology',
+  'sending',
+  'settling',
+  'receiving',
+  'dead-letters',
+  'idempotency',
+  'driver',
+  'index',
+]
+
+const adapter = (name: string, client: readonly RegExp[]): Rule => ({
+  folder: `packages/adapter-${name}`,
+  allowed: [/^zod$/, driverDoors, ...client],
+  typesToo: coreTypes,
+  rooms: adapterRooms,
+})
+
+const rules: readonly Rule[] = [
   {
-    folder: 'packages/adapter-rabbitmq',
-    allowed: [/^zod$/, /^@waybill\/core\/driver$/, /^amqplib$/],
-    typesToo: coreTypes,
+    folder: 'packages/core',
+    allowed: [/^zod$/],
+    typesToo: [/^@standard-schema\/spec$/],
+    rooms: [
+      'lib',
+      // The folder, then the door beside it.
+      'driver/',
+      'driver',
+      'driver-kit/',
+      'driver-kit',
+      'messages',
+      'events',
+      'idempotency',
+      'topology',
+      'memory',
+      'deliveries',
+      'handling',
+      'sending',
+      'consuming',
+      'dead-letters',
+      'bus',
+      'index',
+      'testing',
+    ],
   },
+  adapter('rabbitmq', [/^amqplib$/]),
+  adapter('kafka', [/^kafkajs/, /^(lz4|snappy|zstd)/]),
+  adapter('sqs', [/^@aws-sdk\//, /^@smithy\//]),
+  adapter('redis', [/^ioredis$/]),
   {
-    folder: 'packages/adapter-kafka',
-    allowed: [/^zod$/, /^@waybill\/core\/driver$/, /^kafkajs/, /^(lz4|snappy|zstd)/],
-    typesToo: coreTypes,
-  },
-  {
-    folder: 'packages/adapter-sqs',
-    allowed: [/^zod$/, /^@waybill\/core\/driver$/, /^@aws-sdk\//, /^@smithy\//],
-    typesToo: coreTypes,
-  },
-  {
-    folder: 'packages/adapter-redis',
-    allowed: [/^zod$/, /^@waybill\/core\/driver$/, /^ioredis$/],
-    typesToo: coreTypes,
+    folder: 'conformance',
+    allowed: [
+      /^zod$/,
+      /^@waybill\//,
+      /^cloudevents$/,
+      /^testcontainers$/,
+      /^(amqplib|kafkajs|ioredis|@aws-sdk\/)/,
+    ],
+    typesToo: [],
+    rooms: ['harness', 'fixtures', 'network', 'children', 'case', 'cases', 'suite', 'index', 'bench'],
   },
   { folder: 'examples/checkout', allowed: [/^zod$/, /^@waybill\/core$/], typesToo: [] },
 ]
@@ -41,21 +95,84 @@ const rules: readonly {
 const imports =
   /^(?:import|export)\s+(?<type>type\s)?(?:[^'"]*?\sfrom\s+)?['"](?<name>[^'"]+)['"]|\bimport\(\s*['"](?<dynamic>[^'"]+)['"]\s*\)/gm
 
+interface Import {
+  readonly name: string
+  readonly isType: boolean
+}
+
+function importsIn(source: string): readonly Import[] {
+  return [...source.matchAll(imports)].map(({ groups }) => ({
+    name: groups?.name ?? groups?.dynamic ?? '',
+    isType: groups?.type !== undefined,
+  }))
+}
+
+/** The room of a file, given by its path within `src`. A folder beside a door of its name is told apart by its slash. */
+function roomOf(path: string, rooms: readonly string[]): string {
+  const [first = '', second] = path.split('/')
+  if (second === undefined) return first.replace(/\.ts$/, '')
+  return rooms.includes(`${first}/`) ? `${first}/` : first
+}
+
+/** A circle of files, as a line; undefined when there is none. */
+function circleIn(graph: ReadonlyMap<string, readonly string[]>): string | undefined {
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): string | undefined => {
+    const start = path.indexOf(file)
+    if (start >= 0) return [...path.slice(start), file].join(' → ')
+    if (done.has(file)) return undefined
+    for (const next of graph.get(file) ?? []) {
+      const circle = visit(next, [...path, file])
+      if (circle !== undefined) return circle
+    }
+    done.add(file)
+    return undefined
+  }
+  for (const file of graph.keys()) {
+    const circle = visit(file, [])
+    if (circle !== undefined) return circle
+  }
+  return undefined
+}
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 const breaches: string[] = []
 let files = 0
-for (const { folder, allowed, typesToo } of rules) {
-  for await (const file of glob(`${folder}/src/**/*.ts`, { cwd: root })) {
-    if (file.endsWith('.test.ts')) continue
+
+for (const { folder, allowed, typesToo, rooms } of rules) {
+  const source = `${folder}/src/`
+  const graph = new Map<string, string[]>()
+  for await (const found of glob(`${source}**/*.ts`, { cwd: root })) {
+    const file = found.replaceAll('\\', '/')
+    if (/\.(test|fixture)\.ts$/.test(file)) continue
     files += 1
-    for (const { groups } of (await readFile(`${root}/${file}`, 'utf8')).matchAll(imports)) {
-      const name = groups?.name ?? groups?.dynamic ?? ''
-      if (name.startsWith('node:') || name.startsWith('.')) continue
-      const permitted = groups?.type === undefined ? allowed : [...allowed, ...typesToo]
-      if (!permitted.some((rule) => rule.test(name))) breaches.push(`${file} imports ${name}`)
+    const own: string[] = []
+    graph.set(file, own)
+    for (const { name, isType } of importsIn(await readFile(`${root}/${file}`, 'utf8'))) {
+      if (name.startsWith('node:')) continue
+      if (!name.startsWith('.')) {
+        const permitted = isType ? [...allowed, ...typesToo] : allowed
+        if (!permitted.some((rule) => rule.test(name))) breaches.push(`${file} imports ${name}`)
+        continue
+      }
+      const target = posix.join(posix.dirname(file), name)
+      if (!target.startsWith(source)) {
+        breaches.push(`${file} imports ${name}, which is outside of its package`)
+        continue
+      }
+      own.push(target)
+      if (rooms === undefined) continue
+      const from = roomOf(file.slice(source.length), rooms)
+      const to = roomOf(target.slice(source.length), rooms)
+      if (!rooms.includes(from)) breaches.push(`${file} is in no room of ${folder}: ${rooms.join(', ')}`)
+      else if (rooms.indexOf(to) > rooms.indexOf(from))
+        breaches.push(`${file} imports ${name}: ${from} must not know ${to}`)
     }
   }
+  const circle = circleIn(graph)
+  if (circle !== undefined) breaches.push(`a circle of files: ${circle}`)
 }
+
 for (const breach of breaches) console.error(breach)
 console.log(`${files} files, ${breaches.length} breaches`)
 process.exitCode = breaches.length === 0 ? 0 : 1

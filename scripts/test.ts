@@ -1,12 +1,12 @@
 /** All of it: the checks, the example, the contract on every driver against real brokers, and the suite's own mutants. */
-import { ensureEngine, stopEngine } from '../conformance/src/brokers/index.ts'
+import { ensureEngine, stopEngine } from '../conformance/src/bench/brokers/index.ts'
 import { type Counts, check } from './check.ts'
 import { command } from './command.ts'
 
 const brokers = ['rabbitmq', 'kafka', 'sqs', 'redis']
 
 const source = '--conditions=@waybill/source'
-const suite = 'conformance/src/cli.ts'
+const suite = 'conformance/src/bench/cli.ts'
 const conformance = (...args: string[]) => ['node', source, suite, ...args] as const
 
 /** Each prints `NAME: N passed, N failed` once or more, or counts as one by its exit code. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { RunningBroker } from '../../conformance/src/brokers/index.ts'
+import type { RunningBroker } from '../../conformance/src/bench/brokers/index.ts'
 import type { Broker } from './contender.ts'
 import { loadContender } from './load-contender.ts'
 import { describeMachine, load } from './machine.ts'

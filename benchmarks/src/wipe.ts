@@ -1,4 +1,4 @@
-import type { RunningBroker } from '../../conformance/src/brokers/index.ts'
+import type { RunningBroker } from '../../conformance/src/bench/brokers/index.ts'
 import type { Broker } from './contender.ts'
 
 /**

@@ -1,5 +1,5 @@
-export type { Ability } from './abilities.ts'
-export type { Case, Section } from './case.ts'
+export type { Ability } from './case/abilities.ts'
+export type { Case, Section } from './case/case.ts'
 export { sections } from './cases/index.ts'
 export type {
   BrokerControl,
@@ -11,6 +11,6 @@ export type {
   ProxyControl,
   RawMessage,
 } from './harness.ts'
-export { createProxy, type TcpProxy, type TcpProxyOptions } from './proxy.ts'
-export { type CaseResult, countOf, type Report, type Status, summaryLine } from './report.ts'
-export { type RunOptions, runConformance } from './run-conformance.ts'
+export { createProxy, type TcpProxy, type TcpProxyOptions } from './network/proxy.ts'
+export { type CaseResult, countOf, type Report, type Status, summaryLine } from './suite/report.ts'
+export { type RunOptions, runConformance } from './suite/run-conformance.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { ConfigurationError, connect, defineMessage, defineTopic, InvalidMessageError } from '@waybill/core'
 import { z } from 'zod'
-import type { Case } from '../case.ts'
-import { spyAdapter } from '../spy-adapter.ts'
+import type { Case } from '../case/case.ts'
+import { spyAdapter } from '../case/spy-adapter.ts'
 
 const utf8 = new TextEncoder()
 

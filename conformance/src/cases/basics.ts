@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { BatchError, MessagingError } from '@waybill/core'
-import type { Case } from '../case.ts'
-import { numbered, numberInBody } from '../numbered.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
+import { numbered, numberInBody } from '../fixtures/numbered.ts'
 
 export const basics: readonly Case[] = [
   {

@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { defineMessage, type MessageDefinition, MessagingError } from '@waybill/core'
 import { messageBytes, type OutboundMessage } from '@waybill/core/driver'
 import { z } from 'zod'
-import type { Case } from '../case.ts'
-import type { CaseContext } from '../case-context.ts'
-import { refusal } from '../refusal.ts'
-import { spyAdapter } from '../spy-adapter.ts'
-import type { Stage } from '../stage.ts'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
+import { refusal } from '../case/refusal.ts'
+import { spyAdapter } from '../case/spy-adapter.ts'
+import type { Stage } from '../case/stage.ts'
 
 interface SizedStage {
   readonly stage: Stage

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import type { Bus, Message } from '@waybill/core'
 import { MessagingError } from '@waybill/core/driver'
-import type { Case } from '../case.ts'
-import type { CaseContext } from '../case-context.ts'
-import type { Recorder } from '../recorder.ts'
-import { refusal } from '../refusal.ts'
-import type { Stage } from '../stage.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
+import type { Recorder } from '../case/recorder.ts'
+import { refusal } from '../case/refusal.ts'
+import type { Stage } from '../case/stage.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
 
 const disconnected = () =>
   new MessagingError('disconnected', 'cut by the case', { retryable: true, fate: 'unknown' })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import type { Case } from '../case.ts'
-import { collectGarbage } from '../collect-garbage.ts'
-import { Latch } from '../latch.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import { collectGarbage } from '../case/collect-garbage.ts'
+import { Latch } from '../case/latch.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
 
 const mebibyte = 1024 * 1024
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { MessagingError } from '@waybill/core'
-import type { Case } from '../case.ts'
-import { Latch } from '../latch.ts'
-import { hasCause, refusal } from '../refusal.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import { Latch } from '../case/latch.ts'
+import { hasCause, refusal } from '../case/refusal.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
 
 /** How soon an abort must end a wait. */
 const promptMs = 1000

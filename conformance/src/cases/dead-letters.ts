@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { fixed, PermanentError } from '@waybill/core'
 import { MessagingError } from '@waybill/core/driver'
-import type { Case } from '../case.ts'
-import { numberOf } from '../numbered.ts'
-import type { Stage } from '../stage.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import type { Stage } from '../case/stage.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
+import { numberOf } from '../fixtures/numbered.ts'
 
 const hopeless = () => {
   throw new PermanentError('hopeless')

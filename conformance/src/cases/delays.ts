@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import type { Message } from '@waybill/core'
-import type { Case } from '../case.ts'
-import { type CaseContext, clockToleranceMs } from '../case-context.ts'
-import type { Recorder } from '../recorder.ts'
-import type { Stage } from '../stage.ts'
+import type { Case } from '../case/case.ts'
+import { type CaseContext, clockToleranceMs } from '../case/case-context.ts'
+import type { Recorder } from '../case/recorder.ts'
+import type { Stage } from '../case/stage.ts'
 
 interface Delayed {
   readonly message: Message

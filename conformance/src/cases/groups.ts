@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Bus, Message } from '@waybill/core'
-import type { Case } from '../case.ts'
-import type { CaseContext } from '../case-context.ts'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
 
 const members = ['first', 'second', 'third', 'fourth']
 

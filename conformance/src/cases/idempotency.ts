@@ -3,10 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fixed, memoryIdempotencyStore } from '@waybill/core'
-import type { Case } from '../case.ts'
-import type { CaseContext } from '../case-context.ts'
-import { EffectDatabase } from '../effect-database.ts'
-import type { Recorder } from '../recorder.ts'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
+import type { Recorder } from '../case/recorder.ts'
+import { EffectDatabase } from '../fixtures/effect-database.ts'
 
 async function openDatabase(context: CaseContext): Promise<{ path: string; database: EffectDatabase }> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-conformance-'))

@@ -1,4 +1,4 @@
-import type { Section } from '../case.ts'
+import type { Section } from '../case/case.ts'
 import { badInput } from './bad-input.ts'
 import { basics } from './basics.ts'
 import { bodies } from './bodies.ts'

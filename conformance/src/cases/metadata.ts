@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { fixed, type Message, PermanentError } from '@waybill/core'
 import { CloudEvent, HTTP, Kafka } from 'cloudevents'
-import type { Case } from '../case.ts'
+import type { Case } from '../case/case.ts'
+import { spyAdapter } from '../case/spy-adapter.ts'
+import { numbered } from '../fixtures/numbered.ts'
 import type { RawMessage } from '../harness.ts'
-import { numbered } from '../numbered.ts'
-import { spyAdapter } from '../spy-adapter.ts'
 
 const trace = {
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',

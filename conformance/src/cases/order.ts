@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { fixed, type Message } from '@waybill/core'
-import type { Case } from '../case.ts'
-import type { CaseContext } from '../case-context.ts'
-import { checkKeyOrder } from '../key-order.ts'
-import { Latch } from '../latch.ts'
-import type { Recorder } from '../recorder.ts'
-import type { Stage } from '../stage.ts'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
+import { checkKeyOrder } from '../case/key-order.ts'
+import { Latch } from '../case/latch.ts'
+import type { Recorder } from '../case/recorder.ts'
+import type { Stage } from '../case/stage.ts'
 
 const keys = Array.from({ length: 16 }, (_, index) => `key-${index}`)
 

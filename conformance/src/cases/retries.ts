@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { exponential, fixed, PermanentError, RetryAfter } from '@waybill/core'
-import type { Case } from '../case.ts'
-import { type CaseContext, clockToleranceMs } from '../case-context.ts'
-import { numberOf } from '../numbered.ts'
-import type { RecordedDelivery } from '../recorder.ts'
+import type { Case } from '../case/case.ts'
+import { type CaseContext, clockToleranceMs } from '../case/case-context.ts'
+import type { RecordedDelivery } from '../case/recorder.ts'
+import { numberOf } from '../fixtures/numbered.ts'
 
 /** Between the end of each attempt and the start of the next. */
 function gapsOf(deliveries: readonly RecordedDelivery[]): number[] {

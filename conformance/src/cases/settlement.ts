@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { fixed } from '@waybill/core'
-import type { Case } from '../case.ts'
-import { Latch } from '../latch.ts'
-import { numberOf } from '../numbered.ts'
+import type { Case } from '../case/case.ts'
+import { Latch } from '../case/latch.ts'
+import { numberOf } from '../fixtures/numbered.ts'
 
 export const settlement: readonly Case[] = [
   {

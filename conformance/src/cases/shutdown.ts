@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Consumer } from '@waybill/core'
-import type { Case } from '../case.ts'
-import { Latch } from '../latch.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import { Latch } from '../case/latch.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
 
 /** What closing may take beyond its timeout: one grace period for a broker that does not answer. */
 const closeGraceMs = 6000

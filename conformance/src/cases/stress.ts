@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { MessagingError } from '@waybill/core/driver'
-import type { Case } from '../case.ts'
-import { wrapAdapter } from '../wrap-adapter.ts'
+import type { Case } from '../case/case.ts'
+import { wrapAdapter } from '../case/wrap-adapter.ts'
 
 export const stress: readonly Case[] = [
   {

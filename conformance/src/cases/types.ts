@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import type { Case } from '../case.ts'
-import type { CaseContext } from '../case-context.ts'
-import { numbered } from '../numbered.ts'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
+import { numbered } from '../fixtures/numbered.ts'
 
 /** For each pattern which of the types it takes; the others it must not. */
 type Expectations = Readonly<Record<string, readonly string[]>>

@@ -1,7 +1,7 @@
 // Consumes, behaves as its parent asks, and reports what it got.
 import { type ConsumerOptions, fixed, type HandlerContext, type IdempotencyStore } from '@waybill/core'
-import { EffectDatabase } from '../effect-database.ts'
-import { type Numbered, numbered } from '../numbered.ts'
+import { EffectDatabase } from '../fixtures/effect-database.ts'
+import { type Numbered, numbered } from '../fixtures/numbered.ts'
 import { connectChild, report, settingsOf, toTopic } from './connect-child.ts'
 import { consumerSettingsSchema } from './protocol.ts'
 

@@ -1,6 +1,6 @@
 // Connects, uses and closes over and over, and tells what is left. Its parent watches whether it exits by itself.
 import { defineTopic } from '@waybill/core'
-import { numbered } from '../numbered.ts'
+import { numbered } from '../fixtures/numbered.ts'
 import { connectChild, report, settingsOf } from './connect-child.ts'
 import { cyclesSettingsSchema } from './protocol.ts'
 

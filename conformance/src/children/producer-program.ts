@@ -1,6 +1,6 @@
 // Sends what its parent asks for and reports each send that has resolved.
 import { createInterface } from 'node:readline'
-import { numbered } from '../numbered.ts'
+import { numbered } from '../fixtures/numbered.ts'
 import { connectChild, report, settingsOf, toTopic } from './connect-child.ts'
 import { commandSchema, producerSettingsSchema } from './protocol.ts'
 

@@ -16,17 +16,17 @@ import {
   type TopologyReport,
 } from '@waybill/core/driver'
 import type { Admin, Consumer, Producer } from 'kafkajs'
-import { Administration } from './administration.ts'
-import { KafkaDeadLetters } from './dead-letters.ts'
+import { KafkaDeadLetters } from './dead-letters/dead-letters.ts'
 import { toConnectError, toDriverError } from './errors.ts'
-import { groupStats, seekGroup } from './groups.ts'
-import type { Legacy } from './handover.ts'
-import { broadcastGroupId, groupNames } from './names.ts'
 import type { Settings } from './options.ts'
-import { Publisher } from './publisher.ts'
-import { KafkaSubscription } from './subscription.ts'
-import { applyTopology } from './topology.ts'
-import { toRecord } from './wire.ts'
+import type { Legacy } from './receiving/handover.ts'
+import { KafkaSubscription } from './receiving/subscription.ts'
+import { Publisher } from './sending/publisher.ts'
+import { groupStats, seekGroup } from './settling/groups.ts'
+import { Administration } from './topology/administration.ts'
+import { applyTopology } from './topology/topology.ts'
+import { toRecord } from './wire/messages.ts'
+import { broadcastGroupId, groupNames } from './wire/names.ts'
 
 /** What `bus.native()` gives on Kafka: kafkajs's clients, those of them that exist at the moment. */
 export interface KafkaNative {

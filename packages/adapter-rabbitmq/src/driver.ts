@@ -15,18 +15,18 @@ import {
   type Topology as WantedTopology,
 } from '@waybill/core/driver'
 import type { ChannelModel } from 'amqplib'
-import { Copies } from './copies.ts'
-import { RabbitmqDeadLetters } from './dead-letters.ts'
+import { Link } from './connection/link.ts'
+import { isAtLeast } from './connection/server-version.ts'
+import { RabbitmqDeadLetters } from './dead-letters/dead-letters.ts'
 import { toDriverError } from './errors.ts'
-import { Ladders } from './ladders.ts'
-import { Link } from './link.ts'
-import { describeGroup, describeTopic, ladderOf, type TopicObjects } from './names.ts'
 import type { Settings } from './options.ts'
-import { Publisher, unroutable } from './publisher.ts'
-import { Sends } from './sends.ts'
-import { isAtLeast } from './server-version.ts'
-import { RabbitmqSubscription } from './subscription.ts'
-import { Topology } from './topology.ts'
+import { RabbitmqSubscription } from './receiving/subscription.ts'
+import { Copies } from './sending/copies.ts'
+import { Publisher, unroutable } from './sending/publisher.ts'
+import { Sends } from './sending/sends.ts'
+import { Ladders } from './topology/ladders.ts'
+import { Topology } from './topology/topology.ts'
+import { describeGroup, describeTopic, ladderOf, type TopicObjects } from './wire/names.ts'
 
 /** What `bus.native()` gives on RabbitMQ: amqplib's connections, undefined while they are lost. */
 export interface RabbitmqNative {

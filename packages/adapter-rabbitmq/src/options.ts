@@ -1,6 +1,6 @@
 import { type BrokerUrl, type Duration, parseDuration, parseOptions } from '@waybill/core/driver'
 import { z } from 'zod'
-import { ladderLimitMs } from './delays.ts'
+import { ladderLimitMs } from './wire/delays.ts'
 
 /** Settings of the RabbitMQ adapter: `connect({ native: { rabbitmq: … } })`. */
 export interface RabbitmqOptions {

@@ -3,7 +3,7 @@ import { RedisDriver } from './driver.ts'
 
 import type { RedisOptions } from './options.ts'
 
-export { type RedisIdempotencyStore, redisIdempotencyStore } from './idempotency.ts'
+export { type RedisIdempotencyStore, redisIdempotencyStore } from './idempotency/idempotency.ts'
 export type {
   RedisDurability,
   RedisMirror,

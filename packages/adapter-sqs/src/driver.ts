@@ -19,13 +19,13 @@ import {
   type TopologyReport,
   toMessagingError,
 } from '@waybill/core/driver'
-import { Clients } from './clients.ts'
-import { SqsDeadLetters } from './dead-letters.ts'
+import { Clients } from './connection/clients.ts'
+import { SqsDeadLetters } from './dead-letters/dead-letters.ts'
 import { type Options, readOptions } from './options.ts'
-import type { Outgoing } from './sender.ts'
-import { SqsSubscription } from './subscription.ts'
-import { type Destination, ServiceTopology } from './topology.ts'
-import { deduplicationIdOf, placeOf, splitDelay } from './wire.ts'
+import { SqsSubscription } from './receiving/subscription.ts'
+import type { Outgoing } from './sending/sender.ts'
+import { type Destination, ServiceTopology } from './topology/topology.ts'
+import { deduplicationIdOf, placeOf, splitDelay } from './wire/messages.ts'
 
 /** Beyond the wait of the last polls; then sockets are closed with what they have under way. */
 const closeGraceMs = 1000

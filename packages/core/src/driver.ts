@@ -17,13 +17,21 @@
  * - **Bounded.** Nothing waits for ever: a broker that does not answer ends in a `timeout` or `disconnected` error.
  * - **Time** comes from `context.clock`.
  */
-import type { BrokerUrl } from './broker-url.ts'
-import type { Clock } from './clock.ts'
-import type { MessagingError } from './errors.ts'
+import type { BrokerUrl } from './driver/broker-url.ts'
+import type { Clock } from './lib/clock.ts'
+import type { MessagingError } from './lib/errors.ts'
 
-export { type BrokerUrl, parseBrokerUrl } from './broker-url.ts'
-export { type Clock, sleep, systemClock } from './clock.ts'
-export { type Duration, parseDuration, toMilliseconds } from './duration.ts'
+export { type BrokerUrl, parseBrokerUrl } from './driver/broker-url.ts'
+export { matchesPattern } from './driver/pattern.ts'
+export {
+  attemptOf,
+  deadLetterIdOf,
+  headerNames,
+  prefixing,
+  replayHeaders,
+} from './driver/transport-headers.ts'
+export { type Clock, sleep, systemClock } from './lib/clock.ts'
+export { type Duration, parseDuration, toMilliseconds } from './lib/duration.ts'
 export {
   ConfigurationError,
   type ErrorCode,
@@ -32,11 +40,9 @@ export {
   MessagingError,
   toError,
   toMessagingError,
-} from './errors.ts'
-export { matchesPattern } from './pattern.ts'
-export { RepeatedTexts } from './repeated-texts.ts'
-export { attemptOf, deadLetterIdOf, headerNames, prefixing, replayHeaders } from './transport-headers.ts'
-export { parseOptions } from './validation.ts'
+} from './lib/errors.ts'
+export { RepeatedTexts } from './lib/repeated-texts.ts'
+export { parseOptions } from './lib/validation.ts'
 
 // ---------------------------------------------------------------------------------------------------------------
 // Connecting

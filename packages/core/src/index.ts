@@ -1,5 +1,3 @@
-export type { BatchContext } from './batch-collector.ts'
-export { BatchError } from './batch-error.ts'
 export type {
   Bus,
   BusMiddleware,
@@ -8,12 +6,19 @@ export type {
   Health,
   Position,
   ReceiveOptions,
-} from './bus.ts'
-export { type ConnectOptions, connect, type NativeOptions } from './connect.ts'
-export type { Consumer } from './consumer.ts'
-export type { BatchOptions, ConsumerOptions, StartOptions, StopOptions } from './consumer-options.ts'
-export type { DeadLetter, DeadLetters } from './dead-letter.ts'
-export type { HandlerContext } from './delivery.ts'
+} from './bus/bus.ts'
+export { type ConnectOptions, connect, type NativeOptions } from './bus/connect.ts'
+export type { Consumer } from './consuming/consumer.ts'
+export type {
+  BatchOptions,
+  ConsumerOptions,
+  StartOptions,
+  StopOptions,
+} from './consuming/consumer-options.ts'
+export type { ReceivedMessage } from './consuming/received-message.ts'
+export type { StopReport, WorkerHealth } from './consuming/worker.ts'
+export type { DeadLetter, DeadLetters } from './dead-letters/dead-letter.ts'
+export type { HandlerContext } from './deliveries/delivery.ts'
 export type {
   Adapter,
   Capabilities,
@@ -24,7 +29,24 @@ export type {
   PartitionStats,
   TopologyReport,
 } from './driver.ts'
-export type { Duration } from './duration.ts'
+export type { BusEvents, DeliveryInfo } from './events/events.ts'
+export type { BatchContext } from './handling/batch-collector.ts'
+export type { Handler } from './handling/handlers.ts'
+export type { HandlerMiddleware } from './handling/processing.ts'
+export {
+  type ExponentialOptions,
+  exponential,
+  fixed,
+  type RetryPolicy,
+} from './handling/retry.ts'
+export {
+  type IdempotencyMark,
+  type IdempotencyState,
+  type IdempotencyStore,
+  memoryIdempotencyStore,
+} from './idempotency/idempotency.ts'
+export type { Backoff } from './lib/backoff.ts'
+export type { Duration } from './lib/duration.ts'
 export {
   ConfigurationError,
   type ErrorCode,
@@ -34,28 +56,17 @@ export {
   MessagingError,
   PermanentError,
   RetryAfter,
-} from './errors.ts'
-export type { BusEvents, DeliveryInfo } from './events.ts'
-export type { Handler } from './handlers.ts'
-export {
-  type IdempotencyMark,
-  type IdempotencyState,
-  type IdempotencyStore,
-  memoryIdempotencyStore,
-} from './idempotency.ts'
-export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory.ts'
+} from './lib/errors.ts'
+export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory/memory.ts'
 export {
   defineMessage,
   type Message,
   type MessageDefinition,
   type MessageOptions,
   type Metadata,
-} from './message.ts'
-export type { HandlerMiddleware } from './processing.ts'
-export type { Producer, SendContext, SendMiddleware } from './producer.ts'
-export type { ProvisionMode } from './provisioner.ts'
-export type { ReceivedMessage } from './received-message.ts'
-export { type Backoff, type ExponentialOptions, exponential, fixed, type RetryPolicy } from './retry.ts'
-export type { ProducerOptions, SendOptions } from './send-options.ts'
-export { defineTopic, type Topic, type TopicOptions } from './topic.ts'
-export type { StopReport, WorkerHealth } from './worker.ts'
+} from './messages/message.ts'
+export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
+export { BatchError } from './sending/batch-error.ts'
+export type { Producer, SendContext, SendMiddleware } from './sending/producer.ts'
+export type { ProducerOptions, SendOptions } from './sending/send-options.ts'
+export type { ProvisionMode } from './topology/provisioner.ts'

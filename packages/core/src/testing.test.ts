@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineMessage } from './message.ts'
-import { fixed } from './retry.ts'
+import { fixed } from './handling/retry.ts'
+import { defineMessage } from './messages/message.ts'
+import { defineTopic } from './messages/topic.ts'
 import { createTestBus } from './testing.ts'
-import { defineTopic } from './topic.ts'
 
 const orders = defineTopic('orders', { groups: ['billing', 'nobody'] })
 const ledger = defineTopic('ledger', { ordered: true })

@@ -2,14 +2,14 @@
  * What applications test themselves with: a bus on the memory driver whose clock stands still until it is told to
  * move, and a look at what went through it.
  */
-import type { Bus } from './bus.ts'
-import { type ConnectOptions, connect } from './connect.ts'
-import type { Duration } from './duration.ts'
-import type { DeliveryInfo } from './events.ts'
-import type { Message, MessageDefinition } from './message.ts'
-import { settle, type VirtualClock, virtualClock } from './virtual-clock.ts'
+import type { Bus } from './bus/bus.ts'
+import { type ConnectOptions, connect } from './bus/connect.ts'
+import type { DeliveryInfo } from './events/events.ts'
+import type { Duration } from './lib/duration.ts'
+import { settle, type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
+import type { Message, MessageDefinition } from './messages/message.ts'
 
-export { type VirtualClock, virtualClock } from './virtual-clock.ts'
+export { type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
 
 export interface TestBus extends AsyncDisposable {
   /** To hand to the code under test. */

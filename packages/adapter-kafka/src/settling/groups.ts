@@ -1,0 +1,127 @@
+import {
+  type GroupStats,
+  MessagingError,
+  type PartitionStats,
+  type SeekPosition,
+  type TopicSpec,
+} from '@waybill/core/driver'
+import { kafkajs } from '../client/kafkajs.ts'
+import type { Gateway, PartitionCommit } from '../connection/gateway.ts'
+import { brokerErrorOf } from '../errors.ts'
+import { groupNames } from '../wire/names.ts'
+import { parseRecord } from './offsets.ts'
+
+/** Where a group stands in a topic. */
+interface TopicProgress {
+  /** Not settled, whether in hand or not. */
+  readonly unsettled: number
+  readonly partitions: readonly PartitionStats[]
+}
+
+/** What the broker tells of a group. What is in hand only its members know, so it counts as waiting. */
+export async function groupStats(
+  gateway: Gateway,
+  topic: TopicSpec,
+  group: string,
+): Promise<Omit<GroupStats, 'dead'>> {
+  const { groupId, retry, delay } = groupNames(topic, group)
+  const owners = await ownersOf(gateway, groupId)
+  const [main, retries, delayed] = await Promise.all(
+    [topic.name, retry, delay].map((name) => progressOf(gateway, groupId, name, owners)),
+  )
+  return {
+    waiting: main?.unsettled,
+    inFlight: undefined,
+    delayed: (retries?.unsettled ?? 0) + (delayed?.unsettled ?? 0),
+    partitions: main?.partitions ?? [],
+  }
+}
+
+/** Member by `topic/partition`. */
+async function ownersOf(gateway: Gateway, groupId: string): Promise<Map<string, string>> {
+  const { groups } = await gateway.admin.describeGroups([groupId])
+  const owners = new Map<string, string>()
+  for (const { clientId, memberAssignment } of groups[0]?.members ?? []) {
+    const decoded =
+      memberAssignment.length === 0
+        ? null
+        : kafkajs.AssignerProtocol.MemberAssignment.decode(memberAssignment)
+    for (const [topic, partitions] of Object.entries(decoded?.assignment ?? {})) {
+      for (const partition of partitions) owners.set(`${topic}/${partition}`, clientId)
+    }
+  }
+  return owners
+}
+
+async function progressOf(
+  gateway: Gateway,
+  groupId: string,
+  topic: string,
+  owners: ReadonlyMap<string, string>,
+): Promise<TopicProgress> {
+  const [ends, starts] = [await gateway.offsets(topic, 'latest'), await gateway.offsets(topic, 'earliest')]
+  const coordinator = await gateway.coordinatorOf(groupId)
+  const committed = await coordinator.committed({ [topic]: [...ends.keys()] })
+  let unsettled = 0
+  const partitions = (committed.get(topic) ?? []).map(({ partition, offset, metadata }): PartitionStats => {
+    const end = ends.get(partition) ?? 0
+    const lag = Math.max(0, end - Math.max(offset, starts.get(partition) ?? 0))
+    const settled = parseRecord(offset, metadata).settled.reduce((sum, { from, to }) => sum + to - from, 0)
+    unsettled += Math.max(0, lag - settled)
+    const owner = owners.get(`${topic}/${partition}`)
+    return {
+      partition,
+      committed: offset < 0 ? undefined : String(offset),
+      end: String(end),
+      lag,
+      ...(owner !== undefined && { owner }),
+    }
+  })
+  return { unsettled, partitions: partitions.sort((a, b) => a.partition - b.partition) }
+}
+
+/** Moves a group in its topic. Kafka takes that only from a group without members. */
+export async function seekGroup(
+  gateway: Gateway,
+  topic: TopicSpec,
+  group: string,
+  position: SeekPosition,
+): Promise<void> {
+  const { groupId } = groupNames(topic, group)
+  const partitions = await positions(gateway, topic.name, position)
+  const coordinator = await gateway.coordinatorOf(groupId)
+  try {
+    await coordinator.commit([{ topic: topic.name, partitions }])
+  } catch (error) {
+    if (brokerErrorOf(error) !== 'UNKNOWN_MEMBER_ID') throw error
+    throw new MessagingError(
+      'rejected',
+      `Group ${group} of topic ${topic.name} has consumers; stop them all before it is moved`,
+      { cause: error, retryable: true },
+    )
+  }
+}
+
+async function positions(
+  gateway: Gateway,
+  topic: string,
+  position: SeekPosition,
+): Promise<readonly PartitionCommit[]> {
+  if (position.to === 'offset') {
+    const { partition, offset } = position
+    if (!/^\d+$/.test(offset)) {
+      throw new MessagingError('invalid-options', `"${offset}" is no Kafka offset: expected a whole number`)
+    }
+    return [{ partition, offset, metadata: '' }]
+  }
+  const ends = await gateway.offsets(topic, 'latest')
+  const wanted =
+    position.to === 'latest'
+      ? ends
+      : await gateway.offsets(topic, position.to === 'time' ? position.time : 'earliest')
+  // Nothing so late: -1.
+  return [...ends].map(([partition, end]) => {
+    const offset = wanted.get(partition) ?? -1
+    return { partition, offset: String(offset < 0 ? end : offset), metadata: '' }
+  })
+}

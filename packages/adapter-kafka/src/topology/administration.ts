@@ -1,0 +1,96 @@
+import { MessagingError } from '@waybill/core/driver'
+import { Gateway } from '../connection/gateway.ts'
+import { toDriverError } from '../errors.ts'
+import type { Settings } from '../options.ts'
+
+/** Does something with the broker; what it throws is made an error of ours. */
+export type Administer = <Answer>(
+  what: string,
+  work: (gateway: Gateway) => Promise<Answer>,
+) => Promise<Answer>
+
+export interface AdministrationOptions {
+  readonly settings: Settings
+  readonly instance: string
+  readonly onConnected: () => void
+  readonly onDisconnected: (error: MessagingError) => void
+}
+
+interface Lease {
+  readonly gateway: Gateway
+  uses: number
+  retired: boolean
+}
+
+/**
+ * Lends the gateway out. One whose connection failed is replaced: core calls again. So is one that does not find a topic,
+ * because kafkajs asks for the metadata of every topic it was ever asked about, and fails for good once one is deleted.
+ */
+export class Administration {
+  readonly #options: AdministrationOptions
+  readonly #leases = new Set<Lease>()
+  #current: Lease | undefined
+  #isDown = false
+  #closed = false
+
+  constructor(options: AdministrationOptions) {
+    this.#options = options
+  }
+
+  get gateway(): Gateway | undefined {
+    return this.#current?.gateway
+  }
+
+  readonly run: Administer = async (what, work) => {
+    if (this.#closed) throw new MessagingError('closed', 'The connection to Kafka is closed')
+    const lease = this.#lease()
+    lease.uses += 1
+    try {
+      await lease.gateway.connect()
+      const answer = await work(lease.gateway)
+      this.#report(undefined)
+      return answer
+    } catch (thrown) {
+      // Ours are about what the broker said, not about reaching it.
+      if (!MessagingError.is(thrown)) this.#retire(lease)
+      const error = toDriverError(thrown, `${what} failed`)
+      if (error.code === 'disconnected' || error.code === 'timeout') this.#report(error)
+      throw error
+    } finally {
+      lease.uses -= 1
+      if (lease.retired && lease.uses === 0) void this.#end(lease)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#leases].map((lease) => this.#end(lease)))
+  }
+
+  #lease(): Lease {
+    if (this.#current !== undefined) return this.#current
+    const { settings, instance } = this.#options
+    const lease: Lease = { gateway: new Gateway(settings, instance), uses: 0, retired: false }
+    this.#leases.add(lease)
+    this.#current = lease
+    return lease
+  }
+
+  #retire(lease: Lease): void {
+    lease.retired = true
+    if (this.#current === lease) this.#current = undefined
+  }
+
+  async #end(lease: Lease): Promise<void> {
+    this.#leases.delete(lease)
+    await lease.gateway.close()
+  }
+
+  #report(error: MessagingError | undefined): void {
+    const isDown = error !== undefined
+    if (this.#closed || isDown === this.#isDown) return
+    this.#isDown = isDown
+    if (error === undefined) this.#options.onConnected()
+    else this.#options.onDisconnected(error)
+  }
+}

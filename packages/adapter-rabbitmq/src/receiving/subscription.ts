@@ -1,0 +1,274 @@
+import { randomUUID } from 'node:crypto'
+import {
+  type Delivery,
+  MessagingError,
+  type Outcome,
+  type Settlement,
+  type Subscription,
+  type SubscriptionRequest,
+  type TopicSpec,
+} from '@waybill/core/driver'
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { closeChannel } from '../connection/bounded.ts'
+import type { Link } from '../connection/link.ts'
+import { toDriverError } from '../errors.ts'
+import type { Settings } from '../options.ts'
+import type { Copies } from '../sending/copies.ts'
+import { InHand } from '../settling/in-hand.ts'
+import { bindQueue } from '../topology/declarations.ts'
+import { RabbitmqDelivery } from '../wire/delivery.ts'
+import { fromAmqp } from '../wire/messages.ts'
+import { describeGroup, type TopicObjects } from '../wire/names.ts'
+import { Consumers } from './consumers.ts'
+
+export interface SubscriptionParts {
+  readonly link: Link
+  readonly copies: Copies
+  readonly settings: Settings
+  readonly objects: TopicObjects
+  readonly request: SubscriptionRequest
+  /** Unique to the subscription. */
+  readonly member: string
+  readonly onClosed: (subscription: RabbitmqSubscription) => void
+}
+
+/** One channel with a consumer on each of the group's queues. It lives as long as the channel does. */
+export class RabbitmqSubscription implements Subscription {
+  readonly leaseMs = undefined
+  readonly #parts: SubscriptionParts
+  readonly #queues: readonly string[]
+  /** Partitions that have one active consumer each. */
+  readonly #isOrdered: boolean
+  readonly #channel: Channel
+  readonly #inHand: InHand
+  readonly #consumers: Consumers
+  #ready: RabbitmqDelivery[] = []
+  #wake: (() => void) | undefined
+  #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
+  #lostBy: MessagingError | undefined
+  #closing: Promise<void> | undefined
+
+  private constructor(parts: SubscriptionParts, queues: readonly string[], channel: Channel) {
+    this.#parts = parts
+    this.#queues = queues
+    this.#channel = channel
+    this.#isOrdered = parts.request.topic.ordered && !parts.request.broadcast
+    this.#inHand = new InHand({
+      channel,
+      copies: parts.copies,
+      objects: parts.objects,
+      group: parts.request.group.name,
+      queues,
+      isOrdered: this.#isOrdered,
+      onAgain: (deliveries) => this.#onAgain(deliveries),
+    })
+    this.#consumers = new Consumers({
+      ...parts,
+      channel,
+      queues,
+      isOrdered: this.#isOrdered,
+      onMessage: (message, partition) => this.#onMessage(message, partition),
+    })
+    let reason: unknown
+    channel.on('error', (error) => {
+      reason = error
+    })
+    channel.on('close', () => {
+      const error =
+        reason ?? new MessagingError('disconnected', 'The channel was closed', { retryable: true })
+      this.#lose(toLoss(error, `The subscription of ${queues.join(', ')} was lost`))
+    })
+  }
+
+  /** Resolves when the broker has all its consumers. */
+  static async open(parts: SubscriptionParts): Promise<RabbitmqSubscription> {
+    const { link, request } = parts
+    const what = `Subscribing to ${request.topic.name} as ${request.group.name} failed`
+    try {
+      const channel = await link.bounded(what, link.channel())
+      try {
+        return await link.bounded(what, RabbitmqSubscription.#start(parts, channel))
+      } catch (error) {
+        void closeChannel(channel)
+        throw error
+      }
+    } catch (error) {
+      throw toDriverError(error, what)
+    }
+  }
+
+  static async #start(parts: SubscriptionParts, channel: Channel): Promise<RabbitmqSubscription> {
+    const { objects, request } = parts
+    const queues = request.broadcast
+      ? [await declareBroadcastQueue(channel, parts)]
+      : describeGroup(objects, request.group.name).queues.map(({ name }) => name)
+    const subscription = new RabbitmqSubscription(parts, queues, channel)
+    await subscription.#consumers.start()
+    return subscription
+  }
+
+  /** How many deliveries it has in hand. */
+  get size(): number {
+    return this.#inHand.size
+  }
+
+  isOf(topic: TopicSpec, group: string): boolean {
+    const { request } = this.#parts
+    return !request.broadcast && request.topic.name === topic.name && request.group.name === group
+  }
+
+  async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    if (this.#ready.length === 0) await this.#arrival(signal)
+    if (this.#ready.length === 0) {
+      if (this.#lostBy !== undefined) throw this.#lostBy
+      return []
+    }
+    const deliveries = this.#ready.length <= max ? this.#ready : this.#ready.slice(0, max)
+    this.#ready = this.#ready.length <= max ? [] : this.#ready.slice(max)
+    return deliveries
+  }
+
+  settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
+    return this.#inHand.settle(settlements)
+  }
+
+  resize(prefetch: number): void {
+    if (this.#isOrdered || this.#parts.request.broadcast || this.#lostBy !== undefined) return
+    this.#consumers.resize(prefetch)
+  }
+
+  async extend(): Promise<void> {
+    // RabbitMQ has no leases: what is in hand stays so until the channel closes or the consumer timeout ends it.
+  }
+
+  onLost(listener: (deliveries: readonly Delivery[]) => void): void {
+    this.#onLost = listener
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  async #end(): Promise<void> {
+    this.#lostBy ??= new MessagingError('closed', 'The subscription is closed')
+    this.#wake?.()
+    try {
+      await this.#parts.link.bounded('Closing the subscription', this.#giveBack())
+    } catch {
+      // The channel is gone, and the broker has given back what was in hand itself.
+    }
+    this.#inHand.lose()
+    this.#ready = []
+    this.#parts.onClosed(this)
+  }
+
+  async #giveBack(): Promise<void> {
+    if (this.#isOrdered) {
+      // A cancelled consumer would let the next one start before ours are back in the queue; a closed channel returns them
+      // first.
+      await Promise.all(
+        [...this.#inHand.acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')),
+      )
+    } else {
+      await this.#consumers.cancel()
+      // Closing the channel does so too, but counts as a failed delivery of each (RabbitMQ 4.3).
+      if (this.#inHand.size > 0) this.#channel.nackAll(true)
+    }
+    await closeChannel(this.#channel)
+  }
+
+  /**
+   * A channel that closes forgets the acks that its queues have not taken yet (RabbitMQ 4.0, rabbit_fifo_client). Consumers
+   * come and go behind them and are answered when that is done, so one comes and goes that is never active.
+   */
+  async #awaitAcks(queue: string): Promise<void> {
+    const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: -1 })
+    await this.#channel.cancel(consumerTag)
+  }
+
+  #onMessage(message: ConsumeMessage | null, partition: number): void {
+    if (message === null) {
+      const queue = this.#queues[partition]
+      const error = new MessagingError(
+        'topology-missing',
+        `RabbitMQ cancelled the consumer of queue ${queue}: the queue was deleted, or, since RabbitMQ 4.3, a handler took longer than the consumer timeout`,
+        {
+          retryable: true,
+        },
+      )
+      // The other consumers are of no use without it: core subscribes again.
+      this.#lose(error)
+      return
+    }
+    const incoming = fromAmqp(message)
+    const delivery = new RabbitmqDelivery(message, incoming, partition)
+    this.#inHand.add(delivery)
+    // What other queues still send to a lost subscription goes back when core closes it.
+    if (this.#lostBy !== undefined) return
+    if (incoming.remainingMs > 0) void this.#sendRoundAgain(delivery, incoming.remainingMs)
+    else {
+      this.#ready.push(delivery)
+      this.#wake?.()
+    }
+  }
+
+  async #sendRoundAgain(delivery: RabbitmqDelivery, delayMs: number): Promise<void> {
+    const outcome = await this.#inHand.sendRoundAgain(delivery, delayMs)
+    // It goes back into the queue with the subscription, and around again when core has subscribed anew.
+    if (!outcome.ok) this.#lose(outcome.error)
+  }
+
+  /** In their old places; tags rise in the order of each queue. */
+  #onAgain(deliveries: readonly RabbitmqDelivery[]): void {
+    this.#ready = [...this.#ready, ...deliveries].sort((left, right) => left.tag - right.tag)
+    this.#wake?.()
+  }
+
+  #arrival(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted || this.#lostBy !== undefined) return resolve()
+      const done = () => {
+        signal.removeEventListener('abort', done)
+        this.#wake = undefined
+        resolve()
+      }
+      this.#wake = done
+      signal.addEventListener('abort', done, { once: true })
+    })
+  }
+
+  #lose(error: MessagingError): void {
+    if (this.#lostBy !== undefined) return
+    this.#lostBy = error
+    this.#ready = []
+    const lost = this.#inHand.lose()
+    this.#wake?.()
+    if (lost.length > 0) this.#onLost?.(lost)
+  }
+}
+
+async function declareBroadcastQueue(
+  channel: Channel,
+  { objects, request }: SubscriptionParts,
+): Promise<string> {
+  // Not a name to come back to: after a lost connection the broker may hold the old queue for a while yet.
+  const name = `${request.topic.name}:${request.group.name}:broadcast:${randomUUID()}`
+  await channel.assertQueue(name, {
+    durable: false,
+    exclusive: true,
+    autoDelete: true,
+    arguments: { 'x-queue-type': 'classic' },
+  })
+  await bindQueue(channel, name, objects, request.group.types, undefined)
+  return name
+}
+
+function toLoss(thrown: unknown, what: string): MessagingError {
+  const { code, message } = toDriverError(thrown, what)
+  // Whatever closed the channel, subscribing again is the way on.
+  return new MessagingError(code === 'topology-missing' ? code : 'disconnected', message, {
+    retryable: true,
+    cause: thrown,
+  })
+}

@@ -1,0 +1,258 @@
+import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
+import type { ConfirmChannel } from 'amqplib'
+import type { Link } from '../connection/link.ts'
+import { toDriverError, toPublishError } from '../errors.ts'
+import type { Outgoing } from '../wire/messages.ts'
+import { confirmedPublish } from './confirmed-publish.ts'
+
+const ok: Outcome = { ok: true }
+
+type Failure = Extract<Outcome, { ok: false }>
+
+function failed(error: MessagingError): Failure {
+  return { ok: false, error }
+}
+
+/** Of a message that the broker returned because no queue is bound for it. */
+export function unroutable({ exchange, routingKey }: Outgoing): Failure {
+  const where =
+    exchange === ''
+      ? `There is no queue ${routingKey}`
+      : `No queue takes ${routingKey} from exchange ${exchange}`
+  return failed(new MessagingError('topology-missing', where, { retryable: true, fate: 'not-sent' }))
+}
+
+/** One batch on its way; outcome i belongs to message i. */
+interface Batch<Message> {
+  readonly messages: readonly Message[]
+  readonly outcomes: (Outcome | undefined)[]
+  open: number
+  readonly done: (outcomes: readonly Outcome[]) => void
+}
+
+/** A message of a batch that is not written to the channel yet. */
+interface Waiting<Message> {
+  readonly batch: Batch<Message>
+  readonly index: number
+}
+
+/**
+ * Publishes on one confirm channel, many messages under way at once. The order of the calls is the order on the channel,
+ * and what the socket does not take waits here. A batch resolves when the broker has confirmed or refused each message,
+ * or when that can no longer be hoped for.
+ */
+export class Publisher<Message extends Outgoing = Outgoing> {
+  readonly #link: Link
+  readonly #clock: Clock
+  readonly #confirmTimeoutMs: number
+  readonly #onUnroutable: (message: Message) => Outcome
+  #line: Line<Message> | undefined
+  #opening: Promise<Line<Message>> | undefined
+
+  constructor(
+    link: Link,
+    clock: Clock,
+    confirmTimeoutMs: number,
+    onUnroutable: (message: Message) => Outcome,
+  ) {
+    this.#onUnroutable = onUnroutable
+    this.#link = link
+    this.#clock = clock
+    this.#confirmTimeoutMs = confirmTimeoutMs
+  }
+
+  /** Rejects when nothing was sent. What becomes of messages that no queue wants is the caller's to say. */
+  async publish(messages: readonly Message[]): Promise<readonly Outcome[]> {
+    if (this.#link.blocked !== undefined) {
+      throw new MessagingError('throttled', `RabbitMQ takes no messages for now: ${this.#link.blocked}`, {
+        retryable: true,
+        fate: 'not-sent',
+      })
+    }
+    if (messages.length === 0) return []
+    const line = this.#line ?? (await this.#open())
+    return line.send(messages)
+  }
+
+  async #open(): Promise<Line<Message>> {
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #connect(): Promise<Line<Message>> {
+    try {
+      const channel = await this.#link.bounded('Opening a channel', this.#link.confirmChannel())
+      const line = new Line(channel, this.#link, this.#clock, this.#confirmTimeoutMs, this.#onUnroutable)
+      this.#line = line
+      channel.on('close', () => {
+        if (this.#line === line) this.#line = undefined
+      })
+      return line
+    } catch (error) {
+      throw toDriverError(error, 'Publishing failed', { fate: 'not-sent' })
+    }
+  }
+}
+
+/** What is under way on one confirm channel. */
+class Line<Message extends Outgoing> {
+  readonly #channel: ConfirmChannel
+  readonly #link: Link
+  readonly #clock: Clock
+  readonly #confirmTimeoutMs: number
+  readonly #onUnroutable: (message: Message) => Outcome
+  #waiting: Waiting<Message>[] = []
+  #isWritable = true
+  #closedBy: unknown
+  /** Messages the broker returned as unroutable and has not confirmed yet; the confirm follows at once. */
+  readonly #returned = new Map<string, number>()
+
+  constructor(
+    channel: ConfirmChannel,
+    link: Link,
+    clock: Clock,
+    confirmTimeoutMs: number,
+    onUnroutable: (message: Message) => Outcome,
+  ) {
+    this.#onUnroutable = onUnroutable
+    this.#channel = channel
+    this.#link = link
+    this.#clock = clock
+    this.#confirmTimeoutMs = confirmTimeoutMs
+    channel.on('error', (error) => {
+      this.#closedBy = error
+    })
+    channel.on('return', ({ fields, properties }) => {
+      const key = returnKey(fields.exchange, fields.routingKey, properties.messageId)
+      this.#returned.set(key, (this.#returned.get(key) ?? 0) + 1)
+    })
+    channel.on('drain', () => {
+      this.#isWritable = true
+      this.#write()
+    })
+    channel.on('close', () => this.#onClosed())
+  }
+
+  send(messages: readonly Message[]): Promise<readonly Outcome[]> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(this.#confirmTimeoutMs, () => this.#onTimeout(batch))
+      const batch: Batch<Message> = {
+        messages,
+        outcomes: new Array<Outcome | undefined>(messages.length).fill(undefined),
+        open: messages.length,
+        done: (outcomes) => {
+          cancel()
+          resolve(outcomes)
+        },
+      }
+      for (let index = 0; index < messages.length; index += 1) this.#waiting.push({ batch, index })
+      this.#write()
+    })
+  }
+
+  #write(): void {
+    let written = 0
+    while (this.#isWritable && written < this.#waiting.length) {
+      const next = this.#waiting[written]
+      written += 1
+      if (next !== undefined && next.batch.outcomes[next.index] === undefined)
+        this.#writeOne(next.batch, next.index)
+    }
+    this.#waiting = written === this.#waiting.length ? [] : this.#waiting.slice(written)
+  }
+
+  #writeOne(batch: Batch<Message>, index: number): void {
+    const message = batch.messages[index]
+    if (message === undefined) return
+    try {
+      this.#isWritable = confirmedPublish(this.#channel, message, (error) =>
+        this.#settle(batch, index, this.#outcomeOf(message, error)),
+      )
+    } catch (error) {
+      // amqplib encodes all of it before it writes any of it, so the channel is as it was.
+      this.#settle(batch, index, failed(toEncodingError(error)))
+    }
+  }
+
+  #outcomeOf(message: Message, error: unknown): Outcome {
+    if (error === null)
+      return this.#returned.size > 0 && this.#takeReturned(message) ? this.#onUnroutable(message) : ok
+    if (error instanceof Error && error.message === 'message nacked') {
+      return failed(
+        new MessagingError('rejected', 'RabbitMQ refused the message: a queue is full or not available', {
+          retryable: true,
+          cause: error,
+          // Another group's queue may have taken it.
+          fate: 'unknown',
+        }),
+      )
+    }
+    return failed(toPublishError(this.#closedBy ?? error, message.exchange, message.body.byteLength))
+  }
+
+  #takeReturned({ exchange, routingKey, options }: Outgoing): boolean {
+    const key = returnKey(exchange, routingKey, options.messageId)
+    const count = this.#returned.get(key)
+    if (count === undefined) return false
+    if (count === 1) this.#returned.delete(key)
+    else this.#returned.set(key, count - 1)
+    return true
+  }
+
+  #settle(batch: Batch<Message>, index: number, outcome: Outcome): void {
+    if (batch.outcomes[index] !== undefined) return
+    batch.outcomes[index] = outcome
+    batch.open -= 1
+    if (batch.open === 0) batch.done(batch.outcomes.map((each) => each ?? outcome))
+  }
+
+  #onTimeout(batch: Batch<Message>): void {
+    const unconfirmed = new MessagingError(
+      'timeout',
+      `RabbitMQ did not confirm within ${this.#confirmTimeoutMs} ms`,
+      {
+        retryable: true,
+        fate: 'unknown',
+      },
+    )
+    for (const index of batch.messages.keys()) this.#settle(batch, index, failed(unconfirmed))
+    // A blocked broker is alive; any other that says nothing for so long is not.
+    if (this.#link.blocked === undefined) this.#link.cut()
+  }
+
+  #onClosed(): void {
+    // What was written is told by amqplib's callbacks; this is the rest.
+    const error = new MessagingError('disconnected', 'The channel was closed before the message was sent', {
+      retryable: true,
+      cause: this.#closedBy,
+      fate: 'not-sent',
+    })
+    for (const { batch, index } of this.#waiting) this.#settle(batch, index, failed(error))
+    this.#waiting = []
+  }
+}
+
+function returnKey(exchange: string, routingKey: string, messageId: unknown): string {
+  return `${exchange}\n${routingKey}\n${messageId}`
+}
+
+function toEncodingError(thrown: unknown): MessagingError {
+  const { code, message } =
+    thrown instanceof RangeError
+      ? ({
+          code: 'too-large',
+          message: 'The headers do not fit AMQP: 64 KiB in all, names of up to 255 bytes',
+        } as const)
+      : ({ code: 'rejected', message: 'The message cannot be put into AMQP' } as const)
+  const detail = thrown instanceof Error ? `: ${thrown.message}` : ''
+  const isGone = thrown instanceof Error && thrown.name === 'IllegalOperationError'
+  return isGone
+    ? new MessagingError('disconnected', `The channel is closed${detail}`, {
+        retryable: true,
+        fate: 'not-sent',
+        cause: thrown,
+      })
+    : new MessagingError(code, message + detail, { fate: 'not-sent', cause: thrown })
+}

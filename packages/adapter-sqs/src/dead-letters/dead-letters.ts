@@ -1,0 +1,96 @@
+import { type Clock, type DeadLetterStore, replayHeaders, type StoredDeadLetter } from '@waybill/core/driver'
+import type { ItemResult } from '../sending/batches.ts'
+import type { Queue } from '../sending/queue.ts'
+import type { Outgoing } from '../sending/sender.ts'
+import { placeOf } from '../wire/messages.ts'
+import { DeadLetterWalk, type HeldLetter, type Letter } from './dead-letter-walk.ts'
+
+/**
+ * A list also shows what came within this time of its start, so that clocks need not agree to the millisecond; it must
+ * not show more, or it would never end while messages keep failing.
+ */
+const clockToleranceMs = 5000
+
+export interface DeadLetterContext {
+  readonly clock: Clock
+  readonly deadLetters: () => Promise<Queue>
+  readonly queue: () => Promise<Queue>
+}
+
+/** The dead letters of a group, in a queue. */
+export class SqsDeadLetters implements DeadLetterStore {
+  readonly #context: DeadLetterContext
+  readonly #held = new Map<string, HeldLetter>()
+
+  constructor(context: DeadLetterContext) {
+    this.#context = context
+  }
+
+  async count(): Promise<number> {
+    const { waiting, inFlight, delayed } = await (await this.#context.deadLetters()).depths()
+    return waiting + inFlight + delayed
+  }
+
+  async *list(): AsyncIterable<StoredDeadLetter> {
+    const { clock, deadLetters } = this.#context
+    const walk = new DeadLetterWalk(await deadLetters(), clock, this.#held)
+    try {
+      for await (const page of walk.pages(clock.now() + clockToleranceMs)) yield* page
+    } finally {
+      await walk.close()
+    }
+  }
+
+  async replay(ids: readonly string[] | 'all'): Promise<number> {
+    const queue = await this.#context.queue()
+    return this.#remove(ids, (letters) => queue.sender.send(letters.map((letter) => copyOf(letter, queue))))
+  }
+
+  discard(ids: readonly string[] | 'all'): Promise<number> {
+    return this.#remove(ids, async (letters) => letters.map(() => undefined))
+  }
+
+  /** Deletes the letters that `prepare` succeeded with. */
+  async #remove(
+    ids: readonly string[] | 'all',
+    prepare: (letters: readonly Letter[]) => Promise<ItemResult[]>,
+  ): Promise<number> {
+    const { clock, deadLetters } = this.#context
+    const startedAt = clock.now()
+    const wanted = ids === 'all' ? undefined : new Set(ids)
+    const queue = await deadLetters()
+    let removed = 0
+    const remove = async (letters: readonly Letter[]) => {
+      const results = await prepare(letters)
+      const ready = letters.filter((_, index) => results[index] === undefined)
+      const deleted = await queue.delete(ready.map(({ received }) => received.receipt))
+      for (const { id } of ready) {
+        this.#held.delete(id)
+        wanted?.delete(id)
+      }
+      const failed = [...results, ...deleted].find((result) => result !== undefined)
+      if (failed !== undefined) throw failed.error
+      removed += ready.length
+    }
+    const isWanted = ({ id }: Letter) => wanted === undefined || wanted.has(id)
+    const inHand = [...this.#held.values()].filter(({ expiresAt }) => expiresAt > startedAt)
+    await remove(inHand.map(({ letter }) => letter).filter(isWanted))
+    if (wanted?.size === 0) return removed
+    const walk = new DeadLetterWalk(queue, clock, this.#held)
+    try {
+      for await (const page of walk.pages(wanted === undefined ? startedAt : Number.POSITIVE_INFINITY)) {
+        await remove(page.filter(isWanted))
+        if (wanted?.size === 0) break
+      }
+      return removed
+    } finally {
+      await walk.close()
+    }
+  }
+}
+
+/** The id of a replay differs from the message's: FIFO queues drop for five minutes what they have seen before. */
+function copyOf({ id, body, contentType, headers, received }: Letter, queue: Queue): Outgoing {
+  const fifo = queue.isFifo ? placeOf(received.key, `replay-${id}`) : undefined
+  return { body, contentType, headers: replayHeaders(headers), fifo }
+}

@@ -1,0 +1,99 @@
+// What emulators do not show of leases, and of delays on FIFO queues.
+import { type Clock, type Delivery, type Driver, type Subscription, systemClock } from '@waybill/core/driver'
+import { expect, test } from 'vitest'
+import { ServiceStub, topicOf } from '../connection/service-stub.fixture.ts'
+import type { SqsOptions } from '../options.ts'
+
+const message = { MessageId: 'one', ReceiptHandle: 'receipt', Body: '{}' }
+
+/** A clock that stands where it is put. */
+function movable(): Clock & { at: number } {
+  const clock = { ...systemClock, at: 0, now: () => clock.at }
+  return clock
+}
+
+async function subscribe(
+  service: ServiceStub,
+  { clock, ordered = false, native = {} }: { clock: Clock; ordered?: boolean; native?: SqsOptions },
+): Promise<{ driver: Driver; subscription: Subscription }> {
+  const topic = topicOf('orders', ['billing'], { ordered })
+  const group = { name: 'billing', types: ['#'], from: 'latest' as const }
+  const driver = await service.connect({ pollWait: 0, ...native }, clock)
+  await driver.apply({ topics: [{ topic, groups: [group] }] }, 'create')
+  const request = { topic, group, prefetch: 1, maxPrefetch: 1, leaseMs: 30_000, broadcast: false }
+  return { driver, subscription: await driver.subscribe(request) }
+}
+
+async function next(subscription: Subscription): Promise<Delivery> {
+  for (;;) {
+    const [delivery] = await subscription.receive(1, new AbortController().signal)
+    if (delivery !== undefined) return delivery
+  }
+}
+
+test('a verdict that comes when the lease is over is stale, and touches nothing', async () => {
+  const clock = movable()
+  await using service = await ServiceStub.start({ ReceiveMessage: () => ({ Messages: [message] }) })
+  const { driver, subscription } = await subscribe(service, { clock })
+  const delivery = await next(subscription)
+  clock.at = 30_000
+  const outcomes = await subscription.settle([{ delivery, verdict: { kind: 'ack' } }])
+  expect(outcomes).toMatchObject([{ ok: false, error: { code: 'stale' } }])
+  await driver.close()
+  expect(service.inputsOf('DeleteMessageBatch')).toEqual([])
+  expect(service.inputsOf('ChangeMessageVisibilityBatch')).toEqual([])
+})
+
+test('a delivery is not lost because its lease was renewed while it was being deleted', async () => {
+  const deleting = Promise.withResolvers<void>()
+  const renewed = Promise.withResolvers<void>()
+  await using service = await ServiceStub.start({
+    ReceiveMessage: () => ({ Messages: [message] }),
+    async DeleteMessageBatch({ Entries }) {
+      deleting.resolve()
+      await renewed.promise
+      return { Successful: Object(Entries) }
+    },
+    ChangeMessageVisibilityBatch: () => ({
+      Failed: [{ Id: '0', Code: 'MessageNotInflight', SenderFault: true }],
+    }),
+  })
+  const { driver, subscription } = await subscribe(service, { clock: systemClock })
+  const lost: Delivery[] = []
+  subscription.onLost((deliveries) => lost.push(...deliveries))
+  const delivery = await next(subscription)
+  const settling = subscription.settle([{ delivery, verdict: { kind: 'ack' } }])
+  await deleting.promise
+  await subscription.extend([delivery], 30_000)
+  renewed.resolve()
+  expect(await settling).toEqual([{ ok: true }])
+  expect(lost).toEqual([])
+  await driver.close()
+})
+
+test('on a FIFO queue what is early stays hidden until it is due, longer than one receipt may hide it', async () => {
+  const clock = movable()
+  // When it is received for the first, second and third time, of a delay of 10 s from 0.
+  const receipts = [4000, 8000, 10_000].values()
+  let count = 0
+  await using service = await ServiceStub.start({
+    ReceiveMessage() {
+      clock.at = receipts.next().value ?? clock.at
+      count += 1
+      const Attributes = {
+        ApproximateReceiveCount: String(count),
+        SentTimestamp: '0',
+        ApproximateFirstReceiveTimestamp: '4000',
+        MessageGroupId: 'customer',
+      }
+      const waybill = { DataType: 'String', StringValue: '{"delayMs":10000}' }
+      return { Messages: [{ ...message, Attributes, MessageAttributes: { waybill } }] }
+    },
+  })
+  const native = { limits: { visibilityMs: 5000 } }
+  const { driver, subscription } = await subscribe(service, { clock, ordered: true, native })
+  expect(await next(subscription)).toMatchObject({ deliveries: 3, key: 'customer' })
+  const hidden = service.inputsOf('ChangeMessageVisibilityBatch').map(({ Entries }) => Entries)
+  expect(hidden).toMatchObject([[{ VisibilityTimeout: 4 }], [{ VisibilityTimeout: 2 }]])
+  await driver.close()
+})

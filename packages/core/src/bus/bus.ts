@@ -1,0 +1,299 @@
+import { Consumer, type ConsumerHost } from '../consuming/consumer.ts'
+import { type ConsumerOptions, maxConcurrency } from '../consuming/consumer-options.ts'
+import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
+import type { WorkerHealth } from '../consuming/worker.ts'
+import { DeadLetters } from '../dead-letters/dead-letter.ts'
+import type {
+  Capabilities,
+  Driver,
+  DriverHealth,
+  GroupStats,
+  SeekPosition,
+  TopologyReport,
+} from '../driver.ts'
+import type { BusEmitter, BusEvents } from '../events/events.ts'
+import { isHandling } from '../handling/handling.ts'
+import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import { ConfigurationError, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { within } from '../lib/within.ts'
+import type { MessageDefinition } from '../messages/message.ts'
+import { nameSchema, type Topic } from '../messages/topic.ts'
+import { Producer, type ProducerHost, type SendMiddleware } from '../sending/producer.ts'
+import { Publisher } from '../sending/publisher.ts'
+import type { ProducerOptions } from '../sending/send-options.ts'
+import { requireFeature } from '../topology/features.ts'
+import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
+
+export interface ReceiveOptions
+  extends Pick<ConsumerOptions, 'lease' | 'maxLease' | 'retry' | 'maxDeliveries' | 'from'> {
+  readonly group: string
+  /** Messages in hand at once at most. Default: 16. */
+  readonly prefetch?: number
+  /** Ends the loop. */
+  readonly signal?: AbortSignal
+}
+
+/** `degraded`: the broker answers, but a consumer is not receiving or cannot settle. */
+export interface Health {
+  readonly status: 'up' | 'degraded' | 'down'
+  readonly driver: DriverHealth
+  readonly consumers: readonly WorkerHealth[]
+}
+
+/** Where a group is to go on; `time` in the broker's clock, `offset` in the broker's own notation. */
+export type Position =
+  | { readonly to: 'earliest' | 'latest' }
+  | { readonly to: 'time'; readonly time: Date }
+  | { readonly to: 'offset'; readonly offset: string; readonly partition?: number }
+
+/** One group of a topic, to look at and to move. */
+export interface Group {
+  stats(): Promise<GroupStats>
+  /** Needs the feature `seek`. Some brokers refuse it while members are active. */
+  seek(position: Position): Promise<void>
+}
+
+export interface BusMiddleware {
+  readonly send?: SendMiddleware
+  readonly handle?: HandlerMiddleware
+}
+
+export interface CloseOptions {
+  /** How long running handlers and pending sends get. Default: 10 s. */
+  readonly timeout?: Duration
+}
+
+// What the broker's client gets for closing its connections, beyond what consumers and sends get.
+const graceMs = 2000
+
+/** A connection to a broker, and everything that goes through it. Made by `connect`. */
+export class Bus implements AsyncDisposable {
+  readonly #driver: Driver
+  readonly #events: BusEmitter
+  readonly #clock: Clock
+  readonly #provisioner: Provisioner
+  readonly #publisher: Publisher
+  readonly #consumers = new Set<Consumer>()
+  readonly #host: ConsumerHost
+  readonly #sendMiddleware: SendMiddleware[] = []
+  #closed: Promise<void> | undefined
+  #draining = false
+
+  constructor(
+    driver: Driver,
+    events: BusEmitter,
+    settings: { readonly clock: Clock; readonly provision: ProvisionMode },
+  ) {
+    this.#driver = driver
+    this.#events = events
+    this.#clock = settings.clock
+    this.#provisioner = new Provisioner(driver, settings.provision)
+    this.#publisher = new Publisher(driver, this.#provisioner, settings.clock)
+    this.#host = {
+      driver,
+      provisioner: this.#provisioner,
+      clock: settings.clock,
+      emit: events.emit,
+      middleware: [],
+      ensureOpen: () => this.#ensureOpen(),
+      require: (feature, what) => requireFeature(driver, feature, what),
+      forget: (consumer) => this.#consumers.delete(consumer),
+    }
+  }
+
+  /** The adapter's name, for people. */
+  get driver(): string {
+    return this.#driver.name
+  }
+
+  get capabilities(): Capabilities {
+    return this.#driver.capabilities
+  }
+
+  /** Listeners run at once; one that throws becomes a process warning. */
+  on<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): this {
+    this.#events.on(name, listener)
+    return this
+  }
+
+  off<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): this {
+    this.#events.off(name, listener)
+    return this
+  }
+
+  /**
+   * Wraps every send and every handling through this bus, outside of what producers and consumers add themselves.
+   * Consumers take what is there when they start.
+   */
+  use({ send, handle }: BusMiddleware): this {
+    if (send !== undefined) this.#sendMiddleware.push(send)
+    if (handle !== undefined) this.#host.middleware.push(handle)
+    return this
+  }
+
+  producer(options?: ProducerOptions): Producer {
+    this.#ensureOpen()
+    const { clock, emit, require } = this.#host
+    const host: ProducerHost = {
+      clock,
+      emit,
+      require,
+      // Handlers that are being drained may still send.
+      ensureOpen: () => {
+        if (!this.#draining || !isHandling()) this.#ensureOpen()
+      },
+      maxMessageBytes: this.capabilities.maxMessageBytes,
+      publisher: this.#publisher,
+      middleware: this.#sendMiddleware,
+    }
+    return new Producer(host, options)
+  }
+
+  consumer(group: string, options?: ConsumerOptions): Consumer {
+    this.#ensureOpen()
+    return this.#consumer(this.#host, group, options)
+  }
+
+  /**
+   * Pulls the messages of one type, to be settled by hand. Leaving the loop gives back what is unsettled.
+   *
+   * ```ts
+   * for await (const delivery of bus.receive(OrderCreated, { group: 'shipping' })) await delivery.ack()
+   * ```
+   */
+  receive<Input, Output>(
+    definition: MessageDefinition<Input, Output>,
+    options: ReceiveOptions,
+  ): AsyncIterableIterator<ReceivedMessage<Output>> {
+    this.#ensureOpen()
+    const { group, prefetch = 16, signal, ...rest } = options
+    const create = (onStopped: () => void) => {
+      const forget = (consumer: Consumer) => {
+        this.#host.forget(consumer)
+        onStopped()
+      }
+      // Each message in hand is a handler that runs. What is no number of them is for the check of prefetch to say.
+      const concurrency = Math.min(Math.max(prefetch, 1), maxConcurrency)
+      return this.#consumer({ ...this.#host, forget }, group, { ...rest, prefetch, concurrency })
+    }
+    return pull(create, definition, signal)
+  }
+
+  deadLetters(topic: Topic, group: string): DeadLetters {
+    this.#checkGroup(group)
+    return new DeadLetters(
+      () => {
+        this.#ensureOpen()
+        return this.#driver.deadLetters(topic, group)
+      },
+      topic.name,
+      group,
+    )
+  }
+
+  group(topic: Topic, group: string): Group {
+    this.#checkGroup(group)
+    return {
+      stats: async () => {
+        this.#ensureOpen()
+        return this.#driver.stats(topic, group)
+      },
+      seek: async (position) => {
+        this.#ensureOpen()
+        requireFeature(this.#driver, 'seek', `seek of group "${group}"`)
+        await this.#driver.seek(topic, group, toSeekPosition(position))
+      },
+    }
+  }
+
+  /** Makes or verifies topics and their declared groups now, by the bus's provision mode. */
+  async provision(topics: readonly Topic[]): Promise<TopologyReport> {
+    this.#ensureOpen()
+    for (const topic of topics)
+      if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
+    return this.#provisioner.topics(topics)
+  }
+
+  async health(): Promise<Health> {
+    const driver: DriverHealth =
+      this.#closed === undefined
+        ? await this.#driver.health()
+        : { status: 'down', error: new MessagingError('closed', 'The bus is closed'), details: {} }
+    const consumers = [...this.#consumers].flatMap((consumer) => consumer.health())
+    const isWell = ({ state, error }: WorkerHealth) =>
+      error === undefined && (state === 'running' || state === 'paused')
+    const status = driver.status === 'down' ? 'down' : consumers.every(isWell) ? 'up' : 'degraded'
+    return { status, driver, consumers }
+  }
+
+  /** The broker's client, for what Waybill does not offer; see the adapter's README. */
+  native(): unknown {
+    return this.#driver.native()
+  }
+
+  /**
+   * Stops consumers, waits for pending sends, closes the connections; in bounded time even if handlers or the broker
+   * hang. Idempotent. Whatever is called afterwards is refused with `closed`.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    this.#closed ??= this.#close(toMilliseconds(options.timeout ?? '10s', 'timeout'))
+    await this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const until = this.#clock.now() + timeoutMs
+    this.#draining = true
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeout: timeoutMs })))
+    this.#draining = false
+    await this.#publisher.close(Math.max(0, until - this.#clock.now()))
+    await within(this.#clock, graceMs, this.#closeDriver())
+  }
+
+  async #closeDriver(): Promise<void> {
+    try {
+      await this.#driver.close()
+    } catch (thrown) {
+      const error = toMessagingError(thrown, `Closing the ${this.#driver.name} driver failed`)
+      this.#events.emit('failure', { what: 'closing the driver', error })
+    }
+  }
+
+  #consumer(host: ConsumerHost, group: string, options: ConsumerOptions | undefined): Consumer {
+    const consumer = new Consumer(host, group, options)
+    this.#consumers.add(consumer)
+    return consumer
+  }
+
+  #ensureOpen(): void {
+    if (this.#closed !== undefined) throw new MessagingError('closed', 'The bus is closed; connect again')
+  }
+
+  #checkGroup(group: string): void {
+    const parsed = nameSchema().safeParse(group)
+    if (parsed.success) return
+    const issues = parsed.error.issues.map(({ message }) => ({ path: 'group', message }))
+    throw new ConfigurationError('group', issues)
+  }
+}
+
+function toSeekPosition(position: Position): SeekPosition {
+  switch (position.to) {
+    case 'time':
+      if (Number.isNaN(position.time.getTime())) {
+        const issue = { path: 'position.time', message: 'expected a valid date' }
+        throw new ConfigurationError('seek', [issue])
+      }
+      return { to: 'time', time: position.time.getTime() }
+    case 'offset':
+      return { to: 'offset', offset: position.offset, partition: position.partition ?? 0 }
+    case 'earliest':
+    case 'latest':
+      return { to: position.to }
+  }
+}

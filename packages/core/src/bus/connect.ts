@@ -1,0 +1,195 @@
+import { z } from 'zod'
+import { type Adapter, type Driver, type DriverContext, type Feature, parseBrokerUrl } from '../driver.ts'
+import { BusEmitter } from '../events/events.ts'
+import { durationSchema } from '../handling/retry.ts'
+import { type Clock, sleep, systemClock } from '../lib/clock.ts'
+import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import { ConfigurationError, type ErrorCode, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { newId } from '../lib/new-id.ts'
+import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
+import { definedTopicSchema, type Topic } from '../messages/topic.ts'
+import { features, requireFeature } from '../topology/features.ts'
+import type { ProvisionMode } from '../topology/provisioner.ts'
+import { loadAdapter } from './adapter-loader.ts'
+import { Bus } from './bus.ts'
+
+/** Options of single brokers by adapter name. Adapter packages add theirs by declaration merging. */
+export interface NativeOptions {
+  readonly [adapter: string]: unknown
+}
+
+export interface ConnectOptions {
+  /**
+   * Where messages travel: `memory:` (this process), `memory:NAME` (shared by this process's buses of that name),
+   * `amqp://…`, `kafka://…`, `sqs://REGION`, `redis://…`; see each adapter's README.
+   */
+  readonly url: string
+  /** An adapter of a third party. Default: the package that serves the URL's scheme, loaded when it is needed. */
+  readonly adapter?: Adapter
+  /** Settings of single brokers, by adapter name; only those of the URL's adapter are used. */
+  readonly native?: NativeOptions
+  /**
+   * `create` makes missing topics and groups, `verify` refuses to work without them, `none` does not look.
+   * Default: `create`.
+   */
+  readonly provision?: ProvisionMode
+  /** Features the application relies on: connecting to a broker that lacks one fails. */
+  readonly requires?: readonly Feature[]
+  /** Topics to provision while connecting; others are at their first use. */
+  readonly topics?: readonly Topic[]
+  /** How long to try to connect. Default: 10 s. */
+  readonly timeout?: Duration | 'forever'
+  readonly signal?: AbortSignal
+  /** Another source of time, for tests. */
+  readonly clock?: Clock
+}
+
+const urlHint = "expected a URL such as 'memory:' or 'amqp://localhost'"
+
+const connectSchema = lazily(() =>
+  z.strictObject({
+    url: z
+      .string({ error: urlHint })
+      .min(1, urlHint)
+      .transform((text, context) => {
+        try {
+          return parseBrokerUrl(text)
+        } catch (error) {
+          if (!(error instanceof ConfigurationError)) throw error
+          for (const { message } of error.issues) context.addIssue({ code: 'custom', message })
+          return z.NEVER
+        }
+      }),
+    adapter: z
+      .custom<Adapter>(
+        (value) => typeof value === 'object' && value !== null && 'connect' in value && 'schemes' in value,
+        'expected an adapter: an object with name, schemes and connect',
+      )
+      .optional(),
+    native: z.record(z.string(), z.unknown()).default({}),
+    provision: z.enum(['create', 'verify', 'none']).default('create'),
+    requires: z.array(z.enum(features)).default([]),
+    topics: z.array(definedTopicSchema()).default([]),
+    timeout: z
+      .union([durationSchema(), z.literal('forever')])
+      .default('10s')
+      .transform((value) => (value === 'forever' ? undefined : toMilliseconds(value))),
+    signal: z.instanceof(AbortSignal).optional(),
+    clock: z
+      .custom<Clock>(
+        (value) => typeof value === 'object' && value !== null && 'now' in value && 'after' in value,
+      )
+      .default(systemClock),
+  }),
+)
+
+/**
+ * Connects to the broker the URL names, and provisions `topics`.
+ *
+ * @throws {ConfigurationError} listing every problem of the options.
+ * @throws {MessagingError} `adapter-missing`, `connection-failed`, `access-denied`, `unsupported`, `topology-missing`,
+ * `topology-mismatch`, `timeout`, `aborted`.
+ */
+export async function connect(options: ConnectOptions): Promise<Bus> {
+  const parsed = parseOptions(connectSchema(), options, 'connect options')
+  const { url, clock, timeout, signal } = parsed
+  const adapter = parsed.adapter ?? (await loadAdapter(url.scheme))
+  if (!adapter.schemes.includes(url.scheme)) {
+    const message = `the ${adapter.name} adapter serves ${adapter.schemes.map((each) => `${each}:`).join(' ')}, not ${url.scheme}:`
+    throw new ConfigurationError('connect options', [{ path: 'url', message }])
+  }
+  const over = new AbortController()
+  const cancel = timeout === undefined ? () => {} : clock.after(timeout, () => over.abort())
+  const limits: Limits = {
+    clock,
+    timeout,
+    wanted: signal,
+    signal: AbortSignal.any(signal === undefined ? [over.signal] : [over.signal, signal]),
+  }
+  const events = new BusEmitter()
+  const context: DriverContext = {
+    native: parsed.native[adapter.name],
+    instance: newId(),
+    clock,
+    signal: limits.signal,
+    emit: ({ type, ...event }) => events.emit(type, event),
+  }
+  const where = url.hosts.map(({ host, port }) => (port === undefined ? host : `${host}:${port}`)).join(', ')
+  try {
+    const connecting = `No connection to ${adapter.name}${where === '' ? '' : ` at ${where}`}`
+    const driver = await keepTrying(limits, 'connection-failed', connecting, () =>
+      closeIfLate(limits.signal, adapter.connect(url, context)),
+    )
+    const bus = new Bus(driver, events, parsed)
+    try {
+      for (const feature of parsed.requires) requireFeature(driver, feature, 'requires')
+      await keepTrying(limits, 'timeout', 'The topics were not provisioned', () =>
+        bus.provision(parsed.topics),
+      )
+      return bus
+    } catch (error) {
+      const closed = bus.close()
+      // Whoever has waited long enough does not wait for a broker that hangs, too.
+      if (!limits.signal.aborted) await closed
+      throw error
+    }
+  } finally {
+    cancel()
+  }
+}
+
+interface Limits {
+  readonly clock: Clock
+  readonly timeout: number | undefined
+  /** The user's. */
+  readonly wanted: AbortSignal | undefined
+  /** The user's, or the time is over. */
+  readonly signal: AbortSignal
+}
+
+/** Tries until it succeeds, the limits are reached, or trying again makes no sense. */
+async function keepTrying<Result>(
+  { clock, timeout, wanted, signal }: Limits,
+  code: ErrorCode,
+  what: string,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  let lastError: MessagingError | undefined
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      signal.throwIfAborted()
+      return await unlessAborted(signal, run())
+    } catch (thrown) {
+      if (wanted?.aborted) {
+        throw new MessagingError('aborted', 'The signal given to connect was aborted', {
+          cause: wanted.reason,
+        })
+      }
+      if (signal.aborted) {
+        const why = lastError === undefined ? 'it did not answer' : lastError.message
+        const options = { retryable: true, cause: lastError }
+        throw new MessagingError(code, `${what} within ${timeout} ms: ${why}`, options)
+      }
+      lastError = toMessagingError(thrown, what)
+      if (!lastError.retryable) throw lastError
+      await sleep(clock, reconnectBackoff(attempt), signal)
+    }
+  }
+}
+
+function unlessAborted<Result>(signal: AbortSignal, promise: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}
+
+/** Nobody waits for a driver any more that comes when the signal has fired. */
+async function closeIfLate(signal: AbortSignal, connecting: Promise<Driver>): Promise<Driver> {
+  const driver = await connecting
+  // What closing it meets with, nobody can be told.
+  if (signal.aborted) driver.close().catch(() => {})
+  return driver
+}

@@ -1,0 +1,117 @@
+import { z } from 'zod'
+import { durationSchema, type RetryPolicy, retrySchema } from '../handling/retry.ts'
+import type { IdempotencyStore } from '../idempotency/idempotency.ts'
+import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import { lazily } from '../lib/validation.ts'
+import { nameSchema } from '../messages/topic.ts'
+
+export interface ConsumerOptions {
+  /** Handlers that run at once, on each topic the consumer handles. Batch handlers count by batch. Default: 10. */
+  readonly concurrency?: number
+  /**
+   * Unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at once. On
+   * ordered topics 256 more, for what waits behind a key that is being retried; on others up to ten times as many, and
+   * 1000, while as many are handled in less than 200 ms: then they keep nobody else waiting.
+   */
+  readonly prefetch?: number
+  /** For how long the broker leaves a delivery with us at a time, where it knows leases; renewed. Default: 30 s. */
+  readonly lease?: Duration
+  /** When renewing ends: a handler that runs longer loses its delivery. Default: 1 h. */
+  readonly maxLease?: Duration
+  readonly retry?: RetryPolicy
+  /**
+   * How often the broker may hand a message out beyond its scheduled attempts, because consumers died with it in hand,
+   * before it goes to the dead letters. Neighbours of such a message are counted too, so be generous. Default: 20.
+   */
+  readonly maxDeliveries?: number
+  /** Gives each (group, source, id) one effect. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */
+  readonly idempotency?:
+    | IdempotencyStore
+    | { readonly store: IdempotencyStore; readonly window?: Duration; readonly lease?: Duration }
+  /** Where the group starts if it does not exist yet. `earliest` needs the feature `replay`. Default: `latest`. */
+  readonly from?: 'earliest' | 'latest'
+  /**
+   * Every consumer gets each message sent while it runs, instead of sharing them with the group. For caches and
+   * notices: nothing is kept for a consumer that is away, and what it fails to handle is dropped after its retries.
+   * Not together with `idempotency`.
+   * Default: false.
+   */
+  readonly broadcast?: boolean
+}
+
+export interface BatchOptions {
+  /** Messages a batch holds at most. Default: 100. */
+  readonly size?: number
+  /** How long the first of a batch waits for more. Default: 1 s. */
+  readonly wait?: Duration
+}
+
+export interface StartOptions {
+  /** How long to try while the broker is away. Default: 30 s. */
+  readonly timeout?: Duration
+  readonly signal?: AbortSignal
+}
+
+export interface StopOptions {
+  /** How long running handlers get. Default: 30 s. */
+  readonly timeout?: Duration
+}
+
+const isStore = (value: unknown): value is IdempotencyStore =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['begin', 'extend', 'complete', 'abandon'].every((name) => typeof Reflect.get(value, name) === 'function')
+
+const storeSchema = lazily(() =>
+  z.custom<IdempotencyStore>(isStore, 'expected an idempotency store, such as memoryIdempotencyStore()'),
+)
+const milliseconds = (initial: Duration) =>
+  durationSchema()
+    .default(initial)
+    .transform((value) => toMilliseconds(value))
+
+// It is renewed at a third of it.
+const leaseSchema = (initial: Duration) =>
+  milliseconds(initial).refine((value) => value >= 100, 'expected at least 100ms')
+
+export const maxConcurrency = 10_000
+
+export const consumerSchema = lazily(() =>
+  z
+    .strictObject({
+      group: nameSchema(),
+      concurrency: z.int().min(1).max(maxConcurrency).default(10),
+      prefetch: z.int().min(1).max(100_000).optional(),
+      lease: leaseSchema('30s'),
+      maxLease: milliseconds('1h'),
+      retry: retrySchema(),
+      maxDeliveries: z.int().min(1).default(20),
+      idempotency: z
+        .preprocess(
+          (value) => (isStore(value) ? { store: value } : value),
+          z.strictObject({ store: storeSchema(), window: milliseconds('24h'), lease: leaseSchema('1m') }),
+        )
+        .optional(),
+      from: z.enum(['earliest', 'latest']).default('latest'),
+      broadcast: z.boolean().default(false),
+    })
+    .refine(({ broadcast, idempotency }) => !broadcast || idempotency === undefined, {
+      path: ['idempotency'],
+      message:
+        'a mark is shared by the group, so only one instance of a broadcast would handle a message; leave it out',
+    }),
+)
+
+export const batchSchema = lazily(() =>
+  z.strictObject({
+    size: z.int().min(1).max(10_000).default(100),
+    wait: milliseconds('1s'),
+  }),
+)
+export const startSchema = lazily(() =>
+  z.strictObject({
+    timeout: milliseconds('30s'),
+    signal: z.instanceof(AbortSignal).optional(),
+  }),
+)
+export const stopSchema = lazily(() => z.strictObject({ timeout: milliseconds('30s') }))

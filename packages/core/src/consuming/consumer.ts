@@ -1,0 +1,293 @@
+import type { z } from 'zod'
+import type { Driver, Feature, GroupSpec } from '../driver.ts'
+import type { Emit } from '../events/events.ts'
+import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
+import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
+import { Slots } from '../handling/lanes.ts'
+import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
+import type { Clock } from '../lib/clock.ts'
+import { ConfigurationError, type Issue, MessagingError } from '../lib/errors.ts'
+import { parseOptions } from '../lib/validation.ts'
+import type { Message, MessageDefinition } from '../messages/message.ts'
+import { type Topic, typeSchema } from '../messages/topic.ts'
+import type { Provisioner } from '../topology/provisioner.ts'
+import {
+  type BatchOptions,
+  batchSchema,
+  type ConsumerOptions,
+  consumerSchema,
+  type StartOptions,
+  type StopOptions,
+  startSchema,
+  stopSchema,
+} from './consumer-options.ts'
+import { type StopReport, Worker, type WorkerHealth } from './worker.ts'
+
+/** Brokers hand out hardly faster to those who hold more. */
+const mostPrefetched = 1000
+
+/** What a consumer needs of its bus. */
+export interface ConsumerHost {
+  readonly driver: Driver
+  readonly provisioner: Provisioner
+  readonly clock: Clock
+  readonly emit: Emit
+  /** The bus's, outside of the consumer's own. */
+  readonly middleware: HandlerMiddleware[]
+  ensureOpen(): void
+  require(feature: Feature, what: string): void
+  /** Called when the consumer has stopped. */
+  forget(consumer: Consumer): void
+}
+
+/** A registration, and the topic it was made for; undefined: every topic of the consumer. */
+interface Bound extends Registration {
+  readonly topic: Topic | undefined
+}
+
+/** Handles a group's messages. Register handlers, then `start`. */
+export class Consumer {
+  readonly group: string
+  readonly #host: ConsumerHost
+  readonly #options: z.output<ReturnType<typeof consumerSchema>>
+  readonly #registrations: Bound[] = []
+  readonly #middleware: HandlerMiddleware[] = []
+  #workers: readonly { readonly worker: Worker; readonly processing: Processing }[] = []
+  #state: 'new' | 'started' | 'stopped' = 'new'
+  #paused = false
+  #stopped: Promise<StopReport> | undefined
+  /** Fires when running handlers get no more time. */
+  readonly #handlersOver = new AbortController()
+
+  /** Made by `bus.consumer()`. */
+  constructor(host: ConsumerHost, group: string, options: ConsumerOptions = {}) {
+    this.#host = host
+    this.#options = parseOptions(consumerSchema(), { ...options, group }, `options of consumer "${group}"`)
+    this.group = group
+    if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
+    if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
+  }
+
+  /** Handles one message type; its data is upcast and validated before. */
+  on<Input, Output>(definition: MessageDefinition<Input, Output>, handler: Handler<Output>): this
+  /** Handles every type that matches, on each topic that other handlers of this consumer name. Data is as it travelled. */
+  on(pattern: string, handler: Handler): this
+  /** Handles every type of the topic that matches. Data is as it travelled. */
+  on(topic: Topic, pattern: string, handler: Handler): this
+  on(first: MessageDefinition | Topic | string, second: Handler | string, third?: Handler): this {
+    if (typeof first === 'string') return this.#onPattern(undefined, first, second)
+    if (typeof first !== 'object' || first === null) {
+      const message = `expected a message definition, a topic or a pattern, not ${first}; an import cycle leaves undefined`
+      throw new ConfigurationError('handler', [{ path: 'definition', message }])
+    }
+    if (typeof second === 'string')
+      return this.#onPattern('topic' in first ? first.topic : first, second, third)
+    if (!('topic' in first)) {
+      throw new ConfigurationError('handler', [
+        { path: 'pattern', message: 'expected on(topic, pattern, handler)' },
+      ])
+    }
+    return this.#register({
+      topic: first.topic,
+      definition: first,
+      types: first.type,
+      handle: second,
+      batch: undefined,
+    })
+  }
+
+  /**
+   * Handles one message type in batches. `context.fail(message, error)` fails single ones; a throw fails all. On an
+   * ordered topic a batch holds one message of a key at most, so that order survives a partial failure.
+   */
+  onBatch<Input, Output>(
+    definition: MessageDefinition<Input, Output>,
+    options: BatchOptions,
+    handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
+  ): this {
+    const { size, wait } = parseOptions(batchSchema(), options, `batch options of ${definition.type}`)
+    const settings = { size, waitMs: wait, clock: this.#host.clock }
+    return this.#register({
+      topic: definition.topic,
+      definition,
+      types: definition.type,
+      handle: undefined,
+      batch: { handle: handler as BatchHandler, settings },
+    })
+  }
+
+  /** Wraps every handling of a message from now on; the first added is the outermost. */
+  use(middleware: HandlerMiddleware): this {
+    this.#ensureNew('use')
+    this.#middleware.push(middleware)
+    return this
+  }
+
+  /**
+   * Subscribes; once it resolves, the next message sent arrives.
+   *
+   * @throws {ConfigurationError} when there is nothing to handle.
+   * @throws {MessagingError} when the broker refuses, or is not there within the timeout.
+   */
+  async start(options: StartOptions = {}): Promise<void> {
+    this.#host.ensureOpen()
+    const { timeout, signal } = parseOptions(startSchema(), options, 'start options')
+    this.#ensureNew('start')
+    const topics = this.#topics()
+    this.#state = 'started'
+    this.#workers = topics.map((topic) => this.#createWorker(topic))
+    if (this.#paused) this.pause()
+    const limit = new AbortController()
+    const cancel = this.#host.clock.after(timeout, () => limit.abort(), { background: true })
+    const signals = AbortSignal.any(signal === undefined ? [limit.signal] : [limit.signal, signal])
+    try {
+      await Promise.all(this.#workers.map(({ worker }) => worker.start(signals)))
+    } catch (error) {
+      const stopped = this.stop({ timeout: 0 })
+      // A caller who has waited long enough does not wait for a broker that hangs, too.
+      if (!signals.aborted) await stopped
+      if (limit.signal.aborted && MessagingError.is(error) && error.code === 'aborted') {
+        throw new MessagingError('timeout', error.message, { retryable: true, cause: error.cause })
+      }
+      throw error
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Takes no more until `resume`; what no handler has seen goes back to the group. Before `start`, it starts paused. */
+  pause(): void {
+    this.#paused = true
+    for (const { worker } of this.#workers) worker.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    for (const { worker } of this.#workers) worker.resume()
+  }
+
+  /**
+   * Takes nothing new, lets running handlers finish within the timeout, then gives the rest back to the group.
+   * Idempotent: of several calls the shortest timeout counts. A stopped consumer does not start again.
+   */
+  async stop(options: StopOptions = {}): Promise<StopReport> {
+    const { timeout } = parseOptions(stopSchema(), options, 'stop options')
+    this.#state = 'stopped'
+    if (timeout === 0) this.#handlersOver.abort()
+    this.#stopped ??= this.#stop()
+    const cancel = this.#host.clock.after(timeout, () => this.#handlersOver.abort())
+    try {
+      return await this.#stopped
+    } finally {
+      cancel()
+    }
+  }
+
+  /** How it stands on each topic. */
+  health(): readonly WorkerHealth[] {
+    return this.#workers.map(({ worker }) => worker.health())
+  }
+
+  async #stop(): Promise<StopReport> {
+    const { signal } = this.#handlersOver
+    const reports = await Promise.all(this.#workers.map(({ worker }) => worker.stop(signal)))
+    for (const { processing } of this.#workers) processing.close()
+    this.#host.forget(this)
+    return {
+      abandoned: reports.flatMap(({ abandoned }) => abandoned),
+      released: reports.reduce((sum, { released }) => sum + released, 0),
+    }
+  }
+
+  #onPattern(topic: Topic | undefined, pattern: string, handle: Handler | string | undefined): this {
+    const issues: Issue[] = []
+    const parsed = typeSchema().safeParse(pattern)
+    if (!parsed.success)
+      issues.push(...parsed.error.issues.map(({ message }) => ({ path: 'pattern', message })))
+    if (typeof handle !== 'function') issues.push({ path: 'handler', message: 'expected a function' })
+    if (issues.length > 0 || typeof handle !== 'function')
+      throw new ConfigurationError(`handler of "${pattern}"`, issues)
+    return this.#register({ topic, definition: undefined, types: pattern, handle, batch: undefined })
+  }
+
+  #register(registration: Bound): this {
+    this.#ensureNew('on')
+    const { definition, topic, types } = registration
+    const twin = this.#registrations.find(
+      (other) => other.types === types && other.topic?.name === topic?.name,
+    )
+    if (definition !== undefined && twin?.definition !== undefined) {
+      const message = `type "${types}" of topic "${topic?.name}" already has a handler in this consumer`
+      throw new ConfigurationError('handler', [{ path: 'type', message }])
+    }
+    if (typeof (registration.batch ?? registration).handle !== 'function') {
+      const issue = { path: 'handler', message: 'expected a function' }
+      throw new ConfigurationError(`handler of "${types}"`, [issue])
+    }
+    this.#registrations.push(registration)
+    return this
+  }
+
+  #topics(): readonly Topic[] {
+    const topics = new Map<string, Topic>()
+    for (const { topic } of this.#registrations) if (topic !== undefined) topics.set(topic.name, topic)
+    if (topics.size > 0) {
+      for (const topic of topics.values()) {
+        if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
+      }
+      return [...topics.values()]
+    }
+    const message =
+      this.#registrations.length === 0
+        ? 'there is no handler; call on(definition, handler) before start()'
+        : 'no handler names a topic; use on(topic, pattern, handler) for patterns'
+    throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'handlers', message }])
+  }
+
+  #createWorker(topic: Topic): { worker: Worker; processing: Processing } {
+    const { concurrency, lease, maxLease, retry, maxDeliveries, idempotency, from, broadcast } = this.#options
+    const { driver, provisioner, clock, emit } = this.#host
+    const registrations = this.#registrations.filter(
+      (each) => (each.topic?.name ?? topic.name) === topic.name,
+    )
+    const slots = new Slots(concurrency)
+    const processing = new Processing(
+      {
+        clock,
+        emit,
+        retry,
+        maxDeliveries,
+        idempotency: idempotency && {
+          store: idempotency.store,
+          windowMs: idempotency.window,
+          leaseMs: idempotency.lease,
+        },
+        middleware: [...this.#host.middleware, ...this.#middleware],
+        ordered: topic.ordered,
+        broadcast,
+      },
+      new Handlers(registrations, slots),
+    )
+    const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
+    const prefetch = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    const isFixed = this.#options.prefetch !== undefined || topic.ordered
+    const maxPrefetch = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
+    const group: GroupSpec = {
+      name: this.group,
+      types: [...new Set(registrations.map(({ types }) => types))],
+      from,
+    }
+    const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
+    return {
+      worker: new Worker({ ...settings, leaseMs: lease, maxLeaseMs: maxLease }, processing, slots),
+      processing,
+    }
+  }
+
+  #ensureNew(call: string): void {
+    if (this.#state === 'new') return
+    const why =
+      this.#state === 'started' ? 'is already started' : 'is stopped; make a new one with bus.consumer()'
+    throw new MessagingError('closed', `${call}: consumer "${this.group}" ${why}`)
+  }
+}

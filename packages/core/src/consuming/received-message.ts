@@ -1,0 +1,144 @@
+import { DeliveryInHand, type HandlerContext } from '../deliveries/delivery.ts'
+import { DeadLetterRequest, ReleaseRequest } from '../handling/requests.ts'
+import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import { MessagingError, RetryAfter } from '../lib/errors.ts'
+import type { Message, MessageDefinition } from '../messages/message.ts'
+import type { Consumer } from './consumer.ts'
+
+/**
+ * A pulled message, to be settled by hand. Its lease is renewed until then. Settling it again, or when it is no longer
+ * ours (see `signal`), has no effect.
+ */
+export class ReceivedMessage<Data = unknown> {
+  readonly message: Message<Data>
+  readonly #context: HandlerContext
+  readonly #resolve: () => void
+  readonly #reject: (reason: unknown) => void
+
+  /** Made by `bus.receive()`. */
+  constructor(
+    message: Message<Data>,
+    context: HandlerContext,
+    resolve: () => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.message = message
+    this.#context = context
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  get attempt(): number {
+    return this.#context.attempt
+  }
+
+  get deliveries(): number {
+    return this.#context.deliveries
+  }
+
+  /** Fires when the message is no longer ours: its lease ran out, or its partition went to another member. */
+  get signal(): AbortSignal {
+    return this.#context.signal
+  }
+
+  // Properties, so that they can be taken out of the message like its data.
+
+  /** Done. Resolves once the broker knows, or the message is lost. */
+  readonly ack = (): Promise<void> => {
+    this.#resolve()
+    return this.#settled()
+  }
+
+  /** Failed: comes back by the group's retry policy, or goes to the dead letters when its attempts are used up. */
+  readonly retry = (options: { readonly delay?: Duration } = {}): Promise<void> => {
+    const { delay } = options
+    if (delay !== undefined) toMilliseconds(delay, 'delay')
+    this.#reject(delay === undefined ? new Error('Retry was asked for') : new RetryAfter(delay))
+    return this.#settled()
+  }
+
+  /** To the dead letters at once. */
+  readonly deadLetter = (reason: string): Promise<void> => {
+    this.#reject(new DeadLetterRequest(reason))
+    return this.#settled()
+  }
+
+  /** Back to the group at once; counts as no attempt. */
+  readonly release = (): Promise<void> => {
+    this.#reject(new ReleaseRequest())
+    return this.#settled()
+  }
+
+  #settled(): Promise<void> {
+    return this.#context instanceof DeliveryInHand ? this.#context.whenSettled : Promise.resolve()
+  }
+}
+
+/** Pulls the messages of one type through a consumer whose handlers wait for their message to be settled by hand. */
+export function pull<Input, Output>(
+  createConsumer: (onStopped: () => void) => Consumer,
+  definition: MessageDefinition<Input, Output>,
+  signal: AbortSignal | undefined,
+): AsyncIterableIterator<ReceivedMessage<Output>> {
+  const ended = new AbortController()
+  const end = () => ended.abort()
+  const messages = untilEnded(() => createConsumer(end), definition, ended, signal)
+  return {
+    next: () => messages.next(),
+    // A generator that waits for a message would hear of this only with the next message.
+    return: () => {
+      end()
+      return messages.return(undefined)
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+async function* untilEnded<Input, Output>(
+  createConsumer: () => Consumer,
+  definition: MessageDefinition<Input, Output>,
+  controller: AbortController,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ReceivedMessage<Output>, undefined> {
+  const ended = controller.signal
+  const end = () => controller.abort()
+  const queue: ReceivedMessage<Output>[] = []
+  const unsettled = new Set<ReceivedMessage<Output>>()
+  let wake = () => {}
+  const consumer = createConsumer().on(definition, (message, context) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const received = new ReceivedMessage(message, context, resolve, reject)
+    unsettled.add(received)
+    context.signal.addEventListener('abort', () => reject(new ReleaseRequest()), { once: true })
+    queue.push(received)
+    wake()
+    return promise.finally(() => unsettled.delete(received))
+  })
+  ended.addEventListener('abort', () => wake(), { once: true })
+  let isStarted = false
+  signal?.addEventListener('abort', end, { once: true })
+  try {
+    if (signal?.aborted) end()
+    if (ended.aborted) return
+    await consumer.start({ signal: ended })
+    isStarted = true
+    while (!ended.aborted) {
+      const next = queue.shift()
+      if (next === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      } else if (!next.signal.aborted) yield next
+    }
+  } catch (error) {
+    // Ended by its user, or with the bus, while it was starting: that is no failure.
+    if (!ended.aborted || !MessagingError.is(error) || !/^(aborted|closed)$/.test(error.code)) throw error
+  } finally {
+    signal?.removeEventListener('abort', end)
+    for (const received of unsettled) void received.release()
+    const stopped = consumer.stop()
+    if (isStarted) await stopped
+  }
+}

@@ -1,0 +1,77 @@
+import { EventEmitter } from 'node:events'
+import type { DriverEvent } from '../driver.ts'
+import { type MessagingError, toError } from '../lib/errors.ts'
+import type { Message } from '../messages/message.ts'
+
+/** Where a delivery stands when something happens to it. */
+export interface DeliveryInfo {
+  readonly topic: string
+  readonly group: string
+  readonly attempt: number
+  readonly deliveries: number
+  /** Undefined when the body could not be decoded. */
+  readonly message: Message | undefined
+}
+
+type DriverEvents = {
+  [Type in DriverEvent['type']]: [Omit<Extract<DriverEvent, { type: Type }>, 'type'>]
+}
+
+/** What `bus.on` can listen to. */
+export interface BusEvents extends DriverEvents {
+  /** The broker has taken responsibility for a message. */
+  sent: [{ readonly topic: string; readonly message: Message }]
+  /** A handler resolved; `durationMs` is its time. */
+  handled: [DeliveryInfo & { readonly durationMs: number }]
+  /** A failed attempt is scheduled again. */
+  retried: [DeliveryInfo & { readonly delayMs: number; readonly error: Error }]
+  /** A message is with the dead letters now. */
+  deadLettered: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
+  /** A message of a type nobody in the group handles was acked. */
+  unhandled: [DeliveryInfo]
+  /** A message past its expiry was dropped. */
+  expired: [DeliveryInfo]
+  /** A message that already had its effect was acked (`done`), or waits for the one that has it (`processing`). */
+  duplicate: [DeliveryInfo & { readonly state: 'done' | 'processing' }]
+  /** A delivery stopped being ours while it was in hand; its verdict is dropped. */
+  lost: [DeliveryInfo]
+  /** A broadcast message was given up; broadcasts have no dead letters. */
+  dropped: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
+  /** A handler was still running when `stop` ran out of time; its message goes back to the group. */
+  abandoned: [DeliveryInfo]
+  /** Something failed that no caller can be told of; core goes on trying. Shows in `health()` too. */
+  failure: [{ readonly what: string; readonly error: MessagingError }]
+}
+
+/** Takes events from the inside of the bus. */
+export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[Name][0]) => void
+
+/** A bus's events. A listener that throws or rejects is reported as a process warning and disturbs nothing else. */
+export class BusEmitter {
+  readonly #emitter = new EventEmitter().setMaxListeners(0)
+
+  on<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): void {
+    this.#emitter.on(name, listener)
+  }
+
+  off<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): void {
+    this.#emitter.off(name, listener)
+  }
+
+  readonly emit: Emit = (name, event) => {
+    if (this.#emitter.listenerCount(name) === 0) return
+    // Not by the emitter itself, which leaves out the other listeners when one throws.
+    for (const listener of this.#emitter.listeners(name)) {
+      try {
+        const result: unknown = Reflect.apply(listener, undefined, [event])
+        if (result instanceof Promise) result.catch((error: unknown) => warn(name, error))
+      } catch (error) {
+        warn(name, error)
+      }
+    }
+  }
+}
+
+function warn(name: string, thrown: unknown): void {
+  process.emitWarning(`A listener of "${name}" threw: ${toError(thrown).message}`, 'WaybillWarning')
+}

@@ -1,0 +1,118 @@
+import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import type { Clock } from '../lib/clock.ts'
+import { MessagingError, toError } from '../lib/errors.ts'
+import type { Message } from '../messages/message.ts'
+import { severalMessages, whileHandling } from './handling.ts'
+import type { Slots } from './lanes.ts'
+import { ReleaseRequest } from './requests.ts'
+
+export interface BatchContext {
+  /** Fires when any delivery of the batch is lost or the consumer stops without waiting any longer. */
+  readonly signal: AbortSignal
+  readonly topic: string
+  readonly group: string
+  /** This one failed, the others did not: it alone is retried by the policy. A throw fails them all. */
+  fail(message: Message, error: unknown): void
+}
+
+export type BatchHandler = (messages: readonly Message[], context: BatchContext) => unknown
+
+export interface BatchSettings {
+  readonly size: number
+  readonly waitMs: number
+  readonly clock: Clock
+}
+
+interface Entry {
+  readonly delivery: DeliveryInHand
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Gathers deliveries until there are enough or the oldest has waited long enough, and handles them as one. */
+export class BatchCollector {
+  readonly #handle: BatchHandler
+  readonly #settings: BatchSettings
+  readonly #slots: Slots
+  #entries = new Set<Entry>()
+  #cancelTimer: (() => void) | undefined
+
+  constructor(handle: BatchHandler, settings: BatchSettings, slots: Slots) {
+    this.#handle = handle
+    this.#settings = settings
+    this.#slots = slots
+  }
+
+  /** Resolves when the delivery's batch was handled, rejects when the delivery or its batch failed. */
+  add(delivery: DeliveryInHand): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const entry: Entry = { delivery, resolve, reject }
+      // Lost, or given back because of a pause or a stop. It must not wait for the rest of the batch: it may hold a mark of
+      // the idempotency store, and whoever gets it next would wait for that.
+      delivery.onEnd = () => {
+        this.#entries.delete(entry)
+        reject(new ReleaseRequest())
+      }
+      this.#entries.add(entry)
+      if (this.#entries.size >= this.#settings.size) void this.#flush()
+      else if (this.#entries.size === 1) {
+        this.#cancelTimer?.()
+        this.#cancelTimer = this.#settings.clock.after(this.#settings.waitMs, () => void this.#flush())
+      }
+    })
+  }
+
+  close(): void {
+    this.#cancelTimer?.()
+  }
+
+  async #flush(): Promise<void> {
+    this.#cancelTimer?.()
+    const gathered = [...this.#entries]
+    this.#entries.clear()
+    await this.#slots.acquire()
+    const entries = gathered.filter(({ delivery }) => !delivery.ended)
+    if (entries.length > 0) await this.#run(entries)
+    this.#slots.release()
+  }
+
+  async #run(entries: readonly Entry[]): Promise<void> {
+    const failed = new Map<Message, unknown>()
+    const messages = entries.map(({ delivery }) => delivery.message)
+    const members = new Set(messages)
+    const first = entries[0]?.delivery
+    let signal: AbortSignal | undefined
+    const context: BatchContext = {
+      // Put together when it is first asked for: most handlers never look.
+      get signal() {
+        signal ??= AbortSignal.any(entries.map(({ delivery }) => delivery.signal))
+        return signal
+      },
+      topic: first?.topic ?? '',
+      group: first?.group ?? '',
+      fail: (message, error) => {
+        if (!members.has(message)) throw notOfBatch()
+        failed.set(message, error)
+      },
+    }
+    for (const { delivery } of entries) {
+      delivery.stage = 'running'
+      delivery.onEnd = undefined
+    }
+    try {
+      await whileHandling(severalMessages, () => this.#handle(messages, context))
+      for (const { delivery, resolve, reject } of entries) {
+        if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
+        else resolve()
+      }
+    } catch (error) {
+      for (const { reject } of entries) reject(error)
+    }
+  }
+}
+
+// To be acked although its handler said it failed would lose it.
+function notOfBatch(): MessagingError {
+  const what = 'context.fail() was given a message that is not of this batch'
+  return new MessagingError('invalid-options', `${what}; pass one of those the handler was given, not a copy`)
+}

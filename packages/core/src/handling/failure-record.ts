@@ -1,0 +1,54 @@
+import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import { headerNames } from '../driver/transport-headers.ts'
+import { describe } from '../lib/errors.ts'
+import { newId } from '../lib/new-id.ts'
+
+// Brokers bound headers (RabbitMQ's frame, SQS's attributes): enough to find the place, no more.
+const maxMessageLength = 1024
+const maxStackLength = 4096
+
+// Libraries throw errors whose fields are no texts. Half a character, from cutting or from the start, is no valid UTF-8.
+function clip(field: unknown, length: number): string {
+  const text = typeof field === 'string' ? field : describe(field)
+  return text.length <= length ? text.toWellFormed() : `${text.slice(0, length - 1).toWellFormed()}…`
+}
+
+/** The headers of a copy that comes back for another attempt. */
+export function retryHeaders(
+  { delivery }: DeliveryInHand,
+  attempt: number,
+  now: number,
+): Record<string, string> {
+  return {
+    ...delivery.headers,
+    [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),
+    [headerNames.attempt]: String(attempt),
+  }
+}
+
+/** The headers of a dead letter: those it came with, and why, whence, when and after how many attempts it was given up. */
+export function deadLetterHeaders(
+  { delivery, topic, group, attempt, deliveries }: DeliveryInHand,
+  reason: string,
+  error: Error | undefined,
+  now: number,
+): Record<string, string> {
+  const failedAt = new Date(now).toISOString()
+  const headers: Record<string, string> = {
+    ...delivery.headers,
+    [headerNames.deadLetterId]: newId(),
+    [headerNames.reason]: clip(reason, maxMessageLength),
+    [headerNames.originTopic]: topic,
+    [headerNames.originGroup]: group,
+    [headerNames.attempt]: String(attempt),
+    [headerNames.deliveries]: String(deliveries),
+    [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? failedAt,
+    [headerNames.failedAt]: failedAt,
+  }
+  if (error !== undefined) {
+    headers[headerNames.errorName] = clip(error.name ?? 'Error', 256)
+    headers[headerNames.errorMessage] = clip(error.message, maxMessageLength)
+    if (error.stack !== undefined) headers[headerNames.errorStack] = clip(error.stack, maxStackLength)
+  }
+  return headers
+}

@@ -1,0 +1,70 @@
+import type { DeliveryInHand, HandlerContext } from '../deliveries/delivery.ts'
+import { matchesPattern } from '../driver/pattern.ts'
+import type { Message, MessageDefinition } from '../messages/message.ts'
+import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
+import type { Slots } from './lanes.ts'
+
+export type Handler<Data = unknown> = (message: Message<Data>, context: HandlerContext) => unknown
+
+/** What a consumer was told to do with a type, or with all that match a pattern. */
+export interface Registration {
+  /** Undefined for patterns: their data is taken as it travelled. */
+  readonly definition: MessageDefinition | undefined
+  /** A literal type or a pattern. */
+  readonly types: string
+  readonly handle: Handler | undefined
+  readonly batch: { readonly handle: BatchHandler; readonly settings: BatchSettings } | undefined
+}
+
+/** A registration at work on one topic. */
+export interface ActiveHandler {
+  readonly definition: MessageDefinition | undefined
+  /** Where deliveries gather first; it takes the slots itself. */
+  readonly collector: BatchCollector | undefined
+  /** May throw as well as reject. */
+  readonly handle: (delivery: DeliveryInHand) => unknown
+}
+
+function activate(
+  { definition, handle, batch }: Registration,
+  slots: Slots,
+  collectors: BatchCollector[],
+): ActiveHandler {
+  if (batch === undefined) {
+    return {
+      definition,
+      collector: undefined,
+      handle: (delivery) => handle?.(delivery.message, delivery),
+    }
+  }
+  const collector = new BatchCollector(batch.handle, batch.settings, slots)
+  collectors.push(collector)
+  return { definition, collector, handle: (delivery) => collector.add(delivery) }
+}
+
+/** Finds the one handler of a type: its own first, then the patterns in the order they were registered. */
+export class Handlers {
+  readonly #byType = new Map<string, ActiveHandler>()
+  readonly #patterns: { readonly pattern: string; readonly handler: ActiveHandler }[] = []
+  /** Types that only patterns match, resolved once. */
+  readonly #matched = new Map<string, ActiveHandler | undefined>()
+  readonly collectors: BatchCollector[] = []
+
+  constructor(registrations: readonly Registration[], slots: Slots) {
+    for (const registration of registrations) {
+      const handler = activate(registration, slots, this.collectors)
+      if (registration.definition !== undefined) this.#byType.set(registration.types, handler)
+      else this.#patterns.push({ pattern: registration.types, handler })
+    }
+  }
+
+  find(type: string): ActiveHandler | undefined {
+    const exact = this.#byType.get(type)
+    if (exact !== undefined) return exact
+    if (this.#matched.has(type)) return this.#matched.get(type)
+    const handler = this.#patterns.find(({ pattern }) => matchesPattern(pattern, type))?.handler
+    // Types come from traffic: remembered up to a bound.
+    if (this.#matched.size < 1000) this.#matched.set(type, handler)
+    return handler
+  }
+}

@@ -1,0 +1,216 @@
+import type { DeliveryInHand, HandlerContext } from '../deliveries/delivery.ts'
+import type { Verdict } from '../driver.ts'
+import type { Emit } from '../events/events.ts'
+import type { Clock } from '../lib/clock.ts'
+import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
+import { decodeDelivery, toMessage } from '../messages/codec.ts'
+import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/message.ts'
+import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
+import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
+import type { ActiveHandler, Handlers } from './handlers.ts'
+import { whileHandling } from './handling.ts'
+import { compose } from './middleware.ts'
+import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
+import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
+
+export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<void>) => Promise<void>
+
+/** What comes of an attempt. */
+export type Disposition =
+  /** `settled` is called once the verdict is durable. */
+  | { readonly kind: 'settle'; readonly verdict: Verdict; readonly settled?: () => void }
+  /** To be tried again by this member, its key held until then. */
+  | { readonly kind: 'hold'; readonly delayMs: number; readonly attempt: number }
+
+export interface ProcessingSettings {
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly retry: ResolvedRetryPolicy
+  readonly maxDeliveries: number
+  readonly idempotency: IdempotencySettings | undefined
+  readonly middleware: readonly HandlerMiddleware[]
+  /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
+  readonly ordered: boolean
+  /** There is no queue of the group's own to come back from: retries wait in this process, and there are no dead letters. */
+  readonly broadcast: boolean
+}
+
+function acked(settled: () => void): Disposition {
+  return { kind: 'settle', verdict: { kind: 'ack' }, settled }
+}
+
+const release: Disposition = { kind: 'settle', verdict: { kind: 'release' } }
+
+// How soon a duplicate of a message that is being handled looks again.
+const duplicateDelayMs = 5000
+
+/** Decides what becomes of each delivery: all of at-least-once, retries, dead letters and idempotency in one place. */
+export class Processing {
+  readonly #settings: ProcessingSettings
+  readonly #handlers: Handlers
+  readonly #guard: EffectGuard | undefined
+
+  constructor(settings: ProcessingSettings, handlers: Handlers) {
+    this.#settings = settings
+    this.#handlers = handlers
+    this.#guard = settings.idempotency && new EffectGuard(settings.idempotency, settings.clock, settings.emit)
+  }
+
+  /** Looks at a delivery before it queues up: what it is, and whether it needs a handler at all. */
+  triage(delivery: DeliveryInHand): { readonly handler: ActiveHandler } | Disposition {
+    const { emit, maxDeliveries, ordered } = this.#settings
+    try {
+      delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
+      if (ordered) delivery.laneKey = delivery.message.key ?? delivery.delivery.key
+    } catch (error) {
+      return this.#giveUp(delivery, 'undecodable', toError(error))
+    }
+    const handler = this.#handlers.find(delivery.message.type)
+    if (handler === undefined) return acked(() => emit('unhandled', delivery.info))
+    if (delivery.deliveries > delivery.attempt - 1 + maxDeliveries) {
+      const why = `Delivered ${delivery.deliveries} times, ${delivery.attempt} of them scheduled: its consumers keep dying`
+      return this.#giveUp(delivery, 'crash-loop', new MessagingError('failed', why))
+    }
+    return { handler }
+  }
+
+  /** One attempt. Never rejects. */
+  async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
+    const { middleware, emit, clock } = this.#settings
+    const startedAt = clock.now()
+    delivery.startedAt = startedAt
+    const { expiresAt } = delivery.message
+    if (expiresAt !== undefined && expiresAt.getTime() <= startedAt) {
+      return acked(() => emit('expired', delivery.info))
+    }
+    if (!delivery.prepared) {
+      const preparing = this.#prepare(delivery, handler)
+      const refused = preparing instanceof Promise ? await preparing : preparing
+      if (refused !== undefined) return refused
+    }
+    const guard = this.#guard
+    try {
+      const state = guard && (await guard.begin(delivery))
+      if (state !== undefined && state.state !== 'started') return this.#duplicate(delivery, state)
+      if (delivery.ended) {
+        // Lost or given back while it was checked: somebody else has it now.
+        await guard?.abandon(delivery)
+        return release
+      }
+      try {
+        const { message } = delivery
+        await whileHandling(message, () =>
+          middleware.length === 0
+            ? handler.handle(delivery)
+            : compose(middleware, delivery, async () => {
+                await handler.handle(delivery)
+              }),
+        )
+      } catch (error) {
+        await guard?.abandon(delivery)
+        throw error
+      }
+      if (guard !== undefined) await guard.complete(delivery)
+    } catch (error) {
+      return this.#failed(delivery, error)
+    }
+    const durationMs = clock.now() - startedAt
+    return acked(() => emit('handled', { ...delivery.info, durationMs }))
+  }
+
+  close(): void {
+    this.#guard?.close()
+    for (const collector of this.#handlers.collectors) collector.close()
+  }
+
+  /** Upcasts and validates the data; a disposition when it cannot be handled. Synchronous when the schema is. */
+  #prepare(
+    delivery: DeliveryInHand,
+    { definition }: ActiveHandler,
+  ): Disposition | undefined | Promise<Disposition | undefined> {
+    delivery.prepared = true
+    if (definition === undefined) return undefined
+    const { type, version, data } = delivery.message
+    const invalid = (error: unknown) => this.#giveUp(delivery, 'invalid-data', toError(error))
+    try {
+      const upcast = upcastData(definition, version, data)
+      if (upcast === undefined) {
+        const why = `No upcast leads from version ${version} of ${type} to version ${definition.version}`
+        return this.#giveUp(delivery, 'unknown-version', new MessagingError('undecodable', why))
+      }
+      const checked = validateData(definition.schema, upcast.data)
+      return checked instanceof Promise
+        ? checked.then((validated) => this.#take(delivery, definition, validated), invalid)
+        : this.#take(delivery, definition, checked)
+    } catch (error) {
+      return invalid(error)
+    }
+  }
+
+  #take(
+    delivery: DeliveryInHand,
+    { version }: MessageDefinition,
+    validated: Validated<unknown>,
+  ): Disposition | undefined {
+    if ('value' in validated) {
+      delivery.message = { ...delivery.message, version, data: validated.value }
+      return undefined
+    }
+    const list = validated.issues.map(({ path, message }) => `${path === '' ? 'data' : path}: ${message}`)
+    return this.#giveUp(delivery, 'invalid-data', new MessagingError('undecodable', list.join('; ')))
+  }
+
+  #duplicate(
+    delivery: DeliveryInHand,
+    state: { readonly state: 'done' } | { readonly state: 'processing'; readonly remainingMs: number },
+  ): Disposition {
+    const { info, attempt } = delivery
+    const settled = () => this.#settings.emit('duplicate', { ...info, state: state.state })
+    if (state.state === 'done') return acked(settled)
+    return this.#again(delivery, Math.min(state.remainingMs, duplicateDelayMs), attempt, settled)
+  }
+
+  #failed(delivery: DeliveryInHand, error: unknown): Disposition {
+    const { emit } = this.#settings
+    if (error instanceof ReleaseRequest) return release
+    if (error instanceof DeadLetterRequest) return this.#giveUp(delivery, error.reason, undefined)
+    const decision = this.#decide(delivery.attempt, error)
+    if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
+    const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
+    return this.#again(delivery, decision.delayMs, delivery.attempt + 1, () => emit('retried', event))
+  }
+
+  #decide(attempt: number, error: unknown): RetryDecision {
+    const { retry, emit } = this.#settings
+    try {
+      return decideRetry(retry, attempt, error)
+    } catch (broken) {
+      emit('failure', { what: 'retry policy', error: toMessagingError(broken, 'The retry policy threw') })
+      return decideRetry({ ...defaultRetry, attempts: retry.attempts }, attempt, error)
+    }
+  }
+
+  #again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
+    if (this.#settings.ordered || this.#settings.broadcast) {
+      scheduled()
+      // The failed attempt may have changed the message; the next is to see it as it was sent, like a copy that comes back.
+      delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
+      delivery.prepared = false
+      return { kind: 'hold', delayMs, attempt }
+    }
+    const headers = retryHeaders(delivery, attempt, this.#settings.clock.now())
+    return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }
+  }
+
+  #giveUp(delivery: DeliveryInHand, reason: string, error: Error | undefined): Disposition {
+    const { clock, emit, broadcast } = this.#settings
+    const event = { ...delivery.info, reason, error }
+    if (broadcast) return acked(() => emit('dropped', event))
+    const headers = deadLetterHeaders(delivery, reason, error, clock.now())
+    return {
+      kind: 'settle',
+      verdict: { kind: 'dead-letter', headers },
+      settled: () => emit('deadLettered', event),
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { z } from 'zod'
+import { type Backoff, type Growth, growing } from '../lib/backoff.ts'
+import { type Duration, durationHint, parseDuration, toMilliseconds } from '../lib/duration.ts'
+import { MessagingError, type RetryAfter } from '../lib/errors.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
+
+export interface RetryPolicy {
+  /** Handler calls a message gets before it goes to the dead letters. Default: 5. */
+  readonly attempts?: number
+  /** Default: `exponential()`. */
+  readonly backoff?: Backoff
+  /** False sends the message to the dead letters at once. Default: everything but `PermanentError` is retryable. */
+  readonly isRetryable?: (error: unknown) => boolean
+}
+
+export interface ExponentialOptions {
+  /** After the first attempt. Default: 1 s. */
+  readonly initial?: Duration
+  /** Never longer than this. Default: 5 min. */
+  readonly max?: Duration
+  /** Each is this many times the one before. Default: 2. */
+  readonly factor?: number
+  /** The share of the delay that is left to chance, 0 to 1, so that what failed together does not come back together. Default: 0.1. */
+  readonly jitter?: number
+}
+
+/** Always the same wait. */
+export function fixed(delay: Duration): Backoff {
+  const delayMs = toMilliseconds(delay, 'fixed')
+  return () => delayMs
+}
+
+export const durationSchema = lazily(() =>
+  z.custom<Duration>((value) => parseDuration(value) !== undefined, durationHint),
+)
+
+const defaultGrowth: Growth = { initial: 1000, max: 300_000, factor: 2, jitter: 0.1 }
+
+const exponentialSchema = lazily(() =>
+  z.strictObject({
+    initial: durationSchema()
+      .default(defaultGrowth.initial)
+      .transform((value) => toMilliseconds(value)),
+    max: durationSchema()
+      .default(defaultGrowth.max)
+      .transform((value) => toMilliseconds(value)),
+    factor: z.number().min(1).default(defaultGrowth.factor),
+    jitter: z.number().min(0).max(1).default(defaultGrowth.jitter),
+  }),
+)
+
+/**
+ * `initial`, then `factor` times longer after each attempt, up to `max`.
+ *
+ * @throws {ConfigurationError} listing every problem.
+ */
+export function exponential(options: ExponentialOptions = {}, random: () => number = Math.random): Backoff {
+  return growing(parseOptions(exponentialSchema(), options, 'exponential backoff'), random)
+}
+
+export interface ResolvedRetryPolicy {
+  readonly attempts: number
+  readonly backoff: Backoff
+  readonly isRetryable: ((error: unknown) => boolean) | undefined
+}
+
+export const defaultRetry: ResolvedRetryPolicy = {
+  attempts: 5,
+  backoff: growing(defaultGrowth),
+  isRetryable: undefined,
+}
+
+export const retrySchema = lazily(() =>
+  z
+    .strictObject({
+      attempts: z.int().min(1).default(defaultRetry.attempts),
+      backoff: z
+        .custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()')
+        .optional(),
+      isRetryable: z
+        .custom<(error: unknown) => boolean>(
+          (value) => typeof value === 'function',
+          'expected a function of the error',
+        )
+        .optional(),
+    })
+    .prefault({})
+    .transform(({ attempts, backoff = defaultRetry.backoff, isRetryable }) => ({
+      attempts,
+      backoff,
+      isRetryable,
+    })),
+)
+
+export type RetryDecision =
+  | { readonly retry: true; readonly delayMs: number }
+  | { readonly retry: false; readonly reason: 'permanent' | 'not-retryable' | 'attempts-exhausted' }
+
+/** What a failed attempt leads to. */
+export function decideRetry(policy: ResolvedRetryPolicy, attempt: number, error: unknown): RetryDecision {
+  if (MessagingError.is(error) && error.code === 'permanent') return { retry: false, reason: 'permanent' }
+  if (policy.isRetryable?.(error) === false) return { retry: false, reason: 'not-retryable' }
+  if (attempt >= policy.attempts) return { retry: false, reason: 'attempts-exhausted' }
+  const asked = isRetryAfter(error) ? parseDuration(error.delay) : undefined
+  return { retry: true, delayMs: asked ?? wait(policy.backoff, attempt) }
+}
+
+function wait(backoff: Backoff, attempt: number): number {
+  const delayMs = backoff(attempt)
+  return Number.isFinite(delayMs) ? Math.max(0, delayMs) : defaultRetry.backoff(attempt)
+}
+
+function isRetryAfter(error: unknown): error is RetryAfter {
+  return MessagingError.is(error) && error.code === 'retry-after' && 'delay' in error
+}

@@ -1,0 +1,88 @@
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { newId } from '../lib/new-id.ts'
+
+/** What one effect is known by. */
+export interface IdempotencyMark {
+  readonly group: string
+  readonly source: string
+  readonly id: string
+}
+
+export type IdempotencyState =
+  /** The mark is ours for the lease; `token` fences it against a later owner. */
+  | { readonly state: 'started'; readonly token: string }
+  /** Somebody else has it. */
+  | { readonly state: 'processing'; readonly remainingMs: number }
+  | { readonly state: 'done' }
+
+/**
+ * Remembers which messages had their effect. Every method is atomic, and rejects when the store is out of reach: the
+ * message is then retried.
+ *
+ * A store in the database of the effect makes both one step: the handler writes the mark of
+ * `context.idempotencyKey` as done in its own transaction, and `begin` finds it there.
+ */
+export interface IdempotencyStore {
+  /** Takes the mark unless it is done or under somebody's lease; a lease that ran out counts as none. */
+  begin(mark: IdempotencyMark, leaseMs: number): Promise<IdempotencyState>
+  /** Renews the lease; false when the token no longer owns the mark. */
+  extend(mark: IdempotencyMark, token: string, leaseMs: number): Promise<boolean>
+  /** Done; remembered for `windowMs`. No effect unless the token owns the mark. */
+  complete(mark: IdempotencyMark, token: string, windowMs: number): Promise<void>
+  /** Leaves no mark. No effect unless the token owns the mark. */
+  abandon(mark: IdempotencyMark, token: string): Promise<void>
+}
+
+/** A store in this process's memory: for tests, and for one process whose memory may be lost. */
+export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {}): IdempotencyStore {
+  const { clock = systemClock } = options
+  // Insertion order is expiry order closely enough to let old marks go from the front.
+  const marks = new Map<
+    string,
+    { readonly token: string; readonly done: boolean; readonly expiresAt: number }
+  >()
+  const keyOf = ({ group, source, id }: IdempotencyMark) => JSON.stringify([group, source, id])
+
+  function put(key: string, token: string, done: boolean, durationMs: number): void {
+    const now = clock.now()
+    for (const [old, mark] of marks) {
+      if (mark.expiresAt > now) break
+      marks.delete(old)
+    }
+    marks.delete(key)
+    marks.set(key, { token, done, expiresAt: now + durationMs })
+  }
+
+  function owned(key: string, token: string): boolean {
+    const mark = marks.get(key)
+    return mark !== undefined && !mark.done && mark.token === token
+  }
+
+  return {
+    async begin(mark, leaseMs) {
+      const key = keyOf(mark)
+      const current = marks.get(key)
+      const remainingMs = current === undefined ? 0 : current.expiresAt - clock.now()
+      if (current !== undefined && remainingMs > 0) {
+        return current.done ? { state: 'done' } : { state: 'processing', remainingMs }
+      }
+      const token = newId()
+      put(key, token, false, leaseMs)
+      return { state: 'started', token }
+    },
+    async extend(mark, token, leaseMs) {
+      const key = keyOf(mark)
+      if (!owned(key, token)) return false
+      put(key, token, false, leaseMs)
+      return true
+    },
+    async complete(mark, token, windowMs) {
+      const key = keyOf(mark)
+      if (owned(key, token)) put(key, token, true, windowMs)
+    },
+    async abandon(mark, token) {
+      const key = keyOf(mark)
+      if (owned(key, token)) marks.delete(key)
+    },
+  }
+}

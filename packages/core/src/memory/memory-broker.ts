@@ -1,0 +1,66 @@
+import type { Clock } from '../lib/clock.ts'
+import { MemoryGroup, type StoredMessage } from './memory-group.ts'
+
+/** A stream of messages: what it still remembers, and its groups. */
+export class MemoryTopic {
+  readonly ordered: boolean
+  readonly groups = new Map<string, MemoryGroup>()
+  /** The instances of broadcast consumers; they come and go. */
+  readonly instances = new Set<MemoryGroup>()
+  #log: StoredMessage[] = []
+  #firstOffset = 0
+  readonly #retention: number
+
+  constructor(ordered: boolean, retention: number) {
+    this.ordered = ordered
+    this.#retention = retention
+  }
+
+  publish(message: StoredMessage, delayMs: number): void {
+    this.#log.push(message)
+    if (this.#log.length > 2 * this.#retention) {
+      this.#firstOffset += this.#log.length - this.#retention
+      this.#log = this.#log.slice(this.#log.length - this.#retention)
+    }
+    for (const group of [...this.groups.values(), ...this.instances]) group.add(message, delayMs)
+  }
+
+  since(offset: number): readonly StoredMessage[] {
+    return this.#log.slice(Math.max(0, offset - this.#firstOffset))
+  }
+
+  sinceTime(time: number): readonly StoredMessage[] {
+    return this.#log.filter((message) => message.time >= time)
+  }
+}
+
+/** Topics and groups in this process's memory. */
+export class MemoryBroker {
+  readonly clock: Clock
+  readonly topics = new Map<string, MemoryTopic>()
+  readonly #retention: number
+
+  constructor(clock: Clock, retention: number) {
+    this.clock = clock
+    this.#retention = retention
+  }
+
+  topic(name: string, ordered: boolean): MemoryTopic {
+    let topic = this.topics.get(name)
+    if (topic === undefined) {
+      topic = new MemoryTopic(ordered, this.#retention)
+      this.topics.set(name, topic)
+    }
+    return topic
+  }
+
+  createGroup(topic: MemoryTopic): MemoryGroup {
+    return new MemoryGroup(this.clock, topic.ordered)
+  }
+
+  close(): void {
+    for (const topic of this.topics.values()) {
+      for (const group of [...topic.groups.values(), ...topic.instances]) group.close()
+    }
+  }
+}

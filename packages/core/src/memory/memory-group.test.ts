@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'vitest'
+import { virtualClock } from '../lib/virtual-clock.ts'
+import { type Member, type MemoryDelivery, MemoryGroup, type StoredMessage } from './memory-group.ts'
+
+const message = (name: string, parts: Partial<StoredMessage> = {}): StoredMessage => ({
+  body: new TextEncoder().encode(name),
+  contentType: undefined,
+  headers: {},
+  key: undefined,
+  time: 0,
+  ...parts,
+})
+
+const names = (deliveries: readonly Pick<MemoryDelivery, 'body'>[]) =>
+  deliveries.map(({ body }) => new TextDecoder().decode(body))
+
+function member(): Member & { readonly lost: MemoryDelivery[]; woken: number } {
+  const lost: MemoryDelivery[] = []
+  const self = {
+    lost,
+    woken: 0,
+    wake: () => {
+      self.woken += 1
+    },
+    lose: (deliveries: readonly MemoryDelivery[]) => lost.push(...deliveries),
+  }
+  return self
+}
+
+function setUp({ ordered = false } = {}) {
+  const clock = virtualClock()
+  const group = new MemoryGroup(clock, ordered)
+  const [first, second] = [member(), member()]
+  group.join(first)
+  group.join(second)
+  const add = (...all: string[]) => {
+    for (const name of all) group.add(message(name), 0)
+  }
+  return { clock, group, first, second, add }
+}
+
+test('messages are handed out in the order they came, each to one member', () => {
+  const { group, first, second, add } = setUp()
+  add('a', 'b', 'c')
+  expect(names(group.take(first, 2))).toEqual(['a', 'b'])
+  expect(names(group.take(second, 2))).toEqual(['c'])
+  expect([group.waiting, group.inFlight]).toEqual([0, 3])
+})
+
+test('of those that wait, higher priority comes first; equals in order', () => {
+  const { group, first } = setUp()
+  const add = (name: string, priority?: number) =>
+    group.add(
+      message(name, { headers: priority === undefined ? {} : { 'waybill-priority': `${priority}` } }),
+      0,
+    )
+  add('a')
+  add('b', 5)
+  add('c', 9)
+  add('d', 5)
+  add('e')
+  expect(names(group.take(first, 9))).toEqual(['c', 'b', 'd', 'a', 'e'])
+})
+
+test('what is given back is handed out again in its old place, and counted', () => {
+  const { group, first, second, add } = setUp()
+  add('a', 'b', 'c', 'd')
+  const taken = group.take(first, 3)
+  group.giveBack(taken.slice(0, 2).reverse())
+  const again = group.take(second, 9)
+  expect(names(again)).toEqual(['a', 'b', 'd'])
+  expect(again.map(({ deliveries }) => deliveries)).toEqual([2, 2, 1])
+})
+
+test('what a member that leaves had in hand is handed to the others', () => {
+  const { group, first, second, add } = setUp()
+  add('a', 'b')
+  group.take(first, 1)
+  group.leave(first)
+  expect(names(group.take(second, 9))).toEqual(['a', 'b'])
+})
+
+test('what was removed is gone, and can be removed once', () => {
+  const { group, first, add } = setUp()
+  add('a')
+  const [delivery] = group.take(first, 1)
+  if (delivery === undefined) throw new Error('nothing taken')
+  expect(group.remove(delivery)).toBe(true)
+  expect(group.remove(delivery)).toBe(false)
+  group.giveBack([delivery])
+  expect([group.waiting, group.inFlight]).toEqual([0, 0])
+})
+
+test('a delayed message waits for its time, and goes with the group', async () => {
+  const { clock, group, first } = setUp()
+  group.add(message('late'), 1000)
+  group.add(message('never'), 2000)
+  expect([group.waiting, group.delayed]).toEqual([0, 2])
+  await clock.advance(999)
+  expect(group.take(first, 9)).toEqual([])
+  const woken = first.woken
+  await clock.advance(1)
+  expect(first.woken).toBeGreaterThan(woken)
+  expect(names(group.take(first, 9))).toEqual(['late'])
+  group.close()
+  await clock.advance(1000)
+  expect(group.waiting).toBe(0)
+})
+
+test('a long backlog is handed out to the last, in order', () => {
+  const { group, first } = setUp()
+  const all = Array.from({ length: 10_000 }, (_, n) => String(n))
+  for (const name of all) group.add(message(name), 0)
+  const seen: string[] = []
+  for (let taken = group.take(first, 7); taken.length > 0; taken = group.take(first, 7)) {
+    seen.push(...names(taken))
+    for (const delivery of taken) group.remove(delivery)
+  }
+  expect(seen).toEqual(all)
+})
+
+test('restarting forgets what waits and what is in hand, whose members are told', () => {
+  const { group, first, add } = setUp()
+  add('a', 'b', 'c')
+  const taken = group.take(first, 2)
+  group.restart([message('x'), message('y')])
+  expect(first.lost).toEqual(taken)
+  expect(names(group.take(first, 9))).toEqual(['x', 'y'])
+})
+
+describe('dead letters', () => {
+  const headers = { 'waybill-dead-letter-id': 'd-1', 'waybill-attempt': '5', tenant: 'acme' }
+
+  test('are kept by their id, and replayed as if they had never failed', () => {
+    const { group, first } = setUp()
+    group.bury(message('a'), headers)
+    expect([...group.dead.keys()]).toEqual(['d-1'])
+    expect(group.replay(['d-1', 'd-2'])).toBe(1)
+    expect(group.dead.size).toBe(0)
+    const [again] = group.take(first, 9)
+    expect(again).toMatchObject({ attempt: 1, deliveries: 1, headers: { tenant: 'acme' } })
+    expect(again?.headers).not.toHaveProperty('waybill-dead-letter-id')
+  })
+
+  test('keep the key they came with', () => {
+    const { group, first } = setUp({ ordered: true })
+    group.bury(message('a', { key: 'k' }), headers)
+    group.replay(['d-1'])
+    expect(group.take(first, 9)).toMatchObject([{ key: 'k' }])
+  })
+})
+
+describe('on an ordered topic', () => {
+  test('a key is with one member at a time, until all of it is settled', () => {
+    const { group, first, second } = setUp({ ordered: true })
+    for (const [name, key] of [
+      ['a1', 'a'],
+      ['a2', 'a'],
+      ['b1', 'b'],
+    ] as const) {
+      group.add(message(name, { key }), 0)
+    }
+    const [a1] = group.take(first, 1)
+    expect(names(group.take(second, 9))).toEqual(['b1'])
+    const woken = second.woken
+    if (a1 !== undefined) group.remove(a1)
+    expect(second.woken).toBeGreaterThan(woken)
+    expect(names(group.take(second, 9))).toEqual(['a2'])
+  })
+
+  test('what is given back comes before what follows it in its key', () => {
+    const { group, first, second } = setUp({ ordered: true })
+    for (const name of ['a1', 'a2']) group.add(message(name, { key: 'a' }), 0)
+    const taken = group.take(first, 1)
+    group.giveBack(taken)
+    expect(names(group.take(second, 9))).toEqual(['a1', 'a2'])
+  })
+
+  test('messages without a key go to anybody', () => {
+    const { group, first, second } = setUp({ ordered: true })
+    group.add(message('x'), 0)
+    group.add(message('y'), 0)
+    expect(names(group.take(first, 1))).toEqual(['x'])
+    expect(names(group.take(second, 1))).toEqual(['y'])
+  })
+})

@@ -1,0 +1,155 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { z } from 'zod'
+import { isPattern } from '../driver/pattern.ts'
+import type { Issue } from '../lib/errors.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
+import { definedTopicSchema, type Topic, typeSchema } from './topic.ts'
+
+/** What travels beside the data. Names of your own are text to text. */
+export interface Metadata {
+  /** Who sent it (CloudEvents `source`, a URI reference). */
+  readonly source: string
+  /** The conversation the message belongs to; carried on from the message being handled. */
+  readonly correlationId?: string
+  /** The id of the message that caused this one; set when it is sent from a handler. */
+  readonly causationId?: string
+  /** W3C Trace Context. */
+  readonly traceparent?: string
+  readonly tracestate?: string
+  readonly [name: string]: string | undefined
+}
+
+export interface Message<Data = unknown> {
+  /** UUIDv7 unless given at `send`. Resending with the same id is safe for idempotent consumers. */
+  readonly id: string
+  readonly type: string
+  /** Of the data as the handler sees it: upcast to the version of the definition. */
+  readonly version: number
+  /** When it was sent. */
+  readonly timestamp: Date
+  readonly data: Data
+  /** The ordering key. */
+  readonly key?: string
+  /** After this it is not delivered any more. */
+  readonly expiresAt?: Date
+  readonly metadata: Metadata
+}
+
+/** For whoever makes one field by field: to spread what may be absent costs more than all the rest. */
+export type Writable<Fields> = { -readonly [Name in keyof Fields]: Fields[Name] }
+
+type Upcasts = Readonly<Record<number, (old: Record<string, unknown>) => unknown>>
+
+export interface MessageOptions<Schema extends StandardSchemaV1> {
+  /** Any Standard Schema (zod, valibot, arktype). `send` takes its input type, handlers get its output type. */
+  readonly schema: Schema
+  /** Of the data's shape; a positive integer. Default: 1. */
+  readonly version?: number
+  /** Makes data of an older version one newer: `upcast[1]` takes version 1 and returns version 2. */
+  readonly upcast?: Upcasts
+  /** The ordering key of a message. Needed on ordered topics, unless every `send` gives one. */
+  readonly key?: (data: StandardSchemaV1.InferOutput<Schema>) => string
+}
+
+/** A message type on a topic. Made by `defineMessage`; shared by producers and consumers. */
+export interface MessageDefinition<Input = unknown, Output = unknown> {
+  readonly topic: Topic
+  readonly type: string
+  readonly version: number
+  readonly upcast: Upcasts
+  readonly schema: StandardSchemaV1<Input, Output>
+  // A method, not a property, so that a definition of one type is assignable where any definition will do.
+  key?(data: Output): string
+}
+
+const definitionSchema = lazily(() =>
+  z
+    .strictObject({
+      topic: definedTopicSchema(),
+      type: typeSchema().refine(
+        (type) => !isPattern(type),
+        'a message type may not have "*" or "#" as a segment',
+      ),
+      version: z.int().min(1).default(1),
+      upcast: z.record(z.string().regex(/^[1-9]\d*$/, 'expected a version number'), z.function()).default({}),
+      schema: z.custom<StandardSchemaV1>(
+        (value) =>
+          (typeof value === 'object' || typeof value === 'function') &&
+          value !== null &&
+          '~standard' in value,
+        'expected a Standard Schema such as one of zod',
+      ),
+      key: z.function().optional(),
+    })
+    .superRefine(({ version, upcast }, context) => {
+      for (const from of Object.keys(upcast).filter((each) => Number(each) >= version)) {
+        const message = `leads from version ${from}, but the definition is of version ${version}`
+        context.addIssue({ code: 'custom', path: ['upcast', from], message })
+      }
+    }),
+)
+
+/**
+ * Defines a message type on a topic.
+ *
+ * @throws {ConfigurationError} listing every problem.
+ */
+export function defineMessage<Schema extends StandardSchemaV1>(
+  topic: Topic,
+  type: string,
+  options: MessageOptions<Schema>,
+): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
+  const { version } = parseOptions(definitionSchema(), { ...options, topic, type }, `message "${type}"`)
+  return {
+    topic,
+    type,
+    version,
+    upcast: options.upcast ?? {},
+    schema: options.schema as StandardSchemaV1<
+      StandardSchemaV1.InferInput<Schema>,
+      StandardSchemaV1.InferOutput<Schema>
+    >,
+    ...(options.key && { key: options.key }),
+  }
+}
+
+/** Data as its schema made it, or what is wrong with it. */
+export type Validated<Output> = { readonly value: Output } | { readonly issues: readonly Issue[] }
+
+function toValidated<Output>(result: StandardSchemaV1.Result<Output>): Validated<Output> {
+  if (result.issues === undefined) return { value: result.value }
+  return {
+    issues: result.issues.map(({ path = [], message }) => ({
+      path: path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.'),
+      message,
+    })),
+  }
+}
+
+/** Data against the definition's schema. Synchronous when the schema is, which spares a promise a message. */
+export function validateData<Output>(
+  schema: StandardSchemaV1<unknown, Output>,
+  data: unknown,
+): Validated<Output> | Promise<Validated<Output>> {
+  const result = schema['~standard'].validate(data)
+  return result instanceof Promise ? result.then(toValidated) : toValidated(result)
+}
+
+/**
+ * Data of any known version as the definition's version; undefined when there is no way there.
+ * What an upcast throws is the caller's to handle.
+ */
+export function upcastData(
+  definition: MessageDefinition,
+  version: number,
+  data: unknown,
+): { data: unknown } | undefined {
+  let current = data
+  if (version > definition.version) return undefined
+  for (let from = version; from < definition.version; from += 1) {
+    const step = definition.upcast[from]
+    if (step === undefined) return undefined
+    current = step(current as Record<string, unknown>)
+  }
+  return { data: current }
+}

@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import type { TopicSpec } from '../driver.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
+
+export interface TopicOptions {
+  /** Deliveries of one key within a group are sequential and in order. Default: false. */
+  readonly ordered?: boolean
+  /**
+   * How many keys a group can handle in parallel at most, on brokers that divide ordered topics (RabbitMQ, Kafka,
+   * Redis). Fixed once the topic exists. Default: 8.
+   */
+  readonly partitions?: number
+  /**
+   * Groups that exist from the topic's first use on, so that messages are kept for them before their first consumer
+   * starts. `types` narrows what a group gets; default: all.
+   */
+  readonly groups?: readonly (string | { readonly name: string; readonly types: readonly string[] })[]
+  /** Settings of one broker, by adapter name; see the adapter's README. */
+  readonly native?: Readonly<Record<string, unknown>>
+}
+
+/** A named stream of messages; every group receives each message. Made by `defineTopic`. */
+export interface Topic extends TopicSpec {
+  readonly groups: readonly { readonly name: string; readonly types: readonly string[] }[]
+}
+
+export const nameSchema = lazily(() =>
+  z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+      'expected 1 to 64 letters, digits, ".", "_" or "-", starting with a letter or digit',
+    ),
+)
+
+/** A message type or a pattern: dotted segments without white space. */
+export const typeSchema = lazily(() =>
+  z
+    .string()
+    .max(255)
+    .regex(/^[^.\s]+(\.[^.\s]+)*$/, 'expected dotted segments such as "order.created", without white space'),
+)
+
+const topicSchema = lazily(() =>
+  z.strictObject({
+    name: nameSchema(),
+    ordered: z.boolean().default(false),
+    partitions: z.int().min(1).max(1000).default(8),
+    groups: z
+      .array(
+        z.union([nameSchema(), z.strictObject({ name: nameSchema(), types: z.array(typeSchema()).min(1) })]),
+      )
+      .default([]),
+    native: z.record(z.string(), z.unknown()).default({}),
+  }),
+)
+
+/** What `defineTopic` made, where users hand it back. */
+export const definedTopicSchema = lazily(() =>
+  z.custom<Topic>(
+    (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
+    'expected a topic made by defineTopic()',
+  ),
+)
+
+/**
+ * Defines a topic. It touches no broker: topics are provisioned when they are first used.
+ *
+ * @throws {ConfigurationError} listing every problem.
+ */
+export function defineTopic(name: string, options: TopicOptions = {}): Topic {
+  const topic = parseOptions(topicSchema(), { ...options, name }, `topic "${name}"`)
+  return {
+    ...topic,
+    groups: topic.groups.map((group) => (typeof group === 'string' ? { name: group, types: ['#'] } : group)),
+  }
+}

@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import { durationSchema } from '../handling/retry.ts'
+import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Issue } from '../lib/errors.ts'
+import { lazily, toIssues } from '../lib/validation.ts'
+import { isReservedName } from '../messages/codec.ts'
+
+export interface ProducerOptions {
+  /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */
+  readonly source?: string
+  /** How long a send may take, a broker's restart and waiting for room included. Default: 30 s. */
+  readonly timeout?: Duration
+  /** Bytes that may be on their way to the broker at once; further sends wait. Default: 16 MiB. */
+  readonly maxInFlightBytes?: number
+}
+
+export interface SendOptions {
+  /** Default: a new UUIDv7. Give it again to send the same message again. */
+  readonly id?: string
+  /** Instead of the definition's `key`. */
+  readonly key?: string
+  /** Not delivered before. */
+  readonly delay?: Duration
+  /** 0 (lowest) to 9. */
+  readonly priority?: number
+  /** Not delivered after this long, counted from now. */
+  readonly expiresIn?: Duration
+  /** Text to text, carried beside the message. */
+  readonly metadata?: Readonly<Record<string, string>>
+  /** Default: of the message being handled, else none. */
+  readonly correlationId?: string
+  /** Default: the id of the message being handled, else none. */
+  readonly causationId?: string
+  /** Ends the wait with an `aborted` error. */
+  readonly signal?: AbortSignal
+  /** Instead of the producer's. */
+  readonly timeout?: Duration
+}
+
+// RFC 3986, appendix A: the characters of a URI reference, others percent-encoded. Consumers that check events refuse others.
+const uriReference = /^(?:[\w\-.~:/?#[\]@!$&'()*+,;=]|%[0-9a-f]{2})+$/i
+
+export const producerSchema = lazily(() =>
+  z.strictObject({
+    source: z
+      .string()
+      .regex(
+        uriReference,
+        'expected a URI reference without spaces, such as "checkout" or "https://example.com/shop"',
+      )
+      .default('waybill'),
+    timeout: durationSchema()
+      .default('30s')
+      .transform((value) => toMilliseconds(value)),
+    maxInFlightBytes: z
+      .int()
+      .min(1)
+      .default(16 * 1024 * 1024),
+  }),
+)
+
+// Names of RFC 9110 tokens pass every transport; the value may be any text.
+const metadataSchema = lazily(() =>
+  z.record(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
+    z.string(),
+  ),
+)
+
+const sendSchema = lazily(() =>
+  z.strictObject({
+    id: z.string().min(1).max(256).optional(),
+    key: z.string().min(1).max(1024).optional(),
+    delay: durationSchema().optional(),
+    priority: z.int().min(0).max(9).optional(),
+    expiresIn: durationSchema().optional(),
+    metadata: metadataSchema()
+      .superRefine((metadata, context) => {
+        for (const name of Object.keys(metadata).filter(isReservedName)) {
+          context.addIssue({
+            code: 'custom',
+            path: [name],
+            message: 'the name is reserved; use the option for it or another name',
+          })
+        }
+      })
+      .optional(),
+    correlationId: z.string().min(1).optional(),
+    causationId: z.string().min(1).optional(),
+    signal: z.instanceof(AbortSignal).optional(),
+    timeout: durationSchema().optional(),
+  }),
+)
+
+/** Issues with the option or the data they are about put before their paths. */
+export function under(root: string, issues: readonly Issue[]): Issue[] {
+  return issues.map(({ path, message }) => ({ path: path === '' ? root : `${root}.${path}`, message }))
+}
+
+/** What is wrong with the options of a send; empty when nothing is. */
+export function checkSendOptions(options: SendOptions): Issue[] {
+  const result = sendSchema().safeParse(options)
+  return result.success ? [] : under('options', toIssues(result.error))
+}

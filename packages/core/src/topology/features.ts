@@ -1,0 +1,25 @@
+import type { Driver, Feature } from '../driver.ts'
+import { MessagingError } from '../lib/errors.ts'
+
+/** What somebody can do who needs a feature that the broker's driver does not have. */
+const alternatives: Readonly<Record<Feature, string>> = {
+  ordered: 'use a topic that is not ordered, with one consumer of concurrency 1',
+  delay: 'send later from a scheduler of yours',
+  priority: 'use a topic for each priority, and a consumer for each',
+  broadcast: 'give each instance a group of its own',
+  replay: "start the group with from: 'latest', and declare it on its topic so that messages are kept for it",
+  seek: 'send the messages again, or replay dead letters',
+  lease: 'rely on the connection: what its consumer held comes back when it is gone',
+  countsCrashes: 'bound attempts by the retry policy alone',
+}
+
+export const features = Object.keys(alternatives) as readonly Feature[]
+
+/** @throws {MessagingError} `unsupported`, naming the feature, the driver and the nearest alternative. */
+export function requireFeature(driver: Driver, feature: Feature, what: string): void {
+  if (driver.capabilities[feature]) return
+  throw new MessagingError(
+    'unsupported',
+    `${what} needs the feature "${feature}", which the ${driver.name} driver does not have. Instead: ${alternatives[feature]}`,
+  )
+}
