@@ -5,6 +5,12 @@ import type { Report } from '../suite/report.ts'
 
 const folder = fileURLToPath(new URL('../../.cache/results/', import.meta.url))
 
+// JSON has null for infinity.
+const unlimited = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.POSITIVE_INFINITY)
+
 export const capabilitiesSchema = z.object({
   ordered: z.boolean(),
   delay: z.boolean(),
@@ -14,6 +20,15 @@ export const capabilitiesSchema = z.object({
   seek: z.boolean(),
   lease: z.boolean(),
   countsCrashes: z.boolean(),
+  durableRetry: z.boolean(),
+  release: z.boolean(),
+  deadLetters: z.boolean(),
+  stats: z.boolean(),
+  changesFilters: z.boolean(),
+  keepsDeliveries: z.boolean(),
+  maxDelayMs: unlimited,
+  maxLeaseMs: unlimited,
+  maxPrefetch: unlimited,
   delayGranularityMs: z.number(),
   redeliveryMs: z.number(),
   maxMessageBytes: z.number(),

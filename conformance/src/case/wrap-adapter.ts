@@ -27,6 +27,10 @@ export interface Layers {
     mode: 'create' | 'verify',
     forward: (topology: Topology, mode: 'create' | 'verify') => Promise<TopologyReport>,
   ): Promise<TopologyReport>
+  wanted?(
+    types: readonly string[],
+    forward: (types: readonly string[]) => Promise<readonly boolean[]>,
+  ): Promise<readonly boolean[]>
   publish?(
     batch: readonly OutboundMessage[],
     forward: (batch: readonly OutboundMessage[]) => Promise<readonly Outcome[]>,
@@ -66,6 +70,7 @@ export function wrapAdapter(adapter: Adapter, layers: Layers): Adapter {
   return {
     name: adapter.name,
     schemes: adapter.schemes,
+    contractVersion: adapter.contractVersion,
     async connect(url, context) {
       const forward = () => adapter.connect(url, context)
       const driver = await (layers.connect === undefined ? forward() : layers.connect(forward, context))
@@ -75,7 +80,7 @@ export function wrapAdapter(adapter: Adapter, layers: Layers): Adapter {
 }
 
 function wrapDriver(driver: Driver, layers: Layers): Driver {
-  const { apply, publish, subscribe, deadLetters, native, close } = layers
+  const { apply, wanted, publish, subscribe, deadLetters, native, close } = layers
   const forwardSubscribe = async (request: SubscriptionRequest) => {
     const own = await driver.subscribe(request)
     return wrapSubscription(layers.subscription?.(own, request, driver) ?? own, request, layers)
@@ -83,10 +88,10 @@ function wrapDriver(driver: Driver, layers: Layers): Driver {
   return {
     name: driver.name,
     capabilities: layers.capabilities?.(driver.capabilities) ?? driver.capabilities,
-    apply: (topology, mode) =>
+    apply: (topology, mode, signal) =>
       apply === undefined
-        ? driver.apply(topology, mode)
-        : apply(topology, mode, (changed, changedMode) => driver.apply(changed, changedMode)),
+        ? driver.apply(topology, mode, signal)
+        : apply(topology, mode, (changed, changedMode) => driver.apply(changed, changedMode, signal)),
     publish: (batch) =>
       publish === undefined ? driver.publish(batch) : publish(batch, (changed) => driver.publish(changed)),
     subscribe: (request) =>
@@ -97,6 +102,11 @@ function wrapDriver(driver: Driver, layers: Layers): Driver {
     },
     seek: layers.seek ?? ((topic, group, position) => driver.seek(topic, group, position)),
     stats: layers.stats ?? ((topic, group) => driver.stats(topic, group)),
+    wanted: (topic, group, types) =>
+      wanted === undefined
+        ? driver.wanted(topic, group, types)
+        : wanted(types, (changed) => driver.wanted(topic, group, changed)),
+    administration: driver.administration,
     health: () => driver.health(),
     native: () => (native === undefined ? driver.native() : native(() => driver.native())),
     close: () => (close === undefined ? driver.close() : close(() => driver.close())),
@@ -109,7 +119,8 @@ function wrapSubscription(
   { receive, settle, extend, closeSubscription }: Layers,
 ): Subscription {
   const forwardReceive = (max: number, signal: AbortSignal) => subscription.receive(max, signal)
-  const forwardSettle = (settlements: readonly Settlement[]) => subscription.settle(settlements)
+  const forwardSettle = (settlements: readonly Settlement[], signal?: AbortSignal) =>
+    subscription.settle(settlements, signal)
   const forwardExtend = (deliveries: readonly Delivery[], leaseMs: number) =>
     subscription.extend(deliveries, leaseMs)
   const forwardClose = () => subscription.close()
@@ -117,8 +128,8 @@ function wrapSubscription(
     leaseMs: subscription.leaseMs,
     receive: (max, signal) =>
       receive === undefined ? forwardReceive(max, signal) : receive(max, signal, forwardReceive, request),
-    settle: (settlements) =>
-      settle === undefined ? forwardSettle(settlements) : settle(settlements, forwardSettle, request),
+    settle: (settlements, signal) =>
+      settle === undefined ? forwardSettle(settlements, signal) : settle(settlements, forwardSettle, request),
     extend: (deliveries, leaseMs) =>
       extend === undefined ? forwardExtend(deliveries, leaseMs) : extend(deliveries, leaseMs, forwardExtend),
     resize: (prefetch) => subscription.resize?.(prefetch),

@@ -27,7 +27,10 @@ export const connections: readonly Case[] = [
       await context.bus({ topics: [topic, other] })
       const [first, ...others] = topic.groups
       assert.ok(first)
-      const later = { ...topic, groups: [first, ...others, { name: context.unique('later'), types: ['#'] }] }
+      const later = {
+        ...topic,
+        groups: [first, ...others, { name: context.unique('later'), types: ['#'], named: false }],
+      }
       const error = await refusal(
         'connect',
         context.bus({ provision: 'verify', topics: [later] }),

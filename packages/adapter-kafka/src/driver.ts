@@ -149,6 +149,13 @@ export class KafkaDriver implements Driver {
     )
   }
 
+  readonly administration = {}
+
+  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
+  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    return types.map(() => true)
+  }
+
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     const dead = await this.deadLetters(topic, group).count()
     const stats = await this.#administration.run(
@@ -225,6 +232,12 @@ function capabilitiesOf(settings: Settings): Capabilities {
   return {
     ordered: true,
     delay: true,
+    durableRetry: true,
+    release: true,
+    deadLetters: true,
+    stats: true,
+    changesFilters: true,
+    keepsDeliveries: false,
     priority: false,
     broadcast: true,
     replay: true,
@@ -234,6 +247,9 @@ function capabilitiesOf(settings: Settings): Capabilities {
     delayGranularityMs: granularityMs,
     // The broker waits for the session to end, then for the others to join.
     redeliveryMs: settings.sessionTimeout + 2 * settings.heartbeatInterval + joinMs,
+    maxDelayMs: Number.POSITIVE_INFINITY,
+    maxLeaseMs: Number.POSITIVE_INFINITY,
+    maxPrefetch: Number.POSITIVE_INFINITY,
     maxMessageBytes: settings.maxMessageBytes,
     publishBatchSize,
     publishParallelism: 1,

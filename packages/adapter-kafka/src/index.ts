@@ -23,6 +23,7 @@ declare module '@waybill/core' {
 export const adapter: Adapter = {
   name: 'kafka',
   schemes: ['kafka', 'kafka+ssl'],
+  contractVersion: 1,
   async connect(url, context) {
     const driver = new KafkaDriver(parseSettings(url, context.native), context)
     await driver.open(context.signal)

@@ -145,6 +145,13 @@ export class RabbitmqDriver implements Driver {
     )
   }
 
+  readonly administration = {}
+
+  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
+  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    return types.map(() => true)
+  }
+
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     this.#ensureOpen()
     const objects = this.#describe(topic)
@@ -238,6 +245,12 @@ function capabilitiesOf({ heartbeat, maxMessageBytes }: Settings): Capabilities 
   return {
     ordered: true,
     delay: true,
+    durableRetry: true,
+    release: true,
+    deadLetters: true,
+    stats: true,
+    changesFilters: true,
+    keepsDeliveries: false,
     priority: true,
     broadcast: true,
     replay: false,
@@ -249,6 +262,9 @@ function capabilitiesOf({ heartbeat, maxMessageBytes }: Settings): Capabilities 
     // A dead host is noticed when two heartbeats are missing; a dead process at once, because its sockets close.
     redeliveryMs: heartbeat * 2 + 2000,
     maxMessageBytes,
+    maxDelayMs: Number.POSITIVE_INFINITY,
+    maxLeaseMs: Number.POSITIVE_INFINITY,
+    maxPrefetch: Number.POSITIVE_INFINITY,
     // Small and many: a caller goes on when its batch is confirmed, and the broker is never left without work.
     publishBatchSize: 16,
     publishParallelism: 32,

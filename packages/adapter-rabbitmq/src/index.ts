@@ -22,6 +22,7 @@ declare module '@waybill/core' {
 export const adapter: Adapter = {
   name: 'rabbitmq',
   schemes: ['amqp', 'amqps'],
+  contractVersion: 1,
   async connect(url, context) {
     const driver = new RabbitmqDriver(parseSettings(url, context.native), context)
     await driver.open(context.signal)

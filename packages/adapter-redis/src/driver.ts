@@ -70,6 +70,12 @@ export class RedisDriver implements Driver {
     this.capabilities = {
       ordered: true,
       delay: true,
+      durableRetry: true,
+      release: true,
+      deadLetters: true,
+      stats: true,
+      changesFilters: true,
+      keepsDeliveries: true,
       priority: true,
       broadcast: true,
       replay: true,
@@ -80,6 +86,9 @@ export class RedisDriver implements Driver {
       delayGranularityMs: settings.pollInterval + 250,
       // Gone connections are looked for every second; a cluster tells nothing of them, so there leases must end.
       redeliveryMs: settings.cluster ? 35_000 : 3000,
+      maxDelayMs: Number.POSITIVE_INFINITY,
+      maxLeaseMs: Number.POSITIVE_INFINITY,
+      maxPrefetch: Number.POSITIVE_INFINITY,
       maxMessageBytes: settings.maxMessageBytes,
       publishBatchSize: 128,
       // The server has something to do while the client prepares the next one.
@@ -149,6 +158,13 @@ export class RedisDriver implements Driver {
       position.to === 'offset' ? streams.slice(position.partition, position.partition + 1) : streams
     const id = lastIdBefore(position)
     await Promise.all(moved.map((stream) => this.#shared.call('XGROUP', 'SETID', stream, group, id)))
+  }
+
+  readonly administration = {}
+
+  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
+  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    return types.map(() => true)
   }
 
   stats(topic: TopicSpec, group: string): Promise<GroupStats> {

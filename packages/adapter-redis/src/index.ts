@@ -18,6 +18,7 @@ export type {
 export const adapter: Adapter = {
   name: 'redis',
   schemes: ['redis', 'rediss'],
+  contractVersion: 1,
   connect: (url, context) => RedisDriver.connect(url, context),
 }
 

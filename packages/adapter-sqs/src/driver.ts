@@ -34,6 +34,12 @@ function capabilitiesOf({ limits }: Options): Capabilities {
   return {
     ordered: true,
     delay: true,
+    durableRetry: true,
+    release: true,
+    deadLetters: true,
+    stats: true,
+    changesFilters: true,
+    keepsDeliveries: true,
     priority: false,
     broadcast: false,
     replay: false,
@@ -44,6 +50,9 @@ function capabilitiesOf({ limits }: Options): Capabilities {
     delayGranularityMs: 2000,
     // Core's usual lease has to end, and the next poll to see it.
     redeliveryMs: 32_000,
+    maxDelayMs: Number.POSITIVE_INFINITY,
+    maxLeaseMs: 12 * 3600 * 1000,
+    maxPrefetch: Number.POSITIVE_INFINITY,
     maxMessageBytes: limits.messageBytes,
     // Ten requests a batch. A batch ends with its slowest request, so several are under way; more would share fewer
     // requests among few callers, and requests are what SQS charges for.
@@ -170,6 +179,13 @@ class SqsDriver implements Driver {
 
   async seek(): Promise<void> {
     throw new MessagingError('unsupported', 'sqs cannot seek: SQS keeps no message once it is handled')
+  }
+
+  readonly administration = {}
+
+  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
+  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    return types.map(() => true)
   }
 
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {

@@ -6,7 +6,12 @@ import type { SqsOptions } from './options.ts'
 export type { SqsOptions, SqsTopicOptions } from './options.ts'
 
 /** How core finds this package: by the scheme of the URL. */
-export const adapter: Adapter = { name: 'sqs', schemes: ['sqs', 'sqs+http', 'sqs+https'], connect }
+export const adapter: Adapter = {
+  name: 'sqs',
+  schemes: ['sqs', 'sqs+http', 'sqs+https'],
+  contractVersion: 1,
+  connect,
+}
 
 declare module '@waybill/core' {
   interface NativeOptions {

@@ -44,6 +44,12 @@ export {
 export { RepeatedTexts } from './lib/repeated-texts.ts'
 export { parseOptions } from './lib/validation.ts'
 
+/**
+ * The version of this contract. It rises whenever an adapter that was written for the one before could break a promise;
+ * core refuses adapters of another version, by name, when it connects.
+ */
+export const contractVersion = 1
+
 // ---------------------------------------------------------------------------------------------------------------
 // Connecting
 
@@ -53,6 +59,8 @@ export interface Adapter {
   readonly name: string
   /** The URL schemes it serves, lower case, without colon. */
   readonly schemes: readonly string[]
+  /** The version of the contract it was written for: a number, not the `contractVersion` that happens to be installed. */
+  readonly contractVersion: number
   /**
    * Connects, or rejects: `invalid-options` (never retryable) with every problem of URL and native options;
    * `connection-failed` (retryable) when the broker is not there; `access-denied` when it refuses us.
@@ -86,8 +94,26 @@ export type DriverEvent =
 export interface Capabilities {
   /** Deliveries of one key within a group reach one member at a time, in order. */
   readonly ordered: boolean
-  /** `OutboundMessage.delayMs` is honoured, durably. (Retry delays are not optional.) */
+  /** `OutboundMessage.delayMs` is honoured, durably. */
   readonly delay: boolean
+  /**
+   * The verdict `retry` is carried out with its delay, durably. Without it core waits in its process with the delivery in
+   * hand, as it does on ordered topics, so that a crash brings the message back early and the attempt is not counted.
+   */
+  readonly durableRetry: boolean
+  /** The verdict `release` is carried out. Without it core leaves what it gives back unsettled until the subscription ends. */
+  readonly release: boolean
+  /** `dead-letter` is carried out and `deadLetters` answers. Without it consumers that are no broadcast are refused. */
+  readonly deadLetters: boolean
+  /** `stats` answers. */
+  readonly stats: boolean
+  /** A group's filter can be added to once it exists. Without it core asks for all types and sorts them out on receipt. */
+  readonly changesFilters: boolean
+  /**
+   * Deliveries in hand stay valid when a `receive` fails or its connection is lost, because their receipts or leases
+   * live at the broker. Core then keeps them and calls `receive` again. Without it they are lost with the subscription.
+   */
+  readonly keepsDeliveries: boolean
   /** Of a waiting backlog, higher `priority` comes first. */
   readonly priority: boolean
   /** `SubscriptionRequest.broadcast`: every instance gets each message. */
@@ -98,7 +124,7 @@ export interface Capabilities {
   readonly seek: boolean
   /** Deliveries are held under a lease that runs out unless extended. */
   readonly lease: boolean
-  /** `Delivery.deliveries` rises when a consumer dies with the message in hand. */
+  /** `Delivery.crashes` rises when a consumer dies with the message in hand, and with nothing else. */
   readonly countsCrashes: boolean
   /** How late a delayed message or a retry may come at most, in milliseconds, on a healthy broker. Never early. */
   readonly delayGranularityMs: number
@@ -109,6 +135,12 @@ export interface Capabilities {
    * up to 20 KiB of headers more, and must still fit the broker.
    */
   readonly maxMessageBytes: number
+  /** The longest delay of a send or a retry, in milliseconds; Infinity where hops make any length possible. */
+  readonly maxDelayMs: number
+  /** The longest lease that can be asked for, in milliseconds; Infinity without a limit or without leases. */
+  readonly maxLeaseMs: number
+  /** The largest `SubscriptionRequest.maxPrefetch`; Infinity without a limit. */
+  readonly maxPrefetch: number
   /** How many messages core puts into one `publish` at most. */
   readonly publishBatchSize: number
   /** How many calls of `publish` core has under way at most for an unordered topic. For an ordered one it is always 1. */
@@ -131,12 +163,21 @@ export interface Driver {
    * afterwards is kept for each group. Existing objects with other settings than ours: `topology-mismatch`, naming
    * both sides.
    */
-  apply(topology: Topology, mode: 'create' | 'verify'): Promise<TopologyReport>
+  apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport>
+  /**
+   * Whether the group has ever asked for each type, by the `wishes` of any `apply`, this process's or another's. Asked
+   * when a member meets a type it has no handler for: what somebody wants goes back for others, only what nobody has ever
+   * wanted is skipped. Answer i belongs to type i. Reads the broker anew each time; a wish that was applied before the
+   * call counts. A group that is known only by its name has no wishes. Errors as anywhere; core then keeps the message.
+   */
+  wanted(topic: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]>
   /**
    * Sends a batch for one topic, at most `publishBatchSize`; split it further as the broker demands. Result i
    * belongs to message i. Resolves when the broker has taken responsibility for, or refused, each one. A message that
    * certainly did not arrive has `fate: 'not-sent'`; one whose confirmation was lost has `fate: 'unknown'`. Messages
-   * of one key keep their order within the batch. Rejects only when the whole batch failed for one reason.
+   * of one key keep their order within the batch: on an ordered topic, the later messages of a key are withheld after one
+   * of it has failed, and fail as `rejected`, retryable and `not-sent`, so that core can send them again in order.
+   * Rejects only when the whole batch failed for one reason.
    */
   publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]>
   /** The topology was applied before. Once this resolves, the next message sent arrives. */
@@ -145,6 +186,8 @@ export interface Driver {
   /** Moves a group to another position of its topic. Without `capabilities.seek`: rejects `unsupported`. */
   seek(topic: TopicSpec, group: string, position: SeekPosition): Promise<void>
   stats(topic: TopicSpec, group: string): Promise<GroupStats>
+  /** What an operator can do who knows no definitions; see `Administration`. */
+  readonly administration: Administration
   /** Asks the broker, within a bounded time; never rejects. */
   health(): Promise<DriverHealth>
   /** The client underneath, for what Waybill does not offer. Documented in the adapter's README. */
@@ -174,10 +217,16 @@ export interface GroupSpec {
   /** Same rule as a topic's name. */
   readonly name: string
   /**
-   * The message types the group wants, as patterns. Filtering at the broker is a saving, not a duty: core acks what
-   * nobody handles. Matching too much is fine, matching too little loses messages.
+   * The message types to keep for the group, as patterns. Filtering at the broker is a saving, not a duty: core sorts out
+   * what nobody wants. Matching too much is fine, matching too little loses messages.
    */
   readonly types: readonly string[]
+  /**
+   * The patterns that somebody has asked for: those declared for the group on its topic, and those of a member's
+   * handlers. `apply` adds them to what the broker keeps for the group, where they survive the members, and `wanted`
+   * answers by them. Unlike `types` they do not name what is only kept because the group has a name.
+   */
+  readonly wishes: readonly string[]
   /** Where the group starts if it does not exist yet. `earliest` only with `capabilities.replay`. */
   readonly from: 'earliest' | 'latest'
 }
@@ -241,9 +290,12 @@ export interface Subscription {
   /**
    * Resolves with 1 to `max` deliveries as soon as there are any, or with none when the signal fires, or now and then
    * with none (a poll that ended). What was already taken from the broker when the signal fires is returned, not
-   * dropped. Rejects with `throttled` when the broker only asks for patience: core calls again with backoff, and keeps
-   * what it has in hand. Rejects with any other error when the subscription can no longer work, with a lost connection
-   * for example: core closes it, treats all its deliveries as lost, applies the topology and subscribes again, with backoff.
+   * dropped.
+   *
+   * Rejects with `throttled` when the broker only asks for patience: core calls again with backoff, and keeps what it has
+   * in hand. With `capabilities.keepsDeliveries` it does the same after any retryable error. After any other error the
+   * subscription can no longer work, with a lost connection for example: core closes it, treats all its deliveries as
+   * lost, applies the topology and subscribes again, with backoff.
    */
   receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**
@@ -253,7 +305,7 @@ export interface Subscription {
    * settled, lost or of an older generation has no effect: it is `ok`, or fails with `stale` where the driver knows, so
    * that core reports it as lost.
    */
-  settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]>
+  settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]>
   /** Renews the lease of each; those already lost are reported through `onLost`. No effect without leases. */
   extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void>
   /**
@@ -285,11 +337,16 @@ export interface Delivery {
   readonly headers: Readonly<Record<string, string>>
   /** Ours: 1, and one more with each scheduled retry (`attemptOf(headers)` where the header tells). */
   readonly attempt: number
-  /**
-   * How often the broker has handed this copy out, this time included, so at least 1. It also counts consumers that
-   * died. Without `capabilities.countsCrashes` always 1.
-   */
+  /** How often the broker has handed this copy out, this time included, so at least 1: for people. */
   readonly deliveries: number
+  /**
+   * How many consumers died, or lost their connection, with the message in hand: past a limit it goes to the dead
+   * letters. Releases, closed subscriptions, pauses and drains never count. Where the broker counts them together, tell
+   * only what is certain; too few is safe. Undefined: `deliveries` less `attempt`, for brokers that count nothing else.
+   */
+  readonly crashes?: number
+  /** When the transport says it was sent, in milliseconds since the epoch, for events that do not say it themselves. */
+  readonly timestamp?: number
   /** The transport's ordering key, for messages that carry none themselves. */
   readonly key: string | undefined
 }
@@ -304,9 +361,11 @@ export type Verdict =
   /** Done; never to be delivered again. */
   | { readonly kind: 'ack' }
   /**
-   * To come back to this group only, as a copy with the same body and content type and exactly these headers, not
-   * before `delayMs` from now. Durable. Copy first, then ack, or both in one step. Without holding up other messages.
-   * Not used on ordered topics, nor for broadcast: there core waits itself while it holds the key.
+   * To come back to this group only, with the same body and content type and exactly these headers, not before
+   * `delayMs` from now. Durable. As a copy (copy first, then ack, or both in one step), or in place where the broker can
+   * (a negative ack with delay, a later visibility, an UPDATE), as long as the headers, with attempt and failure record,
+   * are kept. Without holding up other messages. Not used on ordered topics, nor for broadcast: there core waits itself
+   * while it holds the key.
    */
   | { readonly kind: 'retry'; readonly delayMs: number; readonly headers: Readonly<Record<string, string>> }
   /**
@@ -371,6 +430,23 @@ export interface PartitionStats {
   readonly lag: number
   /** The member that owns it, where the broker tells. */
   readonly owner?: string
+}
+
+/**
+ * What the command line and a dashboard use, which know no definitions. A member is absent where the broker cannot do it;
+ * core refuses the call by name. Nothing here is ever called but on a person's explicit request.
+ */
+export interface Administration {
+  /** The topics of Waybill's that exist. */
+  listTopics?(): Promise<readonly TopicSpec[]>
+  /** The names of a topic's groups that exist. */
+  listGroups?(topic: TopicSpec): Promise<readonly string[]>
+  /** Removes the topic with all its groups, messages, retries and dead letters. What is not there is no error. */
+  deleteTopic?(topic: TopicSpec): Promise<void>
+  /** Removes the group with what waits for it, its retries and its dead letters. What is not there is no error. */
+  deleteGroup?(topic: TopicSpec, group: string): Promise<void>
+  /** Cancels a send that still waits for its time; false when there is none of that id. */
+  cancelDelayed?(topic: TopicSpec, id: string): Promise<boolean>
 }
 
 export interface DriverHealth {

@@ -15,7 +15,7 @@ import { sources } from './keys.ts'
 import { consumerNames, plainly } from './plain-client.ts'
 
 const leaseMs = 500
-const group = { name: 'members', types: ['#'], from: 'latest' } as const
+const group = { name: 'members', types: ['#'], wishes: [], from: 'latest' } as const
 
 /** The driver itself, without core, so that a member can be made to sleep. */
 async function driverOf(context: CaseContext, clock: Clock): Promise<Driver> {

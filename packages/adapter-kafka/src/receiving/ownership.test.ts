@@ -3,7 +3,7 @@ import { groupNames } from '../wire/names.ts'
 import { type CarriedCommit, Ownership, type Standing } from './ownership.ts'
 
 const topic = { name: 'orders', ordered: false, partitions: 2, native: {} }
-const group = { name: 'billing', types: ['#'], from: 'latest' } as const
+const group = { name: 'billing', types: ['#'], wishes: [], from: 'latest' } as const
 
 function ownershipOf(holder = 'me', carried = new Map<string, CarriedCommit>()): Ownership {
   return new Ownership({

@@ -25,7 +25,12 @@ const plain = topicOf('plain', ['billing'])
 const fanned = topicOf('fanned', ['billing', 'audit'])
 
 function topologyOf(types: readonly string[]): Topology {
-  const groupOf = ({ name }: { readonly name: string }) => ({ name, types, from: 'latest' as const })
+  const groupOf = ({ name }: { readonly name: string }) => ({
+    name,
+    types,
+    wishes: [],
+    from: 'latest' as const,
+  })
   return { topics: [plain, fanned].map((topic) => ({ topic, groups: topic.groups.map(groupOf) })) }
 }
 
@@ -54,7 +59,7 @@ async function consume(driver: Driver): Promise<void> {
   await driver.apply(topology, 'verify')
   const subscription = await driver.subscribe({
     topic: plain,
-    group: { name: 'billing', types: ['order.#'], from: 'latest' },
+    group: { name: 'billing', types: ['order.#'], wishes: [], from: 'latest' },
     prefetch: 3,
     maxPrefetch: 3,
     leaseMs: 30_000,

@@ -11,7 +11,12 @@ import {
 import { expect, test } from 'vitest'
 import { arnOf, Refusal, ServiceStub, topicOf } from './service-stub.fixture.ts'
 
-const groupOf = (name: string, types: readonly string[] = ['#']) => ({ name, types, from: 'latest' as const })
+const groupOf = (name: string, types: readonly string[] = ['#']) => ({
+  name,
+  types,
+  wishes: [],
+  from: 'latest' as const,
+})
 
 function messageOf(topic: TopicSpec, id: string): OutboundMessage {
   return {

@@ -17,7 +17,7 @@ async function subscribe(
   { clock, ordered = false, native = {} }: { clock: Clock; ordered?: boolean; native?: SqsOptions },
 ): Promise<{ driver: Driver; subscription: Subscription }> {
   const topic = topicOf('orders', ['billing'], { ordered })
-  const group = { name: 'billing', types: ['#'], from: 'latest' as const }
+  const group = { name: 'billing', types: ['#'], wishes: [], from: 'latest' as const }
   const driver = await service.connect({ pollWait: 0, ...native }, clock)
   await driver.apply({ topics: [{ topic, groups: [group] }] }, 'create')
   const request = { topic, group, prefetch: 1, maxPrefetch: 1, leaseMs: 30_000, broadcast: false }

@@ -6,7 +6,7 @@ import { arnOf, Refusal, ServiceStub, topicOf } from '../connection/service-stub
 const orders = topicOf('orders', ['billing', 'audit'])
 
 function apply(driver: Driver, types: readonly string[], topic = orders) {
-  const groups = topic.groups.map(({ name }): GroupSpec => ({ name, types, from: 'latest' }))
+  const groups = topic.groups.map(({ name }): GroupSpec => ({ name, types, wishes: [], from: 'latest' }))
   return driver.apply({ topics: [{ topic, groups }] }, 'create')
 }
 

@@ -66,7 +66,7 @@ export class ServiceTopology {
       return known.destination
     }
     const groups = (declaredGroups(topic) ?? []).map(
-      (name): GroupSpec => ({ name, types: ['#'], from: 'latest' }),
+      (name): GroupSpec => ({ name, types: ['#'], wishes: [], from: 'latest' }),
     )
     const found: Found = { created: [], missing: [] }
     await this.#applyTopic(topic, groups, 'verify', found)

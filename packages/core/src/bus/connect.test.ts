@@ -284,3 +284,19 @@ describe('memory', () => {
     await anew.close()
   })
 })
+
+describe('the driver contract', () => {
+  test.each([
+    [0, /written for version 0 of the driver contract.*Update the adapter/],
+    [2, /written for version 2 of the driver contract.*Update @waybill\/core/],
+    [undefined, /does not say which driver contract it was written for.*Update the adapter/],
+  ])('of version %s is refused by the adapter’s name', async (contractVersion, message) => {
+    const open = vi.fn(() => stubDriver())
+    const adapter = { ...stubAdapter(open), contractVersion }
+    // @ts-expect-error: an adapter from before there were versions
+    const error = await caught(connect({ url: 'stub:', adapter }))
+    expect(error).toMatchObject({ code: 'adapter-mismatch', message: expect.stringMatching(message) })
+    expect(error.message).toMatch(/^The stub adapter/)
+    expect(open).not.toHaveBeenCalled()
+  })
+})

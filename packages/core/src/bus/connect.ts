@@ -1,5 +1,12 @@
 import { z } from 'zod'
-import { type Adapter, type Driver, type DriverContext, type Feature, parseBrokerUrl } from '../driver.ts'
+import {
+  type Adapter,
+  contractVersion,
+  type Driver,
+  type DriverContext,
+  type Feature,
+  parseBrokerUrl,
+} from '../driver.ts'
 import { BusEmitter } from '../events/events.ts'
 import { durationSchema } from '../handling/retry.ts'
 import { type Clock, sleep, systemClock } from '../lib/clock.ts'
@@ -99,6 +106,7 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
     const message = `the ${adapter.name} adapter serves ${adapter.schemes.map((each) => `${each}:`).join(' ')}, not ${url.scheme}:`
     throw new ConfigurationError('connect options', [{ path: 'url', message }])
   }
+  checkContract(adapter)
   const over = new AbortController()
   const cancel = timeout === undefined ? () => {} : clock.after(timeout, () => over.abort())
   const limits: Limits = {
@@ -137,6 +145,18 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
   } finally {
     cancel()
   }
+}
+
+/** @throws {MessagingError} `adapter-mismatch` */
+function checkContract({ name, contractVersion: theirs }: Adapter): void {
+  if (theirs === contractVersion) return
+  const isUnknown = typeof theirs !== 'number'
+  const written = isUnknown
+    ? 'does not say which driver contract it was written for'
+    : `was written for version ${theirs} of the driver contract`
+  const older = isUnknown || theirs < contractVersion ? 'the adapter' : '@waybill/core'
+  const what = `The ${name} adapter ${written}, and this @waybill/core has version ${contractVersion}`
+  throw new MessagingError('adapter-mismatch', `${what}. Update ${older}, so that both have the same`)
 }
 
 interface Limits {

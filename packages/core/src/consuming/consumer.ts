@@ -272,11 +272,8 @@ export class Consumer {
     const prefetch = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const maxPrefetch = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
-    const group: GroupSpec = {
-      name: this.group,
-      types: [...new Set(registrations.map(({ types }) => types))],
-      from,
-    }
+    const types = [...new Set(registrations.map((each) => each.types))]
+    const group: GroupSpec = { name: this.group, types, wishes: types, from }
     const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
     return {
       worker: new Worker({ ...settings, leaseMs: lease, maxLeaseMs: maxLease }, processing, slots),

@@ -75,7 +75,7 @@ describe('subscribing', () => {
     expect(requests).toEqual([
       {
         topic: orders,
-        group: { name: 'billing', types: ['order.created'], from: 'latest' },
+        group: { name: 'billing', types: ['order.created'], wishes: ['order.created'], from: 'latest' },
         prefetch: 10,
         maxPrefetch: 100,
         leaseMs: 10_000,
@@ -119,7 +119,12 @@ describe('subscribing', () => {
     expect(apply).toHaveBeenCalledWith(
       {
         topics: [
-          { topic: orders, groups: [{ name: 'billing', types: ['#', 'order.created'], from: 'latest' }] },
+          {
+            topic: orders,
+            groups: [
+              { name: 'billing', types: ['#', 'order.created'], wishes: ['order.created'], from: 'latest' },
+            ],
+          },
         ],
       },
       'create',

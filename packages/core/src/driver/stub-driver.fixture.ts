@@ -26,6 +26,12 @@ export function failure(options: MessagingErrorOptions = {}, message = 'the brok
 export const capabilities: Capabilities = {
   ordered: true,
   delay: true,
+  durableRetry: true,
+  release: true,
+  deadLetters: true,
+  stats: true,
+  changesFilters: true,
+  keepsDeliveries: false,
   priority: true,
   broadcast: true,
   replay: true,
@@ -34,6 +40,9 @@ export const capabilities: Capabilities = {
   countsCrashes: true,
   delayGranularityMs: 1,
   redeliveryMs: 1,
+  maxDelayMs: Number.POSITIVE_INFINITY,
+  maxLeaseMs: Number.POSITIVE_INFINITY,
+  maxPrefetch: Number.POSITIVE_INFINITY,
   maxMessageBytes: 1_000_000,
   publishBatchSize: 100,
   publishParallelism: 1,
@@ -57,6 +66,8 @@ export function stubDriver({
     deadLetters: () => notExpected('deadLetters'),
     seek: async () => notExpected('seek'),
     stats: async () => notExpected('stats'),
+    wanted: async (_topic, _group, types) => types.map(() => false),
+    administration: {},
     health: async () => ({ status: 'up', details: {} }),
     native: () => undefined,
     close: async () => {},
@@ -72,6 +83,7 @@ export function stubAdapter(
   return {
     name: 'stub',
     schemes: ['stub'],
+    contractVersion: 1,
     contexts,
     connect: async (_url, context) => {
       contexts.push(context)

@@ -12,6 +12,7 @@ import { isNativeError } from 'node:util/types'
  * | `too-large` | a message is above the broker's limit |
  * | `unsupported` | the driver cannot do what was asked |
  * | `adapter-missing` | no adapter package for the URL's scheme is installed |
+ * | `adapter-mismatch` | the adapter was written for another version of the driver contract |
  * | `connection-failed` | the broker could not be reached or refused us |
  * | `disconnected` | an established connection was lost, or is not there at the moment |
  * | `access-denied` | wrong credentials or missing permissions |
@@ -34,6 +35,7 @@ export type ErrorCode =
   | 'too-large'
   | 'unsupported'
   | 'adapter-missing'
+  | 'adapter-mismatch'
   | 'connection-failed'
   | 'disconnected'
   | 'access-denied'

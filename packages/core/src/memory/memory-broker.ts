@@ -25,6 +25,16 @@ export class MemoryTopic {
     for (const group of [...this.groups.values(), ...this.instances]) group.add(message, delayMs)
   }
 
+  deleteGroup(name: string): void {
+    this.groups.get(name)?.close()
+    this.groups.delete(name)
+  }
+
+  /** True when a send of that id waited for its time in any group. */
+  cancelDelayed(id: string): boolean {
+    return [...this.groups.values()].map((group) => group.cancelDelayed(id)).includes(true)
+  }
+
   since(offset: number): readonly StoredMessage[] {
     return this.#log.slice(Math.max(0, offset - this.#firstOffset))
   }
@@ -52,6 +62,14 @@ export class MemoryBroker {
       this.topics.set(name, topic)
     }
     return topic
+  }
+
+  /** The topic and all that is in it are gone; members of its groups lose what they have in hand. */
+  deleteTopic(name: string): void {
+    const topic = this.topics.get(name)
+    this.topics.delete(name)
+    for (const group of topic === undefined ? [] : [...topic.groups.values(), ...topic.instances])
+      group.close()
   }
 
   createGroup(topic: MemoryTopic): MemoryGroup {

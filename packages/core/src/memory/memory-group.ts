@@ -45,7 +45,10 @@ export class MemoryGroup {
   readonly #inFlight = new Map<MemoryDelivery, Member>()
   /** On ordered topics, who has deliveries of a key in hand, and how many. */
   readonly #owners = new Map<string, { readonly member: Member; count: number }>()
-  readonly #delayed = new Set<() => void>()
+  /** What waits for its time, with what cancels it. */
+  readonly #delayed = new Map<() => void, StoredMessage>()
+  /** The types somebody has ever asked for, as patterns. */
+  readonly wishes = new Set<string>()
   readonly dead = new Map<string, StoredDeadLetter & Pick<StoredMessage, 'key'>>()
   #waiting: Entry[] = []
   #head = 0
@@ -83,7 +86,21 @@ export class MemoryGroup {
       this.#delayed.delete(cancel)
       enqueue()
     })
-    this.#delayed.add(cancel)
+    this.#delayed.set(cancel, message)
+  }
+
+  wish(patterns: readonly string[]): void {
+    for (const pattern of patterns) this.wishes.add(pattern)
+  }
+
+  /** True when a message of that id waited for its time. */
+  cancelDelayed(id: string): boolean {
+    const found = [...this.#delayed].filter(([, { headers }]) => headers['ce-id'] === id)
+    for (const [cancel] of found) {
+      cancel()
+      this.#delayed.delete(cancel)
+    }
+    return found.length > 0
   }
 
   join(member: Member): void {
@@ -168,7 +185,7 @@ export class MemoryGroup {
   }
 
   close(): void {
-    for (const cancel of this.#delayed) cancel()
+    for (const cancel of this.#delayed.keys()) cancel()
     this.#delayed.clear()
   }
 

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import {
   type Adapter,
+  type Administration,
   type Capabilities,
   type Driver,
   type DriverContext,
   MessagingError,
+  matchesPattern,
   type OutboundMessage,
   type Outcome,
   parseOptions,
@@ -63,6 +65,7 @@ export function memory(): Adapter {
   return {
     name: 'memory',
     schemes: ['memory'],
+    contractVersion: 1,
     async connect({ path, hosts }, { native, clock, emit }: DriverContext) {
       const options = parseOptions(optionsSchema(), native, 'memory options', 'native.memory')
       // `memory://NAME` is easily written for `memory:NAME`, and would be private without a word.
@@ -99,6 +102,12 @@ class MemoryDriver implements Driver {
     this.capabilities = {
       ordered: true,
       delay: true,
+      durableRetry: true,
+      release: true,
+      deadLetters: true,
+      stats: true,
+      changesFilters: true,
+      keepsDeliveries: true,
       priority: true,
       broadcast: true,
       replay: true,
@@ -108,6 +117,9 @@ class MemoryDriver implements Driver {
       // Timers may be late by their resolution and by what else the process does.
       delayGranularityMs: 20,
       redeliveryMs: 100,
+      maxDelayMs: Number.POSITIVE_INFINITY,
+      maxLeaseMs: Number.POSITIVE_INFINITY,
+      maxPrefetch: Number.POSITIVE_INFINITY,
       maxMessageBytes,
       publishBatchSize: 1000,
       publishParallelism: 1,
@@ -119,15 +131,20 @@ class MemoryDriver implements Driver {
     const created: string[] = []
     const missing: string[] = []
     for (const { topic: spec, groups } of topics) {
-      const existing = this.#broker.topics.get(spec.name)
-      if (existing === undefined) (mode === 'create' ? created : missing).push(`topic ${spec.name}`)
-      else if (existing.ordered !== spec.ordered) throw mismatch(spec, existing)
-      const topic = existing ?? (mode === 'create' ? this.#broker.topic(spec.name, spec.ordered) : undefined)
-      for (const { name, from } of groups) {
-        if (topic?.groups.has(name)) continue
+      const known = this.#broker.topics.get(spec.name)
+      if (known === undefined) (mode === 'create' ? created : missing).push(`topic ${spec.name}`)
+      else if (known.ordered !== spec.ordered) throw mismatch(spec, known)
+      const topic = known ?? (mode === 'create' ? this.#broker.topic(spec.name, spec.ordered) : undefined)
+      for (const { name, from, wishes } of groups) {
+        const existing = topic?.groups.get(name)
+        if (existing !== undefined) {
+          if (mode === 'create') existing.wish(wishes)
+          continue
+        }
         ;(mode === 'create' ? created : missing).push(`group ${name} of topic ${spec.name}`)
         if (mode === 'verify' || topic === undefined) continue
         const group = this.#broker.createGroup(topic)
+        group.wish(wishes)
         topic.groups.set(name, group)
         if (from === 'earliest') group.restart(topic.since(0))
       }
@@ -189,10 +206,25 @@ class MemoryDriver implements Driver {
     this.#group(name, group).restart(messagesFrom(topic, position))
   }
 
+  async wanted({ name }: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    this.#ensureOpen()
+    const { wishes } = this.#group(name, group)
+    return types.map((type) => [...wishes].some((pattern) => matchesPattern(pattern, type)))
+  }
+
   async stats({ name }: TopicSpec, group: string) {
     this.#ensureOpen()
     const { waiting, inFlight, delayed, dead } = this.#group(name, group)
     return { waiting, inFlight, delayed, dead: dead.size }
+  }
+
+  readonly administration: Administration = {
+    listTopics: async () =>
+      [...this.#broker.topics].map(([name, { ordered }]) => ({ name, ordered, partitions: 1, native: {} })),
+    listGroups: async ({ name }) => [...this.#topic(name).groups.keys()],
+    deleteTopic: async ({ name }) => this.#broker.deleteTopic(name),
+    deleteGroup: async ({ name }, group) => this.#broker.topics.get(name)?.deleteGroup(group),
+    cancelDelayed: async ({ name }, id) => this.#topic(name).cancelDelayed(id),
   }
 
   async health() {

@@ -29,8 +29,8 @@ test('a group named alone gets every type', () => {
     groups: ['billing', { name: 'audit', types: ['order.#', 'invoice.paid'] }],
   })
   expect(groups).toEqual([
-    { name: 'billing', types: ['#'] },
-    { name: 'audit', types: ['order.#', 'invoice.paid'] },
+    { name: 'billing', types: ['#'], named: true },
+    { name: 'audit', types: ['order.#', 'invoice.paid'], named: false },
   ])
 })
 

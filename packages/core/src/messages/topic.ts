@@ -21,7 +21,16 @@ export interface TopicOptions {
 
 /** A named stream of messages; every group receives each message. Made by `defineTopic`. */
 export interface Topic extends TopicSpec {
-  readonly groups: readonly { readonly name: string; readonly types: readonly string[] }[]
+  readonly groups: readonly TopicGroup[]
+}
+
+/** A declared group. */
+export interface TopicGroup {
+  readonly name: string
+  /** What is kept for it. */
+  readonly types: readonly string[]
+  /** Declared by its name alone: everything is kept for it, and its members say what they want of it. */
+  readonly named: boolean
 }
 
 export const nameSchema = lazily(() =>
@@ -72,6 +81,8 @@ export function defineTopic(name: string, options: TopicOptions = {}): Topic {
   const topic = parseOptions(topicSchema(), { ...options, name }, `topic "${name}"`)
   return {
     ...topic,
-    groups: topic.groups.map((group) => (typeof group === 'string' ? { name: group, types: ['#'] } : group)),
+    groups: topic.groups.map((group) =>
+      typeof group === 'string' ? { name: group, types: ['#'], named: true } : { ...group, named: false },
+    ),
   }
 }

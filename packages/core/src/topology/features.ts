@@ -5,6 +5,13 @@ import { MessagingError } from '../lib/errors.ts'
 const alternatives: Readonly<Record<Feature, string>> = {
   ordered: 'use a topic that is not ordered, with one consumer of concurrency 1',
   delay: 'send later from a scheduler of yours',
+  durableRetry:
+    'let handlers try again themselves, and keep what must survive a crash in a database of yours',
+  release: 'let the handler throw, so that the message comes back by the retry policy',
+  deadLetters: 'use a consumer with broadcast, or another broker',
+  stats: "ask the broker's own tools",
+  changesFilters: 'give a new set of types a group of its own',
+  keepsDeliveries: 'expect what a consumer has in hand to come again when its connection is lost',
   priority: 'use a topic for each priority, and a consumer for each',
   broadcast: 'give each instance a group of its own',
   replay: "start the group with from: 'latest', and declare it on its topic so that messages are kept for it",

@@ -4,10 +4,15 @@ import type { Topic } from '../messages/topic.ts'
 
 export type ProvisionMode = 'create' | 'verify' | 'none'
 
+/** What a declared group has asked for. One that is declared by its name alone keeps everything, and asks for nothing. */
+function wishesOf({ types, named }: Topic['groups'][number]): readonly string[] {
+  return named ? [] : types
+}
+
 function topologyOf(topic: Topic, group?: GroupSpec): Topology {
   const declared = topic.groups
     .filter(({ name }) => name !== group?.name)
-    .map((each): GroupSpec => ({ ...each, from: 'latest' }))
+    .map((each): GroupSpec => ({ ...each, wishes: wishesOf(each), from: 'latest' }))
   return { topics: [{ topic, groups: group === undefined ? declared : [...declared, group] }] }
 }
 
@@ -56,8 +61,10 @@ export class Provisioner {
   group(topic: Topic, group: GroupSpec): Promise<TopologyReport> {
     // A declared group keeps the patterns it was declared with, beside those of its consumers.
     const declared = topic.groups.find(({ name }) => name === group.name)
-    const types = declared === undefined ? group.types : [...new Set([...declared.types, ...group.types])]
-    return this.#apply(topologyOf(topic, { ...group, types }))
+    if (declared === undefined) return this.#apply(topologyOf(topic, group))
+    const types = [...new Set([...declared.types, ...group.types])]
+    const wishes = [...new Set([...wishesOf(declared), ...group.wishes])]
+    return this.#apply(topologyOf(topic, { ...group, types, wishes }))
   }
 
   /** Whether applying the topology again may help against the error: it was deleted, and is ours to create. */
