@@ -104,7 +104,7 @@ export class Stage {
 
   async deadLetters(group = this.group): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = []
-    for await (const letter of this.bus.deadLetters(this.topic, group).list()) letters.push(letter)
+    for await (const letter of this.bus.group(this.topic, group).deadLetters.list()) letters.push(letter)
     return letters
   }
 

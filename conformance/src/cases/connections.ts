@@ -72,7 +72,7 @@ export const connections: readonly Case[] = [
       const stage = await context.stage()
       const { bus, producer, message, topic, group } = stage
       const consumer = bus.consumer(group).on(message, () => undefined)
-      const letters = bus.deadLetters(topic, group)
+      const letters = bus.group(topic, group).deadLetters
       await context.within('both closes', Promise.all([bus.close(), bus.close()]))
       await bus.close()
       const receiving = async () => {

@@ -189,16 +189,17 @@ export const deadLetters: readonly Case[] = [
       const failed = [...sent, ...sent]
       await context.exactly(recorder, failed)
       healed = true
-      const store = stage.bus.deadLetters(stage.topic, stage.group)
+      const store = stage.bus.group(stage.topic, stage.group).deadLetters
       const letters = await stage.deadLetters()
       const [one, ...rest] = letters
       assert.ok(one)
       const messagesOf = (some: typeof letters) => some.flatMap(({ message }) => message ?? [])
 
-      assert.equal(await store.replay(one.id), 1)
+      assert.deepEqual(await store.replay(one.id), { replayed: 1, missing: [] })
       await context.exactly(recorder, [...failed, ...messagesOf([one])])
       const some = rest.slice(0, 2)
-      assert.equal(await store.replay(some.map(({ id }) => id)), 2)
+      const asked = [one.id, ...some.map(({ id }) => id)]
+      assert.deepEqual(await store.replay(asked), { replayed: 2, missing: [one.id] })
       await context.exactly(recorder, [...failed, ...messagesOf([one, ...some])])
       assert.deepEqual(
         (await stage.deadLetters()).map(({ id }) => id).sort(),
@@ -207,7 +208,7 @@ export const deadLetters: readonly Case[] = [
           .map(({ id }) => id)
           .sort(),
       )
-      assert.equal(await store.replay(one.id), 0, 'replayed although it was gone')
+      assert.deepEqual(await store.replay(one.id), { replayed: 0, missing: [one.id] })
       assert.equal(await store.replayAll(), 2)
       await context.exactly(recorder, [...failed, ...sent])
       assert.equal(await store.count(), 0)
@@ -227,7 +228,7 @@ export const deadLetters: readonly Case[] = [
       const recorder = context.recorder()
       await stage.consume(recorder, { concurrency: 100 }, hopeless)
       const sent = await stage.sendBatch(context.load(5000), { timeout: context.pace(30_000) })
-      const store = stage.bus.deadLetters(stage.topic, stage.group)
+      const store = stage.bus.group(stage.topic, stage.group).deadLetters
       const all = async () => (await store.count()) === sent.length
       await context.eventually('all are dead letters', all, context.pace(90_000))
       const expected = sent.map(({ id }) => id).sort()
@@ -255,15 +256,15 @@ export const deadLetters: readonly Case[] = [
       })
       const sent = await stage.send(5)
       await context.eventually('all are dead letters', async () => (await stage.deadLetters()).length === 5)
-      const store = stage.bus.deadLetters(stage.topic, stage.group)
+      const store = stage.bus.group(stage.topic, stage.group).deadLetters
       const [one, ...others] = await stage.deadLetters()
       assert.ok(one)
-      assert.equal(await store.discard(one.id), 1)
+      assert.deepEqual(await store.discard(one.id), { discarded: 1, missing: [] })
       assert.deepEqual(
         (await stage.deadLetters()).map(({ id }) => id),
         others.map(({ id }) => id),
       )
-      assert.equal(await store.discard([one.id]), 0, 'discarded although it was gone')
+      assert.deepEqual(await store.discard([one.id]), { discarded: 0, missing: [one.id] })
       assert.equal(await store.discardAll(), 4)
       assert.equal(await store.count(), 0)
       await context.exactly(recorder, [...sent, await stage.sendOne()])
@@ -295,8 +296,8 @@ export const deadLetters: readonly Case[] = [
       }
       const [odd, even] = groups
       assert.ok(odd && even)
-      assert.equal(await stage.bus.deadLetters(stage.topic, odd.name).discardAll(), 5)
-      assert.equal(await stage.bus.deadLetters(stage.topic, even.name).count(), 5)
+      assert.equal(await stage.bus.group(stage.topic, odd.name).deadLetters.discardAll(), 5)
+      assert.equal(await stage.bus.group(stage.topic, even.name).deadLetters.count(), 5)
     },
   },
 ]

@@ -139,7 +139,7 @@ export const delays: readonly Case[] = [
       const recorder = context.recorder()
       await stage.consume(recorder)
       await context.exactly(recorder, [control])
-      assert.equal(await stage.bus.deadLetters(stage.topic, stage.group).count(), 0)
+      assert.equal(await stage.bus.group(stage.topic, stage.group).deadLetters.count(), 0)
     },
   },
   {

@@ -101,7 +101,7 @@ export const idempotency: readonly Case[] = [
       await Promise.all([stage.sendOne({ id }), stage.sendOne({ id }), stage.sendOne({ id })])
       await context.eventually('both duplicates are through', () => finished.length === 2)
       await context.exactly(recorder, [{ id }])
-      assert.equal(await stage.bus.deadLetters(stage.topic, stage.group).count(), 0)
+      assert.equal(await stage.bus.group(stage.topic, stage.group).deadLetters.count(), 0)
     },
   },
   {

@@ -82,7 +82,7 @@ export const metadata: readonly Case[] = [
       await context.eventually('it is a dead letter', async () => (await stage.deadLetters()).length === 1)
       const [letter] = await stage.deadLetters()
       assert.deepEqual(letter?.message, sent)
-      await stage.bus.deadLetters(stage.topic, stage.group).replayAll()
+      await stage.bus.group(stage.topic, stage.group).deadLetters.replayAll()
       await context.exactly(recorder, [sent, sent, sent])
       for (const { message } of recorder.deliveries) assert.deepEqual(message, sent)
     },

@@ -93,7 +93,7 @@ export const settlement: readonly Case[] = [
       assert.equal(next.message.id, control.id, 'what was acked came back')
       await next.ack()
       await context.quiet()
-      assert.equal(await stage.bus.deadLetters(stage.topic, stage.group).count(), 0)
+      assert.equal(await stage.bus.group(stage.topic, stage.group).deadLetters.count(), 0)
     },
   },
   {

@@ -134,7 +134,7 @@ export const types: readonly Case[] = [
       ]
       await context.exactly(recorder, await stage.send(5))
       assert.deepEqual(unhandled.sort(), strangers.map(({ id }) => id).sort())
-      assert.equal(await stage.bus.deadLetters(stage.topic, stage.group).count(), 0)
+      assert.equal(await stage.bus.group(stage.topic, stage.group).deadLetters.count(), 0)
     },
   },
 ]

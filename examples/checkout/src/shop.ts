@@ -32,7 +32,7 @@ export async function runShop(bus: Bus, ordersFile: string): Promise<boolean> {
   }
   console.log(`\n${describeTill(till)}`)
 
-  const deadLetters = bus.deadLetters(orders, 'billing')
+  const deadLetters = bus.group(orders, 'billing').deadLetters
   const given = await collect(deadLetters)
   console.log(`\nBilling gave up on ${formatCount(given.length)} messages:\n${describeLetters(given)}`)
 

@@ -2,12 +2,11 @@ export type {
   Bus,
   BusMiddleware,
   CloseOptions,
-  Group,
   Health,
-  Position,
   ReceiveOptions,
 } from './bus/bus.ts'
 export { type ConnectOptions, connect, type NativeOptions } from './bus/connect.ts'
+export { Group, type Position } from './bus/group.ts'
 export type { Consumer } from './consuming/consumer.ts'
 export type {
   BatchOptions,
@@ -17,7 +16,16 @@ export type {
 } from './consuming/consumer-options.ts'
 export type { ReceivedMessage } from './consuming/received-message.ts'
 export type { StopReport, WorkerHealth } from './consuming/worker.ts'
-export type { DeadLetter, DeadLetters } from './dead-letters/dead-letter.ts'
+export type { DeadLetter } from './dead-letters/dead-letter.ts'
+export type { DeadLetterFilter } from './dead-letters/dead-letter-filter.ts'
+export {
+  type DeadLetterPageOptions,
+  type DeadLetterSelection,
+  DeadLetters,
+  type DiscardReport,
+  type ReplayReport,
+} from './dead-letters/dead-letters.ts'
+export type { DeadLetterPage } from './dead-letters/page-collector.ts'
 export type { HandlerContext } from './deliveries/delivery.ts'
 export type {
   Adapter,

@@ -210,8 +210,8 @@ export function kafkaCases(client: Kafka): Section {
             if (recorder.deliveries.length <= 3) throw new Error('refused')
           })
           const sent = await stage.send(3)
-          const mine = stage.bus.deadLetters(stage.topic, stage.group)
-          const theirs = (await context.bus()).deadLetters(stage.topic, stage.group)
+          const mine = stage.bus.group(stage.topic, stage.group).deadLetters
+          const theirs = (await context.bus()).group(stage.topic, stage.group).deadLetters
           await context.eventually('all are dead letters', async () => (await mine.count()) === 3)
           const ids = (await stage.deadLetters()).map(({ id }) => id)
           assert.equal(await theirs.count(), 3)
@@ -220,7 +220,7 @@ export function kafkaCases(client: Kafka): Section {
           assert.equal(await mine.replay(ids.slice(1, 2)), 1)
           assert.equal(await theirs.replay(ids.slice(0, 2)), 0, 'resolved a second time')
           assert.equal(await theirs.count(), 1)
-          assert.equal(await (await context.bus()).deadLetters(stage.topic, stage.group).count(), 1)
+          assert.equal(await (await context.bus()).group(stage.topic, stage.group).deadLetters.count(), 1)
           await context.eventually('one is delivered again', () => recorder.deliveries.length === 4)
           await context.quiet()
           assert.ok(sent.some(({ id }) => id === recorder.ids[3]))

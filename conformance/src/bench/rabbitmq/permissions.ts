@@ -81,7 +81,7 @@ export function permissions(administration: Administration): readonly Case[] {
         const failing = worker.consumer('billing', { retry }).on(message, recorder.handler('worker', fails))
         await failing.start()
         await context.exactly(recorder, [...sent, ...sent])
-        const letters = worker.deadLetters(topic, 'billing')
+        const letters = worker.group(topic, 'billing').deadLetters
         await context.eventually('all are dead', async () => (await letters.count()) === sent.length)
         await failing.stop()
         assert.equal(await letters.replayAll(), sent.length)

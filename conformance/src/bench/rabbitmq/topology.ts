@@ -91,7 +91,7 @@ export function topology(administration: Administration): readonly Case[] {
         assert.ok(failing && failingOnce && fine)
         const delivered = [failing, failing, failingOnce, failingOnce, fine]
         await context.exactly(recorder, delivered)
-        const letters = stage.bus.deadLetters(stage.topic, stage.group)
+        const letters = stage.bus.group(stage.topic, stage.group).deadLetters
         await context.eventually('it is with the dead letters', async () => (await letters.count()) === 1)
         const inQueue = await administration.plainly((channel) => channel.checkQueue(dead))
         assert.equal(inQueue.messageCount, 1, 'it is in another queue')

@@ -49,7 +49,7 @@ async function useAll(context: CaseContext, url: string): Promise<void> {
     await context.exactly(recorder, [failed, failed, delayed, ...batch])
     await context.exactly(broadcast, [failed, delayed, ...batch])
     failing.clear()
-    const letters = stage.bus.deadLetters(stage.topic, stage.group)
+    const letters = stage.bus.group(stage.topic, stage.group).deadLetters
     await context.eventually('it is a dead letter', async () => (await letters.count()) === 1)
     const group = stage.bus.group(stage.topic, stage.group)
     await group.stats()

@@ -21,7 +21,7 @@ async function movedBySqs(context: CaseContext, ordered: boolean): Promise<void>
   await pull.close()
   const recorder = context.recorder()
   await stage.consume(recorder)
-  assert.equal(await stage.bus.deadLetters(stage.topic, stage.group).replayAll(), sent.length)
+  assert.equal(await stage.bus.group(stage.topic, stage.group).deadLetters.replayAll(), sent.length)
   await context.exactly(recorder, sent)
   assert.ok(recorder.deliveries.every(({ attempt }) => attempt === 1))
 }

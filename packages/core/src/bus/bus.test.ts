@@ -167,7 +167,7 @@ describe('closing', () => {
   test('makes everything else refuse', async () => {
     const { bus } = await stubBus(stubDriver())
     const consumer = bus.consumer('billing').on(OrderCreated, () => {})
-    const letters = bus.deadLetters(orders, 'billing')
+    const letters = bus.group(orders, 'billing').deadLetters
     const group = bus.group(orders, 'billing')
     await bus.close()
     for (const call of [
@@ -239,7 +239,7 @@ describe('dead letters', () => {
       discard: async (ids) => ids.length,
     }
     const { bus } = await stubBus(stubDriver({ deadLetters: () => store }))
-    for await (const each of bus.deadLetters(orders, 'billing').list()) return each
+    for await (const each of bus.group(orders, 'billing').deadLetters.list()) return each
     throw new Error('no letter')
   }
 
@@ -292,24 +292,6 @@ describe('dead letters', () => {
     }
     expect(await listing(stored(nonsense))).toMatchObject({ attempts: 1, deliveries: 1, failedAt: undefined })
   })
-
-  test('take one id or several', async () => {
-    const replayed: unknown[] = []
-    const note = async (ids: readonly string[] | 'all') => {
-      replayed.push(ids)
-      return 1
-    }
-    const store: DeadLetterStore = { count: async () => 0, async *list() {}, replay: note, discard: note }
-    const { bus } = await stubBus(stubDriver({ deadLetters: () => store }))
-    const letters = bus.deadLetters(orders, 'billing')
-    await letters.replay('a')
-    await letters.replay(['a', 'b', 'a'])
-    await letters.replayAll()
-    await letters.discard('a')
-    await letters.discard(['a', 'b'])
-    await letters.discardAll()
-    expect(replayed).toEqual([['a'], ['a', 'b'], 'all', ['a'], ['a', 'b'], 'all'])
-  })
 })
 
 describe('a group', () => {
@@ -343,9 +325,7 @@ describe('a group', () => {
 
   test('has a name like a topic’s', async () => {
     const { bus } = await stubBus(stubDriver())
-    for (const call of [() => bus.group(orders, 'two words'), () => bus.deadLetters(orders, 'two words')]) {
-      expect(call).toThrow(/group: expected 1 to 64 letters/)
-    }
+    expect(() => bus.group(orders, 'two words')).toThrow(/group: expected 1 to 64 letters/)
   })
 })
 

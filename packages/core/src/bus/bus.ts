@@ -2,15 +2,7 @@ import { Consumer, type ConsumerHost } from '../consuming/consumer.ts'
 import { type ConsumerOptions, maxConcurrency } from '../consuming/consumer-options.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
-import { DeadLetters } from '../dead-letters/dead-letter.ts'
-import type {
-  Capabilities,
-  Driver,
-  DriverHealth,
-  GroupStats,
-  SeekPosition,
-  TopologyReport,
-} from '../driver.ts'
+import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
 import type { BusEmitter, BusEvents } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
@@ -25,6 +17,7 @@ import { Publisher } from '../sending/publisher.ts'
 import type { ProducerOptions } from '../sending/send-options.ts'
 import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
+import { Group } from './group.ts'
 
 export interface ReceiveOptions
   extends Pick<ConsumerOptions, 'lease' | 'maxLease' | 'retry' | 'maxDeliveries' | 'from'> {
@@ -40,19 +33,6 @@ export interface Health {
   readonly status: 'up' | 'degraded' | 'down'
   readonly driver: DriverHealth
   readonly consumers: readonly WorkerHealth[]
-}
-
-/** Where a group is to go on; `time` in the broker's clock, `offset` in the broker's own notation. */
-export type Position =
-  | { readonly to: 'earliest' | 'latest' }
-  | { readonly to: 'time'; readonly time: Date }
-  | { readonly to: 'offset'; readonly offset: string; readonly partition?: number }
-
-/** One group of a topic, to look at and to move. */
-export interface Group {
-  stats(): Promise<GroupStats>
-  /** Needs the feature `seek`. Some brokers refuse it while members are active. */
-  seek(position: Position): Promise<void>
 }
 
 export interface BusMiddleware {
@@ -181,31 +161,16 @@ export class Bus implements AsyncDisposable {
     return pull(create, definition, signal)
   }
 
-  deadLetters(topic: Topic, group: string): DeadLetters {
-    this.#checkGroup(group)
-    return new DeadLetters(
-      () => {
-        this.#ensureOpen()
-        return this.#driver.deadLetters(topic, group)
-      },
-      topic.name,
-      group,
-    )
-  }
-
+  /**
+   * One group of a topic: its dead letters, its figures, its position.
+   *
+   * ```ts
+   * await bus.group(orders, 'billing').deadLetters.replayAll()
+   * ```
+   */
   group(topic: Topic, group: string): Group {
     this.#checkGroup(group)
-    return {
-      stats: async () => {
-        this.#ensureOpen()
-        return this.#driver.stats(topic, group)
-      },
-      seek: async (position) => {
-        this.#ensureOpen()
-        requireFeature(this.#driver, 'seek', `seek of group "${group}"`)
-        await this.#driver.seek(topic, group, toSeekPosition(position))
-      },
-    }
+    return new Group(this.#host, topic, group)
   }
 
   /** Makes or verifies topics and their declared groups now, by the bus's provision mode. */
@@ -279,21 +244,5 @@ export class Bus implements AsyncDisposable {
     if (parsed.success) return
     const issues = parsed.error.issues.map(({ message }) => ({ path: 'group', message }))
     throw new ConfigurationError('group', issues)
-  }
-}
-
-function toSeekPosition(position: Position): SeekPosition {
-  switch (position.to) {
-    case 'time':
-      if (Number.isNaN(position.time.getTime())) {
-        const issue = { path: 'position.time', message: 'expected a valid date' }
-        throw new ConfigurationError('seek', [issue])
-      }
-      return { to: 'time', time: position.time.getTime() }
-    case 'offset':
-      return { to: 'offset', offset: position.offset, partition: position.partition ?? 0 }
-    case 'earliest':
-    case 'latest':
-      return { to: position.to }
   }
 }

@@ -46,7 +46,7 @@ async function consuming(
 
 async function deadOf({ bus }: TestBus): Promise<DeadLetter[]> {
   const letters: DeadLetter[] = []
-  for await (const letter of bus.deadLetters(orders, 'billing').list()) letters.push(letter)
+  for await (const letter of bus.group(orders, 'billing').deadLetters.list()) letters.push(letter)
   return letters
 }
 

@@ -30,7 +30,7 @@ const stats = (test: TestBus) => test.bus.group(orders, 'shipping').stats()
 
 async function deadOf({ bus }: TestBus): Promise<DeadLetter[]> {
   const letters: DeadLetter[] = []
-  for await (const letter of bus.deadLetters(orders, 'shipping').list()) letters.push(letter)
+  for await (const letter of bus.group(orders, 'shipping').deadLetters.list()) letters.push(letter)
   return letters
 }
 

@@ -1,9 +1,9 @@
 import { attemptOf, headerNames } from '../driver/transport-headers.ts'
-import type { DeadLetterStore, StoredDeadLetter } from '../driver.ts'
+import type { StoredDeadLetter } from '../driver.ts'
 import { decodeDelivery, toMessage } from '../messages/codec.ts'
 import type { Message } from '../messages/message.ts'
 
-/** A message a group gave up on, whole, with why, whence, when and after how many attempts. */
+/** A message that a group gave up on: the full message plus reason, origin, time and attempts. */
 export interface DeadLetter {
   /** Of the letter, not the message: one message can be given up more than once. */
   readonly id: string
@@ -46,7 +46,8 @@ function decode(stored: StoredDeadLetter, failedAt: Date | undefined): Message |
   }
 }
 
-function toDeadLetter(stored: StoredDeadLetter, topic: string, group: string): DeadLetter {
+/** A stored letter as applications see it. Tolerant: what cannot be read is left out, never thrown. */
+export function toDeadLetter(stored: StoredDeadLetter, topic: string, group: string): DeadLetter {
   const { id, headers, body, contentType } = stored
   const errorName = headers[headerNames.errorName]
   const failedAt = dateOf(headers[headerNames.failedAt])
@@ -71,52 +72,5 @@ function toDeadLetter(stored: StoredDeadLetter, topic: string, group: string): D
     body,
     contentType,
     headers,
-  }
-}
-
-// Each once: a letter replayed twice would be two messages.
-function listed(ids: string | readonly string[]): readonly string[] {
-  return typeof ids === 'string' ? [ids] : [...new Set(ids)]
-}
-
-/** The dead letters of one group on one topic. Looking at them consumes nothing. */
-export class DeadLetters {
-  readonly #open: () => DeadLetterStore
-  readonly #topic: string
-  readonly #group: string
-
-  /** Made by `bus.deadLetters()`. */
-  constructor(open: () => DeadLetterStore, topic: string, group: string) {
-    this.#open = open
-    this.#topic = topic
-    this.#group = group
-  }
-
-  async count(): Promise<number> {
-    return this.#open().count()
-  }
-
-  /** Oldest first. */
-  async *list(): AsyncIterable<DeadLetter> {
-    for await (const stored of this.#open().list()) yield toDeadLetter(stored, this.#topic, this.#group)
-  }
-
-  /** Sends letters back to this group only, their attempts starting anew. Resolves with how many were there. */
-  async replay(ids: string | readonly string[]): Promise<number> {
-    return this.#open().replay(listed(ids))
-  }
-
-  /** All that are there now. */
-  async replayAll(): Promise<number> {
-    return this.#open().replay('all')
-  }
-
-  /** Removes letters for good. Resolves with how many were there. */
-  async discard(ids: string | readonly string[]): Promise<number> {
-    return this.#open().discard(listed(ids))
-  }
-
-  async discardAll(): Promise<number> {
-    return this.#open().discard('all')
   }
 }

@@ -1,0 +1,242 @@
+import { z } from 'zod'
+import type { DeadLetterStore } from '../driver.ts'
+import type { Clock } from '../lib/clock.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
+import { type DeadLetter, toDeadLetter } from './dead-letter.ts'
+import {
+  type DeadLetterFilter,
+  filterFields,
+  filterSchema,
+  matchesFilter,
+  type ParsedFilter,
+} from './dead-letter-filter.ts'
+import { type DeadLetterPage, PageCollector } from './page-collector.ts'
+
+export interface DeadLetterPageOptions extends DeadLetterFilter {
+  /** Letters on the page at most. Default: 100. */
+  readonly size?: number
+  /** `next` of the page before. Default: from the oldest on. */
+  readonly after?: string | undefined
+}
+
+/** Which letters: by the letter's id, by several, or all that meet a filter of at least one condition. */
+export type DeadLetterSelection = string | readonly string[] | DeadLetterFilter
+
+export interface ReplayReport {
+  readonly replayed: number
+  /** The ids asked for that were not there: replayed or discarded before, or never there. */
+  readonly missing: readonly string[]
+}
+
+export interface DiscardReport {
+  readonly discarded: number
+  /** The ids asked for that were not there: replayed or discarded before, or never there. */
+  readonly missing: readonly string[]
+}
+
+/** What the dead letters of a group need of their bus. */
+export interface DeadLettersHost {
+  readonly clock: Clock
+  /** The driver's store; throws `closed` after the bus was closed. */
+  open(): DeadLetterStore
+}
+
+// However many letters a filter meets, each call to the broker names no more than these.
+const idsAtOnce = 500
+
+const idSchema = lazily(() => z.string().min(1))
+
+const pageSchema = lazily(() =>
+  z.strictObject({
+    ...filterFields(),
+    size: z.int().min(1).max(10_000).default(100),
+    after: z.string().min(1).optional(),
+  }),
+)
+
+const selectionSchema = lazily(() =>
+  z.union(
+    [
+      idSchema().transform((id) => [id]),
+      // Each once: a letter replayed twice would be two messages.
+      z.array(idSchema()).transform((ids) => [...new Set(ids)]),
+      filterSchema().refine((filter) => Object.values(filter).some((value) => value !== undefined)),
+    ],
+    'expected the id of a letter, an array of ids, or a filter with at least one condition; ' +
+      'replayAll() and discardAll() take all',
+  ),
+)
+
+/**
+ * The dead letters of one group on one topic. Looking at them consumes nothing.
+ *
+ * ```ts
+ * const { deadLetters } = bus.group(orders, 'billing')
+ * for await (const { id, reason, message } of deadLetters.list({ type: 'order.placed' })) console.log(id, reason, message?.data)
+ * await deadLetters.replay({ reason: 'attempts-exhausted', newerThan: '1h' })
+ * ```
+ */
+export class DeadLetters {
+  readonly #host: DeadLettersHost
+  readonly #topic: string
+  readonly #group: string
+
+  /** @internal Made by `bus.group()`; the parameters may change in any version. */
+  constructor(host: DeadLettersHost, topic: string, group: string) {
+    this.#host = host
+    this.#topic = topic
+    this.#group = group
+  }
+
+  /**
+   * How many there are.
+   *
+   * ```ts
+   * const dead = await bus.group(orders, 'billing').deadLetters.count()
+   * ```
+   */
+  async count(): Promise<number> {
+    return this.#host.open().count()
+  }
+
+  /**
+   * All that meet the filter, oldest first.
+   *
+   * ```ts
+   * for await (const letter of deadLetters.list({ error: 'ECONNREFUSED' })) console.log(letter.id, letter.failedAt)
+   * ```
+   */
+  async *list(filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter, undefined> {
+    yield* this.#matching(parseOptions(filterSchema(), filter, 'filter of dead letters'))
+  }
+
+  /**
+   * One page of those that meet the filter, oldest first. Letters of earlier pages may be replayed or discarded meanwhile.
+   *
+   * ```ts
+   * const first = await deadLetters.page({ size: 50 })
+   * const second = await deadLetters.page({ size: 50, after: first.next })
+   * ```
+   */
+  async page(options: DeadLetterPageOptions = {}): Promise<DeadLetterPage> {
+    const { size, after, ...filter } = parseOptions(pageSchema(), options, 'page of dead letters')
+    const page = new PageCollector(size, after)
+    for await (const letter of this.#all()) {
+      if (page.add(letter, matchesFilter(letter, filter, this.#host.clock.now())) === 'full') break
+    }
+    return page.result()
+  }
+
+  /**
+   * The letter of this id, or else the oldest of the message of this id; undefined when there is neither.
+   *
+   * ```ts
+   * const letter = await deadLetters.find('order-4711')
+   * ```
+   */
+  async find(id: string): Promise<DeadLetter | undefined> {
+    const wanted = parseOptions(idSchema(), id, 'id of a dead letter')
+    let ofMessage: DeadLetter | undefined
+    for await (const letter of this.#all()) {
+      if (letter.id === wanted) return letter
+      if (letter.message?.id === wanted) ofMessage ??= letter
+    }
+    return ofMessage
+  }
+
+  /**
+   * Sends letters back to this group only, their attempts starting anew. The report names the ids that were not there.
+   *
+   * ```ts
+   * const { replayed, missing } = await deadLetters.replay([first.id, second.id])
+   * await deadLetters.replay({ messageId: 'order-4711' })
+   * ```
+   */
+  async replay(which: DeadLetterSelection): Promise<ReplayReport> {
+    const { done, missing } = await this.#each(which, (store, ids) => store.replay(ids))
+    return { replayed: done, missing }
+  }
+
+  /**
+   * Replays all that are there now; resolves with how many.
+   *
+   * ```ts
+   * await bus.group(orders, 'billing').deadLetters.replayAll()
+   * ```
+   */
+  async replayAll(): Promise<number> {
+    return this.#host.open().replay('all')
+  }
+
+  /**
+   * Removes letters for good. The report names the ids that were not there.
+   *
+   * ```ts
+   * await deadLetters.discard({ reason: 'invalid-data', olderThan: '30d' })
+   * ```
+   */
+  async discard(which: DeadLetterSelection): Promise<DiscardReport> {
+    const { done, missing } = await this.#each(which, (store, ids) => store.discard(ids))
+    return { discarded: done, missing }
+  }
+
+  /**
+   * Removes all that are there now for good; resolves with how many.
+   *
+   * ```ts
+   * await bus.group(orders, 'billing').deadLetters.discardAll()
+   * ```
+   */
+  async discardAll(): Promise<number> {
+    return this.#host.open().discard('all')
+  }
+
+  async #each(
+    which: DeadLetterSelection,
+    run: (store: DeadLetterStore, ids: readonly string[]) => Promise<number>,
+  ): Promise<{ readonly done: number; readonly missing: readonly string[] }> {
+    const selected = parseOptions(selectionSchema(), which, 'selection of dead letters')
+    const store = this.#host.open()
+    // The count tells all there is to know of a single one; looking through the letters first would cost a listing.
+    if (Array.isArray(selected) && selected.length === 1) {
+      const done = await run(store, selected)
+      return { done, missing: done === 0 ? selected : [] }
+    }
+    const there = Array.isArray(selected) ? await this.#thoseThere(selected) : await this.#idsOf(selected)
+    let done = 0
+    for (let start = 0; start < there.length; start += idsAtOnce) {
+      done += await run(store, there.slice(start, start + idsAtOnce))
+    }
+    const found = new Set(there)
+    const missing = Array.isArray(selected) ? selected.filter((id) => !found.has(id)) : []
+    return { done, missing }
+  }
+
+  /** Those of the ids that have a letter. Drivers say how many there were, and not which. */
+  async #thoseThere(ids: readonly string[]): Promise<readonly string[]> {
+    const sought = new Set(ids)
+    const there = new Set<string>()
+    if (sought.size === 0) return []
+    for await (const { id } of this.#host.open().list()) {
+      if (sought.has(id)) there.add(id)
+      if (there.size === sought.size) break
+    }
+    return [...there]
+  }
+
+  async #idsOf(filter: ParsedFilter): Promise<readonly string[]> {
+    const ids = new Set<string>()
+    for await (const { id } of this.#matching(filter)) ids.add(id)
+    return [...ids]
+  }
+
+  async *#matching(filter: ParsedFilter): AsyncGenerator<DeadLetter, undefined> {
+    for await (const letter of this.#all()) {
+      if (matchesFilter(letter, filter, this.#host.clock.now())) yield letter
+    }
+  }
+
+  async *#all(): AsyncGenerator<DeadLetter, undefined> {
+    for await (const stored of this.#host.open().list()) yield toDeadLetter(stored, this.#topic, this.#group)
+  }
+}
