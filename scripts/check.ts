@@ -4,14 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { command } from './command.ts'
+import { publishedFolders } from './published-packages.ts'
 
 export interface Counts {
   readonly passed: number
   readonly failed: number
 }
-
-const packages = ['core', 'adapter-rabbitmq', 'adapter-kafka', 'adapter-sqs', 'adapter-redis']
-const published = [...packages.map((name) => `packages/${name}`), 'conformance']
 
 /** Each runs on its own; those of one group run together. Packages are checked as built, so after the build. */
 const groups: readonly (readonly {
@@ -26,7 +24,8 @@ const groups: readonly (readonly {
   ],
   [
     { name: 'types of the tests and scripts', command: ['tsc', '-p', 'tsconfig.test.json'] },
-    ...published.flatMap((folder) => [
+    { name: 'what the packages hold', command: ['node', 'scripts/packed-packages.ts'] },
+    ...publishedFolders.flatMap((folder) => [
       { name: `publint ${folder}`, command: ['publint', '--strict', folder] as const },
       {
         name: `are-the-types-wrong ${folder}`,

@@ -1,0 +1,98 @@
+/**
+ * Bundles a small application with each adapter, by esbuild and by rolldown, as ESM and as CommonJS, and runs it: each
+ * has to load, and to say that no broker is there. Exits non-zero with a line for each that did not.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { rolldown } from 'rolldown'
+import { command } from './command.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+// Port 1 is never in use: what is expected is a refusal that comes from the client in the bundle.
+const adapters = {
+  rabbitmq: 'amqp://localhost:1',
+  kafka: 'kafka://127.0.0.1:1',
+  sqs: 'sqs+http://test:test@127.0.0.1:1',
+  redis: 'redis://127.0.0.1:1',
+} as const
+
+const source = (name: keyof typeof adapters) => `
+import { connect } from '@waybill/core'
+import { adapter } from '@waybill/adapter-${name}'
+const memory = await connect({ url: 'memory:' })
+await memory.close()
+try {
+  await connect({ url: '${adapters[name]}', adapter, timeout: '2s' })
+  console.log('connected')
+} catch (error) {
+  console.log(error.code)
+}
+`
+
+// CommonJS has no await at the top.
+const wrapped = (text: string) =>
+  text.replace(/(import .*\n)(?!import)/, '$1async function main() {\n').concat('}\nvoid main()\n')
+
+type Format = 'esm' | 'cjs'
+const formats: readonly Format[] = ['esm', 'cjs']
+const bundlers: Readonly<Record<string, (input: string, output: string, format: Format) => Promise<void>>> = {
+  async esbuild(input, output, format) {
+    // What esbuild's own documentation advises for packages that call \`require\` in an ESM bundle.
+    const banner =
+      "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
+    await build({
+      ...{ entryPoints: [input], outfile: output, format, bundle: true, platform: 'node', logLevel: 'error' },
+      ...(format === 'esm' && { banner: { js: banner } }),
+    })
+  },
+  async rolldown(input, output, format) {
+    const bundle = await rolldown({ input, platform: 'node', logLevel: 'silent' })
+    await bundle.write({ file: output, format, codeSplitting: false })
+    await bundle.close()
+  },
+}
+
+async function failureOf(
+  folder: string,
+  outside: string,
+  name: keyof typeof adapters,
+  bundler: string,
+  format: Format,
+): Promise<string | undefined> {
+  const what = `${name}, bundled by ${bundler} as ${format}`
+  const input = join(folder, `${name}.mjs`)
+  const output = join(outside, `${name}-${bundler}.${format === 'esm' ? 'mjs' : 'cjs'}`)
+  try {
+    await writeFile(input, wrapped(source(name)))
+    await bundlers[bundler]?.(input, output, format)
+    const { exitCode, output: printed } = await command('node', [output])
+    if (exitCode === 0 && /^connection-failed$/m.test(printed)) return undefined
+    return `${what}: exit ${exitCode}, ${printed.slice(0, 2000)}`
+  } catch (error) {
+    return `${what}: ${error instanceof Error ? error.message.slice(0, 2000) : error}`
+  }
+}
+
+// Bundled where the packages are found, and run where none is, so that all that is needed has to be in the bundle.
+const folder = await mkdtemp(join(root, 'node_modules', '.bundles-'))
+const outside = await mkdtemp(join(tmpdir(), 'waybill-bundles-'))
+const failures: string[] = []
+try {
+  for (const name of Object.keys(adapters) as (keyof typeof adapters)[]) {
+    for (const bundler of Object.keys(bundlers)) {
+      for (const format of formats) {
+        const failure = await failureOf(folder, outside, name, bundler, format)
+        console.log(`${failure === undefined ? 'ok    ' : 'FAILED'} ${name}, ${bundler}, ${format}`)
+        if (failure !== undefined) failures.push(failure)
+      }
+    }
+  }
+} finally {
+  for (const each of [folder, outside]) await rm(each, { recursive: true, force: true })
+}
+for (const failure of failures) console.error(failure)
+process.exitCode = failures.length === 0 ? 0 : 1

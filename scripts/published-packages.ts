@@ -1,0 +1,9 @@
+/** The packages that are published, by the name of their folder. */
+export const publishedFolders = [
+  'packages/core',
+  'packages/adapter-rabbitmq',
+  'packages/adapter-kafka',
+  'packages/adapter-sqs',
+  'packages/adapter-redis',
+  'conformance',
+] as const
