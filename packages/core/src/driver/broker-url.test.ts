@@ -68,3 +68,7 @@ test.each([
   expect(message).toMatch(/percent/)
   expect(message).not.toMatch(/sec|ret/)
 })
+
+test('a query that has a parameter twice is refused', () => {
+  expect(() => parseBrokerUrl('kafka://host?tls=true&tls=false')).toThrow('the query has tls twice')
+})

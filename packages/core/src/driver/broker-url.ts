@@ -45,6 +45,10 @@ export function parseBrokerUrl(text: string): BrokerUrl {
     }
   }
   const path = groups.hosts === undefined ? groups.path : groups.path?.slice(1)
+  const query = new URLSearchParams(groups.query ?? '')
+  const names = [...query.keys()]
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw fail(`the query has ${twice} twice; give it once`)
   return {
     scheme: groups.scheme.toLowerCase(),
     username: groups.user === '' ? undefined : decode(groups.user),
@@ -58,6 +62,6 @@ export function parseBrokerUrl(text: string): BrokerUrl {
       return { host: match.host.replace(/^\[|\]$/g, ''), port }
     }),
     path: path === undefined || path === '' ? undefined : decode(path),
-    query: Object.fromEntries(new URLSearchParams(groups.query ?? '')),
+    query: Object.fromEntries(query),
   }
 }

@@ -1,0 +1,57 @@
+/**
+ * What most drivers need and should not have to write again. All of it is optional: the contract is in
+ * `@waybill/core/driver`. Adapter authors import it from `@waybill/core/driver-kit`.
+ *
+ * | for | use |
+ * | --- | --- |
+ * | options from URL and native options | `parseConnectionOptions`, `durationOption`, `tlsOption` |
+ * | what fails for each item by itself | `done`, `failed`, `outcomesOf`, `firstFailure`, `withheld` |
+ * | batches as the broker takes them | `inChunks`, `eachGroup` |
+ * | waiting | `bounded`, `within`, `Change` |
+ * | delays | `planHop`, `planTier`, `planLevels`, `levelCount`, `levelMs` |
+ * | names | `brokerName`, `digestOf` |
+ * | figures | `addStats`, `sumOf` |
+ * | errors that everybody meets first | `refusedCredentials`, `unreachable`, `tlsFailed`, `missingRights`, `definedOtherwise` |
+ */
+export { type Bounds, bounded } from './driver-kit/bounded.ts'
+export { Change } from './driver-kit/change.ts'
+export { type ChunkLimits, inChunks } from './driver-kit/chunks.ts'
+export {
+  asFlag,
+  asNumber,
+  asText,
+  type ConnectionOptions,
+  parseConnectionOptions,
+  type QueryParameter,
+  type ReadParameter,
+} from './driver-kit/connection-options.ts'
+export {
+  type Hop,
+  type LevelPlan,
+  type Levels,
+  levelCount,
+  levelMs,
+  planHop,
+  planLevels,
+  planTier,
+} from './driver-kit/delays.ts'
+export { durationOption } from './driver-kit/duration-option.ts'
+export { eachGroup } from './driver-kit/each-group.ts'
+export { brokerName, digestOf, type NameRules } from './driver-kit/names.ts'
+export { done, type Failure, failed, firstFailure, outcomesOf, withheld } from './driver-kit/outcomes.ts'
+export { addStats, sumOf } from './driver-kit/stats.ts'
+export {
+  type Pem,
+  type TlsOptionRules,
+  type TlsOptions,
+  type TlsSettings,
+  tlsOption,
+} from './driver-kit/tls-option.ts'
+export {
+  definedOtherwise,
+  missingRights,
+  refusedCredentials,
+  tlsFailed,
+  unreachable,
+} from './driver-kit/trouble.ts'
+export { within } from './lib/within.ts'

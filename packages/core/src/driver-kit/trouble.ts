@@ -1,0 +1,81 @@
+import { MessagingError } from '../lib/errors.ts'
+
+/**
+ * The troubles of the first five minutes, in the same words on every broker: what happened, to what, and what to do next.
+ * None of them repeats a secret.
+ */
+
+interface Peer {
+  /** As people call it: `RabbitMQ`. */
+  readonly broker: string
+  /** Where: `localhost:5672`, `eu-west-1`. */
+  readonly address: string
+  readonly cause?: unknown
+}
+
+/**
+ * The broker does not accept who we say we are.
+ *
+ * @example
+ * throw refusedCredentials({ broker: 'RabbitMQ', address: 'localhost:5672', user: 'guest', cause: error })
+ */
+export function refusedCredentials(peer: Peer & { readonly user: string | undefined }): MessagingError {
+  const who = peer.user === undefined ? 'a connection without a user' : `user "${peer.user}"`
+  const message = `${peer.broker} at ${peer.address} refused ${who}: check user and password, in the URL or the native options`
+  return new MessagingError('access-denied', message, causeOf(peer))
+}
+
+/** Nothing answers there, or not as the broker would. */
+export function unreachable(peer: Peer & { readonly reason: string }): MessagingError {
+  const message = `${peer.broker} at ${peer.address} cannot be reached (${peer.reason}): check host and port, and that the broker is running`
+  return new MessagingError('connection-failed', message, { ...causeOf(peer), retryable: true })
+}
+
+/** One side speaks TLS and the other does not, or its certificate is not trusted. */
+export function tlsFailed(
+  peer: Peer & { readonly isOurs: boolean; readonly reason: string; readonly secureScheme: string },
+): MessagingError {
+  const next = peer.isOurs
+    ? 'check that this port speaks TLS, and set `tls.ca` if the certificate is signed by an authority of your own'
+    : `the port seems to expect TLS; write ${peer.secureScheme}:`
+  const message = `${peer.broker} at ${peer.address} and we could not agree on TLS (${peer.reason}): ${next}`
+  return new MessagingError('connection-failed', message, causeOf(peer))
+}
+
+/** We are known, but may not do this. */
+export function missingRights(
+  peer: Peer & { readonly what: string; readonly user: string | undefined; readonly grant: string },
+): MessagingError {
+  const who = peer.user === undefined ? 'us' : `user "${peer.user}"`
+  const message = `${peer.what}: ${peer.broker} at ${peer.address} does not allow it to ${who}; grant ${peer.grant}`
+  return new MessagingError('access-denied', message, { ...causeOf(peer), fate: 'not-sent' })
+}
+
+/**
+ * Something exists with other settings than ours.
+ *
+ * @example
+ * throw definedOtherwise({ what: 'Topic orders', ours: 'ordered', theirs: 'not ordered' })
+ */
+export function definedOtherwise({
+  what,
+  ours,
+  theirs,
+  cause,
+}: {
+  /** `Topic orders`, `Queue orders:billing`. */
+  readonly what: string
+  readonly ours: string
+  readonly theirs: string
+  readonly cause?: unknown
+}): MessagingError {
+  const message = `${what} is ${ours} in its definition, but exists at the broker as ${theirs}: change the definition, or delete it there or take another name`
+  return new MessagingError('topology-mismatch', message, {
+    fate: 'not-sent',
+    ...(cause !== undefined && { cause }),
+  })
+}
+
+function causeOf({ cause }: { readonly cause?: unknown }): { readonly cause?: unknown } {
+  return cause === undefined ? {} : { cause }
+}
