@@ -191,7 +191,11 @@ export const connections: readonly Case[] = [
         },
       })
       const stage = await context.stage({ connect: { adapter } })
-      assert.ok(stage.bus.native() !== undefined && stage.bus.native() !== null, 'native() gives nothing')
+      const { name } = context.harness.adapter
+      const native = stage.bus.native(name)
+      assert.ok(native !== undefined && native !== null, 'native() gives nothing')
+      const other = () => stage.bus.native(`${name}-of-others`)
+      assert.throws(other, (thrown) => MessagingError.is(thrown) && thrown.message.includes(name))
       const error = await refusal('send', stage.sendOne(), 'failed')
       assert.ok(
         hasCause(error, (cause) => cause === original),

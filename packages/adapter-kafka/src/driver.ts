@@ -28,7 +28,7 @@ import { applyTopology } from './topology/topology.ts'
 import { toRecord } from './wire/messages.ts'
 import { broadcastGroupId, groupNames } from './wire/names.ts'
 
-/** What `bus.native()` gives on Kafka: kafkajs's clients, those of them that exist at the moment. */
+/** What `bus.native('kafka')` gives on Kafka: kafkajs's clients, those of them that exist at the moment. */
 export interface KafkaNative {
   readonly admin: Admin | undefined
   readonly producer: Producer | undefined

@@ -17,6 +17,9 @@ declare module '@waybill/core' {
   interface NativeOptions {
     readonly kafka?: KafkaOptions
   }
+  interface NativeClients {
+    readonly kafka: ReturnType<KafkaDriver['native']>
+  }
 }
 
 /** Kafka 3 and 4: `kafka://user:password@host:9092,host:9092`, or `kafka+ssl:` with TLS. */

@@ -28,7 +28,7 @@ import { Ladders } from './topology/ladders.ts'
 import { Topology } from './topology/topology.ts'
 import { describeGroup, describeTopic, ladderOf, type TopicObjects } from './wire/names.ts'
 
-/** What `bus.native()` gives on RabbitMQ: amqplib's connections, undefined while they are lost. */
+/** What `bus.native('rabbitmq')` gives on RabbitMQ: amqplib's connections, undefined while they are lost. */
 export interface RabbitmqNative {
   readonly publishing: ChannelModel | undefined
   readonly consuming: ChannelModel | undefined

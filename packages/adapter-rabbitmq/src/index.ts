@@ -16,6 +16,9 @@ declare module '@waybill/core' {
   interface NativeOptions {
     readonly rabbitmq?: RabbitmqOptions
   }
+  interface NativeClients {
+    readonly rabbitmq: ReturnType<RabbitmqDriver['native']>
+  }
 }
 
 /** RabbitMQ 4 over AMQP 0-9-1: `amqp://user:password@host:5672/virtual-host`, or `amqps:` with TLS. */

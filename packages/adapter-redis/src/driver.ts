@@ -16,7 +16,7 @@ import {
   type TopologyReport,
   toMessagingError,
 } from '@waybill/core/driver'
-import { makeClient } from './connection/clients.ts'
+import { type Client, makeClient } from './connection/clients.ts'
 import { type ConnectionSettings, SharedConnection } from './connection/connection.ts'
 import { NoticeSubscription, unsupportedOnNotices } from './connection/notices.ts'
 import { Reader } from './connection/reader.ts'
@@ -182,7 +182,7 @@ export class RedisDriver implements Driver {
   }
 
   /** The ioredis client in use, `Redis` or `Cluster`; undefined while there is no connection, another one after a loss. */
-  native(): unknown {
+  native(): Client | undefined {
     return this.#shared.client
   }
 

@@ -26,4 +26,7 @@ declare module '@waybill/core' {
   interface NativeOptions {
     readonly redis?: RedisOptions
   }
+  interface NativeClients {
+    readonly redis: ReturnType<RedisDriver['native']>
+  }
 }

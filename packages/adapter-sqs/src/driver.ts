@@ -107,6 +107,12 @@ function asConnectError(error: MessagingError): MessagingError {
   return new MessagingError('connection-failed', message, { retryable, cause: error.cause })
 }
 
+/** What `bus.native('sqs')` gives: the AWS SDK's clients. */
+export interface SqsNative {
+  readonly sqs: Clients['sqs']
+  readonly sns: Clients['sns']
+}
+
 class SqsDriver implements Driver {
   readonly name = 'sqs'
   readonly capabilities: Capabilities
@@ -211,7 +217,7 @@ class SqsDriver implements Driver {
     }
   }
 
-  native(): { readonly sqs: Clients['sqs']; readonly sns: Clients['sns'] } {
+  native(): SqsNative {
     return { sqs: this.#clients.sqs, sns: this.#clients.sns }
   }
 

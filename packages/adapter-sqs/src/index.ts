@@ -1,8 +1,9 @@
 import type {} from '@waybill/core'
 import type { Adapter } from '@waybill/core/driver'
-import { connect } from './driver.ts'
+import { connect, type SqsNative } from './driver.ts'
 import type { SqsOptions } from './options.ts'
 
+export type { SqsNative } from './driver.ts'
 export type { SqsOptions, SqsTopicOptions } from './options.ts'
 
 /** How core finds this package: by the scheme of the URL. */
@@ -16,5 +17,8 @@ export const adapter: Adapter = {
 declare module '@waybill/core' {
   interface NativeOptions {
     readonly sqs?: SqsOptions
+  }
+  interface NativeClients {
+    readonly sqs: SqsNative
   }
 }

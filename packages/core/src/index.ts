@@ -1,20 +1,21 @@
-export type {
+export {
   Bus,
-  BusMiddleware,
-  CloseOptions,
-  Health,
-  ReceiveOptions,
+  type BusMiddleware,
+  type CloseOptions,
+  type Health,
+  type ReceiveOptions,
 } from './bus/bus.ts'
 export { type ConnectOptions, connect, type NativeOptions } from './bus/connect.ts'
 export { Group, type Position } from './bus/group.ts'
-export type { Consumer } from './consuming/consumer.ts'
+export type { NativeClients } from './bus/native-clients.ts'
+export { Consumer } from './consuming/consumer.ts'
 export type {
   BatchOptions,
   ConsumerOptions,
   StartOptions,
   StopOptions,
 } from './consuming/consumer-options.ts'
-export type { ReceivedMessage } from './consuming/received-message.ts'
+export { ReceivedMessage } from './consuming/received-message.ts'
 export type { StopReport, WorkerHealth } from './consuming/worker.ts'
 export type { DeadLetter } from './dead-letters/dead-letter.ts'
 export type { DeadLetterFilter } from './dead-letters/dead-letter-filter.ts'
@@ -67,6 +68,7 @@ export {
 } from './lib/errors.ts'
 export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory/memory.ts'
 export {
+  type DataOf,
   defineMessage,
   type Message,
   type MessageDefinition,
@@ -75,6 +77,6 @@ export {
 } from './messages/message.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
 export { BatchError } from './sending/batch-error.ts'
-export type { Producer, SendContext, SendMiddleware } from './sending/producer.ts'
+export { Producer, type SendContext, type SendMiddleware } from './sending/producer.ts'
 export type { ProducerOptions, SendOptions } from './sending/send-options.ts'
 export type { ProvisionMode } from './topology/provisioner.ts'

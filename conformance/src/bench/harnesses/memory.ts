@@ -1,10 +1,5 @@
-import { connect, type MemoryNative, memory } from '@waybill/core'
-import { z } from 'zod'
+import { connect, memory } from '@waybill/core'
 import type { Harness } from '../../harness.ts'
-
-const nativeSchema = z.custom<MemoryNative>(
-  (value) => typeof value === 'object' && value !== null && 'broker' in value && 'publishRaw' in value,
-)
 
 /**
  * The memory driver. It has no process of its own to restart and no connection to cut, so cases that need one run on
@@ -15,7 +10,7 @@ export async function open(name = 'conformance'): Promise<{ harness: Harness; cl
   const url = `memory:${name}`
   // A named broker lives as long as any bus uses it.
   const anchor = await connect({ url, adapter })
-  const native = nativeSchema.parse(anchor.native())
+  const native = anchor.native('memory')
   const harness: Harness = {
     name: 'memory',
     adapter,

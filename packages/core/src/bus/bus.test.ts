@@ -294,6 +294,19 @@ describe('dead letters', () => {
   })
 })
 
+describe('the native client', () => {
+  test('is given to who names the driver, and refused to who names another', async () => {
+    const client = {}
+    const { bus } = await stubBus(stubDriver({ native: () => client }))
+    expect(bus.native('stub')).toBe(client)
+    expect(() => bus.native('memory')).toThrow(
+      /^The native client of "memory" was asked for, but this bus runs on the stub driver\. Call native\('stub'\)/,
+    )
+    // @ts-expect-error: what a caller without types can do
+    expect(() => bus.native()).toThrow(/native client of undefined was asked for/)
+  })
+})
+
 describe('a group', () => {
   test('is moved to where it is told, if the broker can', async () => {
     const seek = vi.fn(async () => {})

@@ -8,7 +8,7 @@ import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { ConfigurationError, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { ConfigurationError, describe, MessagingError, toMessagingError } from '../lib/errors.ts'
 import { within } from '../lib/within.ts'
 import type { MessageDefinition } from '../messages/message.ts'
 import { nameSchema, type Topic } from '../messages/topic.ts'
@@ -18,6 +18,7 @@ import type { ProducerOptions } from '../sending/send-options.ts'
 import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
 import { Group } from './group.ts'
+import type { NativeClients } from './native-clients.ts'
 
 export interface ReceiveOptions
   extends Pick<ConsumerOptions, 'lease' | 'maxLease' | 'retry' | 'maxDeliveries' | 'from'> {
@@ -61,6 +62,7 @@ export class Bus implements AsyncDisposable {
   #closed: Promise<void> | undefined
   #draining = false
 
+  /** @internal Made by `connect`; the parameters may change in any version. */
   constructor(
     driver: Driver,
     events: BusEmitter,
@@ -193,9 +195,23 @@ export class Bus implements AsyncDisposable {
     return { status, driver, consumers }
   }
 
-  /** The broker's client, for what Waybill does not offer; see the adapter's README. */
-  native(): unknown {
-    return this.#driver.native()
+  /**
+   * The broker's client, for what Waybill does not offer; see the adapter's README. Its type comes with the adapter: import
+   * the adapter's package, if only as a type.
+   *
+   * ```ts
+   * const { admin } = bus.native('kafka')
+   * ```
+   *
+   * @throws {MessagingError} `unsupported` when the bus runs on another driver.
+   */
+  native<Name extends keyof NativeClients & string>(name: Name): NativeClients[Name]
+  native(name: string): unknown {
+    this.#ensureOpen()
+    if (name === this.#driver.name) return this.#driver.native()
+    const what = `The native client of ${describe(name)} was asked for, but this bus runs on the ${this.#driver.name} driver`
+    const next = `Call native('${this.#driver.name}'), or look at bus.driver before`
+    throw new MessagingError('unsupported', `${what}. ${next}`)
   }
 
   /**

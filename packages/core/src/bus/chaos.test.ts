@@ -5,7 +5,6 @@ import { fixed } from '../handling/retry.ts'
 import { memoryIdempotencyStore } from '../idempotency/idempotency.ts'
 import { RetryAfter } from '../lib/errors.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import type { MemoryNative } from '../memory/memory.ts'
 import { defineMessage } from '../messages/message.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus } from '../testing.ts'
@@ -139,7 +138,7 @@ async function play(seed: number, { ordered, idempotent, batched }: Scene): Prom
   await clock.advance('10m')
   await bus.idle()
 
-  const { broker } = bus.bus.native() as MemoryNative
+  const { broker } = bus.bus.native('memory')
   const group = broker.topics.get('chaos')?.groups.get('group')
   expect({
     waiting: group?.waiting,

@@ -3,8 +3,8 @@ import { stubAdapter, stubDriver } from '../driver/stub-driver.fixture.ts'
 import type { Driver } from '../driver.ts'
 import { ConfigurationError, type Issue, MessagingError } from '../lib/errors.ts'
 import { settle, virtualClock } from '../lib/virtual-clock.ts'
-import type { MemoryNative } from '../memory/memory.ts'
 import { defineTopic } from '../messages/topic.ts'
+import type { Bus } from './bus.ts'
 import { connect } from './connect.ts'
 
 const orders = defineTopic('orders', { groups: ['billing'] })
@@ -208,7 +208,7 @@ describe('what is needed of the broker', () => {
 describe('provisioning', () => {
   test('makes the topics that are given, with their groups', async () => {
     const bus = await connect({ url: 'memory:', topics: [orders] })
-    const { broker } = bus.native() as MemoryNative
+    const { broker } = bus.native('memory')
     expect([...(broker.topics.get('orders')?.groups.keys() ?? [])]).toEqual(['billing'])
     await bus.close()
   })
@@ -267,7 +267,7 @@ describe('provisioning', () => {
 
 describe('memory', () => {
   test('without a name is a broker of one’s own; with one it is shared until its last bus is closed', async () => {
-    const brokerOf = (bus: { native(): unknown }) => (bus.native() as MemoryNative).broker
+    const brokerOf = (bus: Bus) => bus.native('memory').broker
     const [first, second, named, same, host] = await Promise.all(
       ['memory:', 'memory:', 'memory:shop', 'memory:shop', 'memory://shop'].map((url) => connect({ url })),
     )
@@ -278,9 +278,10 @@ describe('memory', () => {
     await Promise.all([first.close(), second.close(), named.close(), host.close()])
     const third = await connect({ url: 'memory:shop' })
     expect(brokerOf(third)).toBe(brokerOf(same))
+    const old = brokerOf(same)
     await Promise.all([third.close(), same.close()])
     const anew = await connect({ url: 'memory:shop' })
-    expect(brokerOf(anew)).not.toBe(brokerOf(same))
+    expect(brokerOf(anew)).not.toBe(old)
     await anew.close()
   })
 })

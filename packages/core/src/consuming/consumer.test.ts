@@ -7,7 +7,6 @@ import { exponential, fixed } from '../handling/retry.ts'
 import { memoryIdempotencyStore } from '../idempotency/idempotency.ts'
 import { ConfigurationError, MessagingError, PermanentError, RetryAfter } from '../lib/errors.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import type { MemoryNative } from '../memory/memory.ts'
 import { defineMessage, type Message } from '../messages/message.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus, type TestBus } from '../testing.ts'
@@ -170,7 +169,7 @@ describe('a failing handler', () => {
 
 describe('a message that cannot be handled', () => {
   const raw = (bus: TestBus) => {
-    const { publishRaw } = bus.bus.native() as MemoryNative
+    const { publishRaw } = bus.bus.native('memory')
     return (text: string, contentType?: string) =>
       publishRaw('orders', {
         body: new TextEncoder().encode(text),
@@ -889,7 +888,7 @@ describe('broadcast', () => {
     await bus.idle()
     await consumer.stop()
     expect(seen).toEqual([2])
-    const { broker } = bus.bus.native() as MemoryNative
+    const { broker } = bus.bus.native('memory')
     expect(broker.topics.get('orders')?.instances.size).toBe(0)
   })
 })

@@ -59,7 +59,7 @@ export class Consumer {
   /** Fires when running handlers get no more time. */
   readonly #handlersOver = new AbortController()
 
-  /** Made by `bus.consumer()`. */
+  /** @internal Made by `bus.consumer()`; the parameters may change in any version. */
   constructor(host: ConsumerHost, group: string, options: ConsumerOptions = {}) {
     this.#host = host
     this.#options = parseOptions(consumerSchema(), { ...options, group }, `options of consumer "${group}"`)

@@ -5,7 +5,6 @@ import { stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
 import { fixed } from '../handling/retry.ts'
 import { MessagingError } from '../lib/errors.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import type { MemoryNative } from '../memory/memory.ts'
 import { defineMessage } from '../messages/message.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus, type TestBus } from '../testing.ts'
@@ -183,7 +182,7 @@ describe('a pulled message', () => {
 
   test('that cannot be decoded never arrives: it is a dead letter, the next one comes', async () => {
     await using test = await setUp()
-    const { publishRaw } = test.bus.native() as MemoryNative
+    const { publishRaw } = test.bus.native('memory')
     publishRaw('orders', { body: new TextEncoder().encode('{') })
     await send(test, 2)
     for await (const delivery of test.bus.receive(OrderCreated, { group: 'shipping' })) {

@@ -15,7 +15,7 @@ export class ReceivedMessage<Data = unknown> {
   readonly #resolve: () => void
   readonly #reject: (reason: unknown) => void
 
-  /** Made by `bus.receive()`. */
+  /** @internal Made by `bus.receive()`; the parameters may change in any version. */
   constructor(
     message: Message<Data>,
     context: HandlerContext,
@@ -26,6 +26,11 @@ export class ReceivedMessage<Data = unknown> {
     this.#context = context
     this.#resolve = resolve
     this.#reject = reject
+  }
+
+  /** The message's data: the same as `message.data`. */
+  get data(): Data {
+    return this.message.data
   }
 
   get attempt(): number {

@@ -29,7 +29,7 @@ export interface MemoryOptions {
   readonly maxMessageBytes?: number
 }
 
-/** What `bus.native()` gives on the memory driver. */
+/** What `bus.native('memory')` gives on the memory driver. */
 export interface MemoryNative {
   readonly broker: MemoryBroker
   /** Puts any body on a topic, as a foreign producer would. */

@@ -62,6 +62,16 @@ export interface MessageDefinition<Input = unknown, Output = unknown> {
   key?(data: Output): string
 }
 
+/**
+ * The type of a definition's data, as handlers get it.
+ *
+ * ```ts
+ * type Order = DataOf<typeof OrderPlaced>
+ * ```
+ */
+export type DataOf<Definition extends MessageDefinition<never, unknown>> =
+  Definition extends MessageDefinition<never, infer Output> ? Output : never
+
 const definitionSchema = lazily(() =>
   z
     .strictObject({

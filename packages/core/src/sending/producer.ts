@@ -73,7 +73,7 @@ export class Producer {
   readonly #budget: ByteBudget
   readonly #middleware: SendMiddleware[] = []
 
-  /** Made by `bus.producer()`. */
+  /** @internal Made by `bus.producer()`; the parameters may change in any version. */
   constructor(host: ProducerHost, options: ProducerOptions = {}) {
     const { source, timeout, maxInFlightBytes } = parseOptions(producerSchema(), options, 'producer options')
     this.#host = host
