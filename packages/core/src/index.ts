@@ -15,8 +15,9 @@ export type {
   StartOptions,
   StopOptions,
 } from './consuming/consumer-options.ts'
+export type { StopReport } from './consuming/drain.ts'
 export { ReceivedMessage } from './consuming/received-message.ts'
-export type { StopReport, WorkerHealth } from './consuming/worker.ts'
+export type { WorkerHealth } from './consuming/worker.ts'
 export type { DeadLetter } from './dead-letters/dead-letter.ts'
 export type { DeadLetterFilter } from './dead-letters/dead-letter-filter.ts'
 export {
@@ -27,7 +28,7 @@ export {
   type ReplayReport,
 } from './dead-letters/dead-letters.ts'
 export type { DeadLetterPage } from './dead-letters/page-collector.ts'
-export type { HandlerContext } from './deliveries/delivery.ts'
+export type { HandlerContext } from './deliveries/handler-context.ts'
 export type {
   Adapter,
   Capabilities,

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { DeadLetter } from '../dead-letters/dead-letter.ts'
-import type { HandlerContext } from '../deliveries/delivery.ts'
+import type { HandlerContext } from '../deliveries/handler-context.ts'
 import { stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
 import { exponential, fixed } from '../handling/retry.ts'
 import { memoryIdempotencyStore } from '../idempotency/idempotency.ts'

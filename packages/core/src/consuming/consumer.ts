@@ -21,7 +21,8 @@ import {
   startSchema,
   stopSchema,
 } from './consumer-options.ts'
-import { type StopReport, Worker, type WorkerHealth } from './worker.ts'
+import type { StopReport } from './drain.ts'
+import { Worker, type WorkerHealth } from './worker.ts'
 
 /** Brokers hand out hardly faster to those who hold more. */
 const mostPrefetched = 1000

@@ -1,4 +1,4 @@
-import { DeliveryInHand, type HandlerContext } from '../deliveries/delivery.ts'
+import { AttemptContext, type HandlerContext } from '../deliveries/handler-context.ts'
 import { DeadLetterRequest, ReleaseRequest } from '../handling/requests.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { MessagingError, RetryAfter } from '../lib/errors.ts'
@@ -75,7 +75,7 @@ export class ReceivedMessage<Data = unknown> {
   }
 
   #settled(): Promise<void> {
-    return this.#context instanceof DeliveryInHand ? this.#context.whenSettled : Promise.resolve()
+    return AttemptContext.whenSettled(this.#context)
   }
 }
 

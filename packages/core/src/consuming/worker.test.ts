@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import type { HandlerContext } from '../deliveries/delivery.ts'
+import type { HandlerContext } from '../deliveries/handler-context.ts'
 import { delivery, failure, StubSubscription, stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
 import type { Driver, SubscriptionRequest } from '../driver.ts'
 import { fixed } from '../handling/retry.ts'

@@ -3,72 +3,99 @@ import type { DeliveryInfo } from '../events/events.ts'
 import type { IdempotencyMark } from '../idempotency/idempotency.ts'
 import type { Place } from '../lib/roster.ts'
 import type { Message } from '../messages/message.ts'
-
-/** What a handler gets beside the message. */
-export interface HandlerContext {
-  readonly message: Message
-  /** Fires when the delivery is lost or the consumer stops without waiting any longer: the verdict counts no more. */
-  readonly signal: AbortSignal
-  /** 1 on the first, one more with each scheduled retry. */
-  readonly attempt: number
-  /** How often the broker has handed it out; also counts consumers that died. */
-  readonly deliveries: number
-  readonly topic: string
-  readonly group: string
-  /** What a store in the effect's own database marks as done within the handler's transaction. */
-  readonly idempotencyKey: IdempotencyMark
-}
+import { AttemptContext, type HandlerContext } from './handler-context.ts'
 
 /** Where a delivery is on its way through core. */
-export type Stage =
-  /** In a lane, or waiting for a slot or a batch to fill. */
+export type DeliveryState =
+  /** In a lane, or waiting for a slot or for a batch to fill. */
   | 'waiting'
+  /** A handler has it. */
   | 'running'
-  /** Waiting in process for its next attempt, its key held. */
-  | 'held'
-  /** Its verdict is given, or it is no longer ours. Whatever comes later is dropped. */
-  | 'ended'
+  /** Its attempt failed; it waits in this process for the next one, and its key waits with it. */
+  | 'backing-off'
+  /** Its verdict is given but not yet durable at the broker. */
+  | 'settling'
+  /** Its verdict is durable. */
+  | 'settled'
+  /** It is no longer ours; whatever is said about it is ignored. */
+  | 'lost'
 
-/** A delivery from its receipt until its verdict is durable. */
-export class DeliveryInHand implements HandlerContext {
+const transitions: Readonly<Record<DeliveryState, readonly DeliveryState[]>> = {
+  // Straight to `backing-off`: a duplicate, which waits for whoever is handling it and never runs.
+  waiting: ['running', 'backing-off', 'settling', 'lost'],
+  running: ['backing-off', 'settling', 'lost'],
+  'backing-off': ['waiting', 'settling', 'lost'],
+  settling: ['settled', 'lost'],
+  settled: [],
+  lost: [],
+}
+
+/** Who keeps count of deliveries: see `Hand`. */
+export interface DeliveryOwner {
+  join(delivery: DeliveryInHand): Place<DeliveryInHand>
+  /** It is settled or lost. */
+  leave(place: Place<DeliveryInHand>): void
+  /** It is settled or lost, and nothing in this process is busy with it any more. */
+  vacate(): void
+}
+
+/** A delivery from its receipt until its verdict is durable: one of the states above, and only the moves listed there. */
+export class DeliveryInHand {
   readonly delivery: Delivery
   readonly topic: string
   readonly group: string
   readonly receivedAt: number
-  stage: Stage = 'waiting'
-  attempt: number
-  /** When the latest attempt began; undefined before the first. */
-  startedAt: number | undefined
-  /** Told when the delivery ends while it waits for something other than a handler. */
-  onEnd: (() => void) | undefined
-  /** Told when the delivery leaves our hands before it has left its lane. */
-  onSettled: (() => void) | undefined
-  laneKey: string | undefined
-  /** Among those its session has in hand. */
-  place: Place<DeliveryInHand> | undefined
-  /** The data has been upcast and validated. */
-  prepared = false
+  readonly #owner: DeliveryOwner
+  readonly #place: Place<DeliveryInHand>
+  #state: DeliveryState = 'waiting'
+  #since: number
+  #attempt: number
   #message: Message | undefined
+  #laneKey: string | undefined
+  #inLane = false
+  #seen = false
+  #context: AttemptContext | undefined
   #controller: AbortController | undefined
+  #onEnd: (() => void) | undefined
   #whenSettled: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
-  #settled = false
 
-  constructor(delivery: Delivery, topic: string, group: string, receivedAt: number) {
+  constructor(delivery: Delivery, topic: string, group: string, receivedAt: number, owner: DeliveryOwner) {
     this.delivery = delivery
     this.topic = topic
     this.group = group
     this.receivedAt = receivedAt
-    this.attempt = delivery.attempt
+    this.#since = receivedAt
+    this.#attempt = delivery.attempt
+    this.#owner = owner
+    this.#place = owner.join(this)
   }
 
-  get ended(): boolean {
-    return this.stage === 'ended'
+  get state(): DeliveryState {
+    return this.#state
+  }
+
+  /** When it came into its state. */
+  get since(): number {
+    return this.#since
+  }
+
+  /** A handler has had it in this process. */
+  get seen(): boolean {
+    return this.#seen
   }
 
   /** Its verdict is given, or it is no longer ours. */
-  end(): void {
-    this.stage = 'ended'
-    this.onEnd?.()
+  get ended(): boolean {
+    return this.#state === 'settling' || this.isSettled
+  }
+
+  /** It is out of our hands, though its handler may still run. */
+  get isSettled(): boolean {
+    return this.#state === 'settled' || this.#state === 'lost'
+  }
+
+  get attempt(): number {
+    return this.#attempt
   }
 
   get deliveries(): number {
@@ -80,14 +107,9 @@ export class DeliveryInHand implements HandlerContext {
     return this.#message
   }
 
-  set message(message: Message) {
-    this.#message = message
-  }
-
-  // Made when it is first asked for: most handlers never look, and a controller costs more than the rest of this.
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController()
-    return this.#controller.signal
+  /** What it must not overtake and what must not overtake it; undefined: it waits for nobody. */
+  get laneKey(): string | undefined {
+    return this.#laneKey
   }
 
   get idempotencyKey(): IdempotencyMark {
@@ -100,32 +122,110 @@ export class DeliveryInHand implements HandlerContext {
     return { topic, group, attempt, deliveries, message: this.#message }
   }
 
+  // Made when it is first asked for: most handlers never look, and a controller costs more than the rest of this.
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    return this.#controller.signal
+  }
+
+  /** The view of the present attempt, one object for its middleware and its handler. */
+  get context(): HandlerContext {
+    this.#context ??= new AttemptContext(this)
+    return this.#context
+  }
+
+  /** Takes the message as it was sent. */
+  read(message: Message, laneKey: string | undefined): void {
+    this.#message = message
+    this.#laneKey = laneKey
+  }
+
+  /** Takes the message as its schema made it. */
+  validated(message: Message): void {
+    this.#message = message
+  }
+
+  enterLane(): void {
+    this.#inLane = true
+  }
+
+  leaveLane(): void {
+    this.#inLane = false
+    if (this.isSettled) this.#owner.vacate()
+  }
+
+  /** `waiting` → `running`. */
+  run(now: number): void {
+    this.#move('running', now)
+    this.#seen = true
+    this.#onEnd = undefined
+  }
+
+  /** `running` → `backing-off`. Whoever waits for the attempt's verdict is told; the next attempt gets a verdict of its own. */
+  backOff(attempt: number, now: number): void {
+    this.#move('backing-off', now)
+    this.#attempt = attempt
+    this.#context = undefined
+    this.#controller = undefined
+    this.#whenSettled?.resolve()
+    this.#whenSettled = undefined
+  }
+
+  /** `backing-off` → `waiting`. */
+  waitAgain(now: number): void {
+    this.#move('waiting', now)
+  }
+
+  /** Its verdict is given: → `settling`. */
+  end(now: number): void {
+    this.#move('settling', now)
+    this.#onEnd?.()
+  }
+
+  /** `settling` → `settled`. */
+  settle(now: number): void {
+    this.#move('settled', now)
+    this.#leave()
+  }
+
+  /** It is no longer ours: → `lost`. Its handler hears of it. */
+  lose(reason: Error, now: number): void {
+    const wasEnded = this.ended
+    this.#move('lost', now)
+    if (!wasEnded) this.#onEnd?.()
+    this.abort(reason)
+    this.#leave()
+  }
+
+  /** Tells the handler that its outcome will be ignored. */
   abort(reason: Error): void {
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
   }
 
-  /** Resolves once the attempt's verdict is durable at the broker or held here, or the delivery is lost. */
+  /** Called once when it ends before a handler has it, or before its next attempt. Replaces the listener before. */
+  onEnd(listener: (() => void) | undefined): void {
+    this.#onEnd = listener
+  }
+
+  /** Resolves once the attempt's verdict is durable or its next attempt is scheduled, or the delivery is lost. */
   get whenSettled(): Promise<void> {
-    if (this.#settled) return Promise.resolve()
+    if (this.isSettled) return Promise.resolve()
     this.#whenSettled ??= Promise.withResolvers<void>()
     return this.#whenSettled.promise
   }
 
-  /** The verdict is to try again here: who waits for it is told, the next attempt gets a verdict of its own. */
-  markHeld(): void {
+  #leave(): void {
+    this.#owner.leave(this.#place)
+    if (!this.#inLane) this.#owner.vacate()
     this.#whenSettled?.resolve()
-    this.#whenSettled = undefined
   }
 
-  /** Nobody counts it as in hand any more, though its handler may still run. */
-  get isSettled(): boolean {
-    return this.#settled
-  }
-
-  markSettled(): void {
-    this.#settled = true
-    this.onSettled?.()
-    this.#whenSettled?.resolve()
+  #move(to: DeliveryState, now: number): void {
+    if (!transitions[this.#state].includes(to)) {
+      throw new Error(`A delivery that is ${this.#state} cannot become ${to}`)
+    }
+    this.#state = to
+    this.#since = now
   }
 }

@@ -49,10 +49,10 @@ export class BatchCollector {
       const entry: Entry = { delivery, resolve, reject }
       // Lost, or given back because of a pause or a stop. It must not wait for the rest of the batch: it may hold a mark of
       // the idempotency store, and whoever gets it next would wait for that.
-      delivery.onEnd = () => {
+      delivery.onEnd(() => {
         this.#entries.delete(entry)
         reject(new ReleaseRequest())
-      }
+      })
       this.#entries.add(entry)
       if (this.#entries.size >= this.#settings.size) void this.#flush()
       else if (this.#entries.size === 1) {
@@ -95,10 +95,8 @@ export class BatchCollector {
         failed.set(message, error)
       },
     }
-    for (const { delivery } of entries) {
-      delivery.stage = 'running'
-      delivery.onEnd = undefined
-    }
+    const now = this.#settings.clock.now()
+    for (const { delivery } of entries) delivery.run(now)
     try {
       await whileHandling(severalMessages, () => this.#handle(messages, context))
       for (const { delivery, resolve, reject } of entries) {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { DeliveryInHand } from '../deliveries/delivery.ts'
+import { Hand } from '../deliveries/hand.ts'
 import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
 
 const now = Date.UTC(2026, 0, 1)
@@ -14,7 +15,7 @@ function delivery(headers: Record<string, string> = {}): DeliveryInHand {
     deliveries: 4,
     key: undefined,
   }
-  return new DeliveryInHand(received, 'orders', 'billing', now)
+  return new DeliveryInHand(received, 'orders', 'billing', now, new Hand())
 }
 
 test('a retried copy tells its attempt and when it failed first', () => {

@@ -1,4 +1,5 @@
-import type { DeliveryInHand, HandlerContext } from '../deliveries/delivery.ts'
+import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import type { HandlerContext } from '../deliveries/handler-context.ts'
 import { matchesPattern } from '../driver/pattern.ts'
 import type { Message, MessageDefinition } from '../messages/message.ts'
 import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
@@ -34,7 +35,7 @@ function activate(
     return {
       definition,
       collector: undefined,
-      handle: (delivery) => handle?.(delivery.message, delivery),
+      handle: (delivery) => handle?.(delivery.message, delivery.context),
     }
   }
   const collector = new BatchCollector(batch.handle, batch.settings, slots)

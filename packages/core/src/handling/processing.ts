@@ -1,4 +1,5 @@
-import type { DeliveryInHand, HandlerContext } from '../deliveries/delivery.ts'
+import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import type { HandlerContext } from '../deliveries/handler-context.ts'
 import type { Verdict } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -19,8 +20,8 @@ export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<vo
 export type Disposition =
   /** `settled` is called once the verdict is durable. */
   | { readonly kind: 'settle'; readonly verdict: Verdict; readonly settled?: () => void }
-  /** To be tried again by this member, its key held until then. */
-  | { readonly kind: 'hold'; readonly delayMs: number; readonly attempt: number }
+  /** To be tried again by this member; its key waits until then. */
+  | { readonly kind: 'back-off'; readonly delayMs: number; readonly attempt: number }
 
 export interface ProcessingSettings {
   readonly clock: Clock
@@ -58,10 +59,9 @@ export class Processing {
 
   /** Looks at a delivery before it queues up: what it is, and whether it needs a handler at all. */
   triage(delivery: DeliveryInHand): { readonly handler: ActiveHandler } | Disposition {
-    const { emit, maxDeliveries, ordered } = this.#settings
+    const { emit, maxDeliveries } = this.#settings
     try {
-      delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
-      if (ordered) delivery.laneKey = delivery.message.key ?? delivery.delivery.key
+      this.#read(delivery)
     } catch (error) {
       return this.#giveUp(delivery, 'undecodable', toError(error))
     }
@@ -78,16 +78,13 @@ export class Processing {
   async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
     const { middleware, emit, clock } = this.#settings
     const startedAt = clock.now()
-    delivery.startedAt = startedAt
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= startedAt) {
       return acked(() => emit('expired', delivery.info))
     }
-    if (!delivery.prepared) {
-      const preparing = this.#prepare(delivery, handler)
-      const refused = preparing instanceof Promise ? await preparing : preparing
-      if (refused !== undefined) return refused
-    }
+    const preparing = this.#prepare(delivery, handler)
+    const refused = preparing instanceof Promise ? await preparing : preparing
+    if (refused !== undefined) return refused
     const guard = this.#guard
     try {
       const state = guard && (await guard.begin(delivery))
@@ -102,7 +99,7 @@ export class Processing {
         await whileHandling(message, () =>
           middleware.length === 0
             ? handler.handle(delivery)
-            : compose(middleware, delivery, async () => {
+            : compose(middleware, delivery.context, async () => {
                 await handler.handle(delivery)
               }),
         )
@@ -123,12 +120,16 @@ export class Processing {
     for (const collector of this.#handlers.collectors) collector.close()
   }
 
+  #read(delivery: DeliveryInHand): void {
+    const message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
+    delivery.read(message, this.#settings.ordered ? (message.key ?? delivery.delivery.key) : undefined)
+  }
+
   /** Upcasts and validates the data; a disposition when it cannot be handled. Synchronous when the schema is. */
   #prepare(
     delivery: DeliveryInHand,
     { definition }: ActiveHandler,
   ): Disposition | undefined | Promise<Disposition | undefined> {
-    delivery.prepared = true
     if (definition === undefined) return undefined
     const { type, version, data } = delivery.message
     const invalid = (error: unknown) => this.#giveUp(delivery, 'invalid-data', toError(error))
@@ -153,7 +154,7 @@ export class Processing {
     validated: Validated<unknown>,
   ): Disposition | undefined {
     if ('value' in validated) {
-      delivery.message = { ...delivery.message, version, data: validated.value }
+      delivery.validated({ ...delivery.message, version, data: validated.value })
       return undefined
     }
     const list = validated.issues.map(({ path, message }) => `${path === '' ? 'data' : path}: ${message}`)
@@ -194,9 +195,8 @@ export class Processing {
     if (this.#settings.ordered || this.#settings.broadcast) {
       scheduled()
       // The failed attempt may have changed the message; the next is to see it as it was sent, like a copy that comes back.
-      delivery.message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
-      delivery.prepared = false
-      return { kind: 'hold', delayMs, attempt }
+      this.#read(delivery)
+      return { kind: 'back-off', delayMs, attempt }
     }
     const headers = retryHeaders(delivery, attempt, this.#settings.clock.now())
     return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }

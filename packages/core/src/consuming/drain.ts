@@ -1,0 +1,56 @@
+import type { Emit } from '../events/events.ts'
+import type { Clock } from '../lib/clock.ts'
+import { MessagingError } from '../lib/errors.ts'
+import { within } from '../lib/within.ts'
+import type { Attempts } from './attempts.ts'
+import type { Subscriber } from './subscriber.ts'
+
+export interface StopReport {
+  /** Ids of messages whose handler was still running when the time was over; they go back to the group. */
+  readonly abandoned: readonly string[]
+  /** How many messages in hand no handler had seen; they went back to the group. */
+  readonly released: number
+}
+
+// What a broker gets for settling, giving back and unsubscribing once the handlers are through.
+const graceMs = 3000
+
+/**
+ * Ends a consumer that takes nothing new any more: lets handlers finish until the signal fires, gives the rest back,
+ * waits for the verdicts to be durable and closes the subscription.
+ */
+export async function drain(
+  {
+    subscriber,
+    attempts,
+    releaseWaiting,
+  }: {
+    readonly subscriber: Subscriber
+    readonly attempts: Attempts
+    readonly releaseWaiting: () => number
+  },
+  { clock, emit }: { readonly clock: Clock; readonly emit: Emit },
+  handlersOver: AbortSignal,
+): Promise<StopReport> {
+  attempts.drain()
+  let released = releaseWaiting()
+  await attempts.quiet(handlersOver)
+  // Handlers of deliveries that were lost among them: they hold marks of the idempotency store, which nobody renews
+  // once this has stopped.
+  const abandoned = attempts.underWay()
+  for (const inHand of abandoned) {
+    inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
+    emit('abandoned', inHand.info)
+    subscriber.session?.settle(inHand, { kind: 'release' })
+  }
+  // One deadline for all of it: a broker that hangs must not make each step wait.
+  const deadline = clock.now() + graceMs
+  const bounded = (step: Promise<unknown>) => within(clock, Math.max(0, deadline - clock.now()), step)
+  await bounded(subscriber.ended())
+  released += releaseWaiting()
+  if (subscriber.session !== undefined) {
+    await bounded(subscriber.session.settled())
+    await bounded(subscriber.session.close())
+  }
+  return { abandoned: abandoned.map(({ message }) => message.id), released }
+}

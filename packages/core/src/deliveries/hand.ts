@@ -1,0 +1,51 @@
+import { type Place, Roster } from '../lib/roster.ts'
+import type { DeliveryInHand, DeliveryOwner } from './delivery.ts'
+
+/**
+ * What a consumer has in hand of one topic, and the room it takes. A delivery takes room from its receipt until it is
+ * settled or lost *and* no handler or lane here is busy with it: else lost deliveries would pile up behind a handler
+ * that hangs.
+ */
+export class Hand implements DeliveryOwner {
+  readonly #deliveries = new Roster<DeliveryInHand>()
+  #occupied = 0
+  #onChange: (() => void) | undefined
+
+  /** How many are neither settled nor lost. */
+  get size(): number {
+    return this.#deliveries.size
+  }
+
+  /** How many take room. */
+  get occupied(): number {
+    return this.#occupied
+  }
+
+  /** In the order they came. */
+  all(): readonly DeliveryInHand[] {
+    return this.#deliveries.all()
+  }
+
+  /** Resolves when there may be room, or whoever waits for it is to look up. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onChange = resolve
+    })
+  }
+
+  readonly wake = (): void => this.#onChange?.()
+
+  join(delivery: DeliveryInHand): Place<DeliveryInHand> {
+    this.#occupied += 1
+    return this.#deliveries.add(delivery)
+  }
+
+  leave(place: Place<DeliveryInHand>): void {
+    this.#deliveries.remove(place)
+  }
+
+  vacate(): void {
+    this.#occupied -= 1
+    this.wake()
+  }
+}

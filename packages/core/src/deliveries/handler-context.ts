@@ -1,0 +1,62 @@
+import type { IdempotencyMark } from '../idempotency/idempotency.ts'
+import type { Message } from '../messages/message.ts'
+
+/** What a handler gets beside the message. A plain object to its user: it can be spread and logged. */
+export interface HandlerContext {
+  readonly message: Message
+  /**
+   * Fires when the delivery is lost, the attempt has taken too long, or the consumer stops without waiting any longer:
+   * the outcome is then ignored.
+   */
+  readonly signal: AbortSignal
+  /** 1 on the first, one more with each scheduled retry. */
+  readonly attempt: number
+  /** How often the broker has handed this copy out, for people: it may count releases too. */
+  readonly deliveries: number
+  readonly topic: string
+  readonly group: string
+  /** What a store in the effect's own database marks as done within the handler's transaction. */
+  readonly idempotencyKey: IdempotencyMark
+}
+
+/** What a view is made of: a delivery, by what its view needs of it. */
+interface Viewed extends HandlerContext {
+  readonly whenSettled: Promise<void>
+}
+
+/** The view of one attempt that its middleware and handler share. Nothing inside core can be reached through it. */
+export class AttemptContext implements HandlerContext {
+  readonly message: Message
+  declare readonly signal: AbortSignal
+  readonly attempt: number
+  readonly deliveries: number
+  readonly topic: string
+  readonly group: string
+  readonly idempotencyKey: IdempotencyMark
+  readonly #delivery: Viewed
+
+  // An own property, so that spreading yields it, but not made before it is asked for: most handlers never look, and a
+  // controller costs more than the rest of a delivery. One getter for all, since a closure each costs a lot as well.
+  static readonly #signal = {
+    enumerable: true,
+    get(this: AttemptContext): AbortSignal {
+      return this.#delivery.signal
+    },
+  }
+
+  constructor(delivery: Viewed) {
+    this.message = delivery.message
+    this.attempt = delivery.attempt
+    this.deliveries = delivery.deliveries
+    this.topic = delivery.topic
+    this.group = delivery.group
+    this.idempotencyKey = delivery.idempotencyKey
+    this.#delivery = delivery
+    Object.defineProperty(this, 'signal', AttemptContext.#signal)
+  }
+
+  /** Resolves once the attempt's verdict is durable or its next attempt is scheduled, or the delivery is lost. */
+  static whenSettled(context: HandlerContext): Promise<void> {
+    return #delivery in context ? context.#delivery.whenSettled : Promise.resolve()
+  }
+}

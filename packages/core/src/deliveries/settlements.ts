@@ -1,0 +1,104 @@
+import type { Outcome, Settlement, Subscription, Verdict } from '../driver.ts'
+import { Batcher } from '../lib/batcher.ts'
+import { type Clock, sleep } from '../lib/clock.ts'
+import { MessagingError, toMessagingError } from '../lib/errors.ts'
+import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
+import type { DeliveryInHand } from './delivery.ts'
+
+interface PendingSettlement extends Settlement {
+  readonly inHand: DeliveryInHand
+  readonly settled: (() => void) | undefined
+  readonly tries: number
+}
+
+export interface SettlementsSettings {
+  readonly clock: Clock
+  /** The driver says that it is no longer ours. */
+  readonly onStale: (inHand: DeliveryInHand, error: MessagingError) => void
+  readonly report: (what: string, error: MessagingError) => void
+}
+
+const noAnswer: Outcome = {
+  ok: false,
+  error: new MessagingError('failed', 'The driver gave no answer for a settlement'),
+}
+
+// Settlements are small; the bound only keeps one call from growing with the backlog.
+const maxSettlements = 1000
+
+/** Carries verdicts to the broker, coalesced, and tries again until each is durable or its delivery is lost. */
+export class Settlements {
+  readonly #subscription: Subscription
+  readonly #settings: SettlementsSettings
+  readonly #batcher: Batcher<PendingSettlement>
+  readonly #closed = new AbortController()
+  /** What failed and is tried again, with the latest reason. */
+  readonly #failing = new Map<DeliveryInHand, MessagingError>()
+
+  constructor(subscription: Subscription, settings: SettlementsSettings) {
+    this.#subscription = subscription
+    this.#settings = settings
+    this.#batcher = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism: 1 })
+  }
+
+  /** Why a verdict could not be carried out yet. */
+  get error(): MessagingError | undefined {
+    return this.#failing.values().next().value
+  }
+
+  /** `settled` is called when the verdict is durable. */
+  add(inHand: DeliveryInHand, verdict: Verdict, settled: (() => void) | undefined): void {
+    this.#batcher.add({ delivery: inHand.delivery, verdict, inHand, settled, tries: 0 })
+  }
+
+  forget(inHand: DeliveryInHand): void {
+    this.#failing.delete(inHand)
+  }
+
+  /** Nothing is tried again. */
+  close(): void {
+    this.#closed.abort()
+  }
+
+  async #run(batch: readonly PendingSettlement[]): Promise<void> {
+    const outcomes = await this.#attempt(batch)
+    const failed: PendingSettlement[] = []
+    for (const [index, pending] of batch.entries()) {
+      const { inHand, verdict, settled } = pending
+      // Lost meanwhile: nobody knows whether it was settled before.
+      if (inHand.isSettled) continue
+      const outcome = outcomes[index] ?? noAnswer
+      if (outcome.ok) {
+        this.#failing.delete(inHand)
+        inHand.settle(this.#settings.clock.now())
+        settled?.()
+      } else if (outcome.error.code === 'stale') this.#settings.onStale(inHand, outcome.error)
+      else {
+        failed.push(pending)
+        this.#failing.set(inHand, outcome.error)
+        this.#settings.report(`settling (${verdict.kind})`, outcome.error)
+      }
+    }
+    if (failed.length > 0) void this.#again(failed)
+  }
+
+  async #attempt(batch: readonly PendingSettlement[]): Promise<readonly Outcome[]> {
+    try {
+      return await this.#subscription.settle(batch)
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'The driver failed to settle')
+      return batch.map(() => ({ ok: false, error }))
+    }
+  }
+
+  // Beside the batches, so that what fails holds up nothing else. Even errors that look final are tried again: giving
+  // up would strand the message with this member, and the permission or the queue may be put right.
+  async #again(failed: readonly PendingSettlement[]): Promise<void> {
+    const tries = Math.max(...failed.map((pending) => pending.tries)) + 1
+    await sleep(this.#settings.clock, reconnectBackoff(tries), this.#closed.signal)
+    if (this.#closed.signal.aborted) return
+    for (const pending of failed) {
+      if (!pending.inHand.isSettled) this.#batcher.add({ ...pending, tries })
+    }
+  }
+}
