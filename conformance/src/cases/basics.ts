@@ -35,7 +35,10 @@ export const basics: readonly Case[] = [
       const stage = await context.stage()
       for (let round = 0; round < 3; round += 1) {
         const recorder = context.recorder()
-        const consumer = await stage.consume(recorder, { group: context.unique('group') })
+        const consumer = await stage.consume(recorder, {
+          group: context.unique('group'),
+          allowUndeclaredGroup: true,
+        })
         await context.exactly(recorder, [await stage.sendOne()])
         await consumer.stop()
       }

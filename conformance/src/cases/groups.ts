@@ -65,8 +65,10 @@ export const groups: readonly Case[] = [
       const old = await stage.send(10)
       const earliest = context.recorder()
       const latest = context.recorder()
-      await stage.consume(earliest, { group: context.unique('earliest'), from: 'earliest' })
-      await stage.consume(latest, { group: context.unique('latest'), from: 'latest' })
+      const groups = { earliest: context.unique('earliest'), latest: context.unique('latest') }
+      const asNew = { allowUndeclaredGroup: true }
+      await stage.consume(earliest, { ...asNew, group: groups.earliest, from: 'earliest' })
+      await stage.consume(latest, { ...asNew, group: groups.latest, from: 'latest' })
       const fresh = await stage.send(5)
       await context.exactly(earliest, [...old, ...fresh])
       await context.exactly(latest, fresh)

@@ -2,6 +2,7 @@ export {
   Bus,
   type BusMiddleware,
   type CloseOptions,
+  type GroupOptions,
   type Health,
   type ReceiveOptions,
 } from './bus/bus.ts'

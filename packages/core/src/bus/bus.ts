@@ -1,5 +1,6 @@
+import { z } from 'zod'
 import { Consumer, type ConsumerHost } from '../consuming/consumer.ts'
-import { type ConsumerOptions, maxConcurrency } from '../consuming/consumer-options.ts'
+import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consuming/consumer-options.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
@@ -9,9 +10,10 @@ import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { ConfigurationError, describe, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
 import type { MessageDefinition } from '../messages/message.ts'
-import { nameSchema, type Topic } from '../messages/topic.ts'
+import { nameSchema, requireDeclared, type Topic } from '../messages/topic.ts'
 import { Producer, type ProducerHost, type SendMiddleware } from '../sending/producer.ts'
 import { Publisher } from '../sending/publisher.ts'
 import type { ProducerOptions } from '../sending/send-options.ts'
@@ -20,14 +22,20 @@ import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
 import { Group } from './group.ts'
 import type { NativeClients } from './native-clients.ts'
 
-export interface ReceiveOptions
+interface PullOptions
   extends Pick<ConsumerOptions, 'lease' | 'maxLease' | 'retry' | 'maxDeliveries' | 'from'> {
-  readonly group: string
   /** Messages in hand at once at most. Default: 16. */
   readonly prefetch?: number
   /** Ends the loop. */
   readonly signal?: AbortSignal
 }
+
+/** A group its topic declares; or any, with `allowUndeclaredGroup`. */
+export type ReceiveOptions<Group extends string = string> = PullOptions &
+  (
+    | { readonly group: Group; readonly allowUndeclaredGroup?: false }
+    | { readonly group: string; readonly allowUndeclaredGroup: true }
+  )
 
 /** `degraded`: the broker answers, but a consumer is not receiving or cannot settle. */
 export interface Health {
@@ -35,6 +43,16 @@ export interface Health {
   readonly driver: DriverHealth
   readonly consumers: readonly WorkerHealth[]
 }
+
+export interface GroupOptions {
+  /** Takes a group that its topic does not declare, though it declares others. Default: false. */
+  readonly allowUndeclaredGroup?: boolean
+}
+
+/** Consumers of these may have any group. */
+type AnyGroup = { readonly allowUndeclaredGroup: true } | { readonly broadcast: true }
+
+const groupSchema = lazily(() => z.strictObject({ allowUndeclaredGroup: z.boolean().default(false) }))
 
 export interface BusMiddleware {
   readonly send?: SendMiddleware
@@ -133,6 +151,8 @@ export class Bus implements AsyncDisposable {
     return new Producer(host, options)
   }
 
+  consumer(group: string, options: ConsumerOptions & AnyGroup): Consumer
+  consumer<const Name extends string>(group: Name, options?: ConsumerOptions): Consumer<Name>
   consumer(group: string, options?: ConsumerOptions): Consumer {
     this.#ensureOpen()
     return this.#consumer(this.#host, group, options)
@@ -145,11 +165,13 @@ export class Bus implements AsyncDisposable {
    * for await (const delivery of bus.receive(OrderCreated, { group: 'shipping' })) await delivery.ack()
    * ```
    */
-  receive<Input, Output>(
-    definition: MessageDefinition<Input, Output>,
-    options: ReceiveOptions,
+  receive<Input, Output, Group extends string>(
+    definition: MessageDefinition<Input, Output, Group>,
+    options: ReceiveOptions<NoInfer<Group>>,
   ): AsyncIterableIterator<ReceivedMessage<Output>> {
     this.#ensureOpen()
+    parseOptions(receiveSchema(), options, 'receive options')
+    if (options.allowUndeclaredGroup !== true) requireDeclared(definition.topic, options.group)
     const { group, prefetch = 16, signal, ...rest } = options
     const create = (onStopped: () => void) => {
       const forget = (consumer: Consumer) => {
@@ -170,8 +192,17 @@ export class Bus implements AsyncDisposable {
    * await bus.group(orders, 'billing').deadLetters.replayAll()
    * ```
    */
-  group(topic: Topic, group: string): Group {
+  group(topic: Topic, group: string, options: GroupOptions & { readonly allowUndeclaredGroup: true }): Group
+  group<Name extends string>(topic: Topic<Name>, group: NoInfer<Name>, options?: GroupOptions): Group
+  group(topic: Topic, group: string, options: GroupOptions = {}): Group {
+    this.#ensureOpen()
+    const { allowUndeclaredGroup } = parseOptions(
+      groupSchema(),
+      options,
+      `options of group ${describe(group)}`,
+    )
     this.#checkGroup(group)
+    if (!allowUndeclaredGroup) requireDeclared(topic, group)
     return new Group(this.#host, topic, group)
   }
 

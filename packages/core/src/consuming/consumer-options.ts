@@ -37,6 +37,11 @@ export interface ConsumerOptions {
    * Default: false.
    */
   readonly broadcast?: boolean
+  /**
+   * Takes a group that its topics do not declare, though they declare others. The broker keeps nothing for such a group
+   * before its first consumer starts. Broadcasts need no declared group. Default: false.
+   */
+  readonly allowUndeclaredGroup?: boolean
 }
 
 export interface BatchOptions {
@@ -76,23 +81,33 @@ const leaseSchema = (initial: Duration) =>
 
 export const maxConcurrency = 10_000
 
+/** What consumers and pull loops have in common. */
+const commonFields = lazily(() => ({
+  group: nameSchema(),
+  prefetch: z.int().min(1).max(100_000).optional(),
+  lease: leaseSchema('30s'),
+  maxLease: milliseconds('1h'),
+  retry: retrySchema(),
+  maxDeliveries: z.int().min(1).default(20),
+  from: z.enum(['earliest', 'latest']).default('latest'),
+  allowUndeclaredGroup: z.boolean().default(false),
+}))
+
+export const receiveSchema = lazily(() =>
+  z.strictObject({ ...commonFields(), signal: z.instanceof(AbortSignal).optional() }),
+)
+
 export const consumerSchema = lazily(() =>
   z
     .strictObject({
-      group: nameSchema(),
+      ...commonFields(),
       concurrency: z.int().min(1).max(maxConcurrency).default(10),
-      prefetch: z.int().min(1).max(100_000).optional(),
-      lease: leaseSchema('30s'),
-      maxLease: milliseconds('1h'),
-      retry: retrySchema(),
-      maxDeliveries: z.int().min(1).default(20),
       idempotency: z
         .preprocess(
           (value) => (isStore(value) ? { store: value } : value),
           z.strictObject({ store: storeSchema(), window: milliseconds('24h'), lease: leaseSchema('1m') }),
         )
         .optional(),
-      from: z.enum(['earliest', 'latest']).default('latest'),
       broadcast: z.boolean().default(false),
     })
     .refine(({ broadcast, idempotency }) => !broadcast || idempotency === undefined, {

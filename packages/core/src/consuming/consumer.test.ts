@@ -657,7 +657,7 @@ describe('idempotency', () => {
     const { calls } = await consuming(bus, () => {}, { idempotency })
     let shipped = 0
     await bus.bus
-      .consumer('shipping', { idempotency })
+      .consumer('shipping', { idempotency, allowUndeclaredGroup: true })
       .on(OrderCreated, () => {
         shipped += 1
       })
@@ -969,7 +969,7 @@ describe('options', () => {
     const seen: Record<string, number[]> = { earliest: [], latest: [] }
     for (const from of ['earliest', 'latest'] as const) {
       await bus.bus
-        .consumer(`new-${from}`, { from })
+        .consumer(`new-${from}`, { from, allowUndeclaredGroup: true })
         .on(OrderCreated, ({ data }) => seen[from]?.push(data.n))
         .start()
     }

@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, type Issue, MessagingError } from '../lib/errors.ts'
 import { parseOptions } from '../lib/validation.ts'
 import type { Message, MessageDefinition } from '../messages/message.ts'
-import { type Topic, typeSchema } from '../messages/topic.ts'
+import { requireDeclared, type Topic, typeSchema } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
 import {
   type BatchOptions,
@@ -47,7 +47,7 @@ interface Bound extends Registration {
 }
 
 /** Handles a group's messages. Register handlers, then `start`. */
-export class Consumer {
+export class Consumer<Name extends string = string> {
   readonly group: string
   readonly #host: ConsumerHost
   readonly #options: z.output<ReturnType<typeof consumerSchema>>
@@ -70,11 +70,11 @@ export class Consumer {
   }
 
   /** Handles one message type; its data is upcast and validated before. */
-  on<Input, Output>(definition: MessageDefinition<Input, Output>, handler: Handler<Output>): this
+  on<Input, Output>(definition: MessageDefinition<Input, Output, Name>, handler: Handler<Output>): this
   /** Handles every type that matches, on each topic that other handlers of this consumer name. Data is as it travelled. */
   on(pattern: string, handler: Handler): this
   /** Handles every type of the topic that matches. Data is as it travelled. */
-  on(topic: Topic, pattern: string, handler: Handler): this
+  on(topic: Topic<Name>, pattern: string, handler: Handler): this
   on(first: MessageDefinition | Topic | string, second: Handler | string, third?: Handler): this {
     if (typeof first === 'string') return this.#onPattern(undefined, first, second)
     if (typeof first !== 'object' || first === null) {
@@ -102,7 +102,7 @@ export class Consumer {
    * ordered topic a batch holds one message of a key at most, so that order survives a partial failure.
    */
   onBatch<Input, Output>(
-    definition: MessageDefinition<Input, Output>,
+    definition: MessageDefinition<Input, Output, Name>,
     options: BatchOptions,
     handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
   ): this {
@@ -214,6 +214,8 @@ export class Consumer {
   #register(registration: Bound): this {
     this.#ensureNew('on')
     const { definition, topic, types } = registration
+    const { broadcast, allowUndeclaredGroup } = this.#options
+    if (topic !== undefined && !broadcast && !allowUndeclaredGroup) requireDeclared(topic, this.group)
     const twin = this.#registrations.find(
       (other) => other.types === types && other.topic?.name === topic?.name,
     )

@@ -52,8 +52,8 @@ export interface MessageOptions<Schema extends StandardSchemaV1> {
 }
 
 /** A message type on a topic. Made by `defineMessage`; shared by producers and consumers. */
-export interface MessageDefinition<Input = unknown, Output = unknown> {
-  readonly topic: Topic
+export interface MessageDefinition<Input = unknown, Output = unknown, Group extends string = string> {
+  readonly topic: Topic<Group>
   readonly type: string
   readonly version: number
   readonly upcast: Upcasts
@@ -69,8 +69,8 @@ export interface MessageDefinition<Input = unknown, Output = unknown> {
  * type Order = DataOf<typeof OrderPlaced>
  * ```
  */
-export type DataOf<Definition extends MessageDefinition<never, unknown>> =
-  Definition extends MessageDefinition<never, infer Output> ? Output : never
+export type DataOf<Definition extends MessageDefinition> =
+  Definition extends MessageDefinition<unknown, infer Output> ? Output : never
 
 const definitionSchema = lazily(() =>
   z
@@ -102,13 +102,20 @@ const definitionSchema = lazily(() =>
 /**
  * Defines a message type on a topic.
  *
+ * ```ts
+ * const OrderPlaced = defineMessage(orders, 'order.placed', {
+ *   schema: z.object({ orderId: z.string(), total: z.number() }),
+ *   key: ({ orderId }) => orderId,
+ * })
+ * ```
+ *
  * @throws {ConfigurationError} listing every problem.
  */
-export function defineMessage<Schema extends StandardSchemaV1>(
-  topic: Topic,
+export function defineMessage<Schema extends StandardSchemaV1, Group extends string = string>(
+  topic: Topic<Group>,
   type: string,
   options: MessageOptions<Schema>,
-): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
+): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group> {
   const { version } = parseOptions(definitionSchema(), { ...options, topic, type }, `message "${type}"`)
   return {
     topic,

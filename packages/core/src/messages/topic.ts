@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import type { TopicSpec } from '../driver.ts'
+import { ConfigurationError } from '../lib/errors.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 
-export interface TopicOptions {
+export interface TopicOptions<Group extends string = string> {
   /** Deliveries of one key within a group are sequential and in order. Default: false. */
   readonly ordered?: boolean
   /**
@@ -12,16 +13,23 @@ export interface TopicOptions {
   readonly partitions?: number
   /**
    * Groups that exist from the topic's first use on, so that messages are kept for them before their first consumer
-   * starts. `types` narrows what a group gets; default: all.
+   * starts. `types` narrows what a group gets; default: all. On a topic that declares groups, others are refused, unless
+   * they are asked for with `allowUndeclaredGroup`: most are typing errors, whose messages nobody would miss.
    */
-  readonly groups?: readonly (string | { readonly name: string; readonly types: readonly string[] })[]
+  readonly groups?: readonly (Group | { readonly name: Group; readonly types: readonly string[] })[]
   /** Settings of one broker, by adapter name; see the adapter's README. */
   readonly native?: Readonly<Record<string, unknown>>
 }
 
-/** A named stream of messages; every group receives each message. Made by `defineTopic`. */
-export interface Topic extends TopicSpec {
+/**
+ * A named stream of messages; every group receives each message. Made by `defineTopic`. `Group` is the union of its
+ * declared groups' names, or `string` if it declares none.
+ */
+export interface Topic<Group extends string = string> extends TopicSpec {
   readonly groups: readonly TopicGroup[]
+  // For the compiler alone, never there. Methods compare their parameters both ways, so that a topic fits wherever its groups
+  // and those asked for have something in common, any topic fits `Topic`, and a name that is not declared fits nowhere.
+  declares?(group: Group): void
 }
 
 /** A declared group. */
@@ -75,14 +83,36 @@ export const definedTopicSchema = lazily(() =>
 /**
  * Defines a topic. It touches no broker: topics are provisioned when they are first used.
  *
+ * ```ts
+ * const orders = defineTopic('orders', { ordered: true, groups: ['billing', { name: 'shipping', types: ['order.paid'] }] })
+ * ```
+ *
  * @throws {ConfigurationError} listing every problem.
  */
-export function defineTopic(name: string, options: TopicOptions = {}): Topic {
+export function defineTopic<const Group extends string = string>(
+  name: string,
+  options: TopicOptions<Group> = {},
+): Topic<Group> {
   const topic = parseOptions(topicSchema(), { ...options, name }, `topic "${name}"`)
   return {
     ...topic,
-    groups: topic.groups.map((group) =>
-      typeof group === 'string' ? { name: group, types: ['#'], named: true } : { ...group, named: false },
+    groups: (options.groups ?? []).map((group) =>
+      typeof group === 'string'
+        ? { name: group, types: ['#'], named: true }
+        : { name: group.name, types: [...group.types], named: false },
     ),
   }
+}
+
+/**
+ * Refuses a group that a topic does not declare although it declares others.
+ *
+ * @throws {ConfigurationError} naming both sides.
+ */
+export function requireDeclared({ name, groups }: Topic, group: string): void {
+  if (groups.length === 0 || groups.some((each) => each.name === group)) return
+  const declared = groups.map((each) => `"${each.name}"`).join(', ')
+  const what = `topic "${name}" does not declare the group "${group}", only ${declared}`
+  const next = 'correct the name, declare the group, or pass allowUndeclaredGroup: true'
+  throw new ConfigurationError('group', [{ path: 'group', message: `${what}; ${next}` }])
 }
