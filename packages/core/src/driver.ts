@@ -15,7 +15,7 @@
  *   `capabilities.publishParallelism` times at once for a topic, once for an ordered one; `receive` and `settle` of one subscription never overlap
  *   themselves.
  * - **Bounded.** Nothing waits for ever: a broker that does not answer ends in a `timeout` or `disconnected` error.
- * - **Time** comes from `context.clock`.
+ * - **Time** comes from `context.clock`: durations, deadlines and leases by `monotonic()`, timestamps by `now()`.
  */
 import type { BrokerUrl } from './driver/broker-url.ts'
 import type { Clock } from './lib/clock.ts'

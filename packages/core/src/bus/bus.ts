@@ -259,11 +259,11 @@ export class Bus implements AsyncDisposable {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    const until = this.#clock.now() + timeoutMs
+    const until = this.#clock.monotonic() + timeoutMs
     this.#draining = true
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeout: timeoutMs })))
     this.#draining = false
-    await this.#publisher.close(Math.max(0, until - this.#clock.now()))
+    await this.#publisher.close(Math.max(0, until - this.#clock.monotonic()))
     await within(this.#clock, graceMs, this.#closeDriver())
   }
 

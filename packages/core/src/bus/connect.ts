@@ -85,7 +85,13 @@ const connectSchema = lazily(() =>
     signal: z.instanceof(AbortSignal).optional(),
     clock: z
       .custom<Clock>(
-        (value) => typeof value === 'object' && value !== null && 'now' in value && 'after' in value,
+        (value) =>
+          typeof value === 'object' &&
+          value !== null &&
+          'now' in value &&
+          'monotonic' in value &&
+          'after' in value,
+        'expected a clock: an object with now, monotonic and after',
       )
       .default(systemClock),
   }),

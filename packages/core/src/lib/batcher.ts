@@ -37,7 +37,8 @@ export class Batcher<Item> {
   #schedule(): void {
     if (this.#scheduled || this.#running >= this.#options.parallelism) return
     this.#scheduled = true
-    queueMicrotask(() => {
+    // Not by queueMicrotask, which the fake timers of a test runner may hold back.
+    void Promise.resolve().then(() => {
       this.#scheduled = false
       while (this.#waiting.length > 0 && this.#running < this.#options.parallelism) void this.#flush()
     })

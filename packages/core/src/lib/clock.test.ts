@@ -15,9 +15,23 @@ test('the system clock calls back once, unless it is cancelled', async () => {
   await vi.waitFor(() => expect(calls).toBe(1))
 })
 
-test('the system clock waits longer than a timer of Node can', () => {
-  vi.useFakeTimers()
+test('the system clock keeps to the timers, the date and the readings it was loaded with', async () => {
+  vi.useFakeTimers({ now: 0 })
   try {
+    const before = systemClock.monotonic()
+    await sleep(systemClock, 5)
+    expect(systemClock.monotonic()).toBeGreaterThan(before)
+    expect(systemClock.now()).toBeGreaterThan(Date.UTC(2026, 0, 1))
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('the system clock waits longer than a timer of Node can', async () => {
+  vi.useFakeTimers()
+  vi.resetModules()
+  try {
+    const { systemClock } = await import('./clock.ts')
     const month = 30 * 24 * 3_600_000
     let called = false
     systemClock.after(month, () => {
@@ -56,7 +70,7 @@ test('a sleep ends with its time, leaving no listener on the signal', async () =
 
 test('a sleep ends with the signal, leaving no timer', async () => {
   let cancelled = false
-  const clock = { now: () => 0, after: () => () => (cancelled = true) }
+  const clock = { ...virtualClock(), after: () => () => (cancelled = true) }
   const controller = new AbortController()
   const sleeping = sleep(clock, 1000, controller.signal)
   controller.abort()

@@ -1,10 +1,11 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { newId } from './new-id.ts'
 
 test('ids are UUIDs of version 7, sorted by the millisecond', async () => {
   const first = newId()
   expect(first).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
-  await new Promise((resolve) => setTimeout(resolve, 2))
+  const madeAt = Date.now()
+  await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(madeAt), { interval: 1 })
   expect(newId() > first).toBe(true)
 })
 

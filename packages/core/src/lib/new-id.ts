@@ -1,3 +1,4 @@
+import { systemClock } from './clock.ts'
 import { rememberLast } from './remember-last.ts'
 
 /** Time and version of the ids of a millisecond. */
@@ -10,5 +11,5 @@ const headOf = rememberLast((time: number) => {
 export function newId(): string {
   // After time and version, version 7 is what version 4 is: the variant among random bits.
   // By the global, which is loaded when it is first used: an import of node:crypto delays the start of every program.
-  return headOf(Date.now()) + crypto.randomUUID().slice('xxxxxxxx-xxxx-4'.length)
+  return headOf(systemClock.now()) + crypto.randomUUID().slice('xxxxxxxx-xxxx-4'.length)
 }

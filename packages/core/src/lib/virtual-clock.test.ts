@@ -9,6 +9,20 @@ test('time stands still until it is moved, by any duration', async () => {
   expect(clock.now()).toBe(3000)
 })
 
+test('setting the wall clock moves no timer and no monotonic reading', async () => {
+  const clock = virtualClock(5000)
+  const ran: number[] = []
+  clock.after(100, () => ran.push(clock.monotonic()))
+  clock.setBy(-3_600_000)
+  expect(clock.now()).toBe(5000 - 3_600_000)
+  await clock.advance(99)
+  expect(ran).toEqual([])
+  clock.setBy(7_200_000)
+  await clock.advance(1)
+  expect(ran).toEqual([100])
+  expect(clock.now()).toBe(5100 + 3_600_000)
+})
+
 test('it starts at a fixed date', () => {
   expect(new Date(virtualClock().now()).toISOString()).toBe('2026-01-01T00:00:00.000Z')
 })

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { Clock } from './clock.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
 
@@ -7,6 +8,8 @@ export interface VirtualClock extends Clock {
    * so that an hour of backoff takes milliseconds.
    */
   advance(duration: Duration): Promise<void>
+  /** Sets the wall clock back or forward by so many milliseconds, as an operator or NTP does. Timers stay as they are. */
+  setBy(milliseconds: number): void
 }
 
 interface Timer {
@@ -22,7 +25,8 @@ export async function settle(): Promise<void> {
 
 /** A clock that stands still until it is told to move. Starts at 2026-01-01 unless told otherwise. */
 export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClock {
-  let now = startMs
+  let elapsed = 0
+  let epoch = startMs
   const timers = new Set<Timer>()
 
   function nextUntil(end: number): Timer | undefined {
@@ -33,22 +37,26 @@ export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClo
   }
 
   return {
-    now: () => now,
+    now: () => epoch + elapsed,
+    monotonic: () => elapsed,
     after(delayMs, callback) {
-      const timer = { at: now + Math.max(0, delayMs), callback }
+      const timer = { at: elapsed + Math.max(0, delayMs), callback }
       timers.add(timer)
       return () => timers.delete(timer)
     },
     async advance(duration) {
-      const end = now + toMilliseconds(duration)
+      const end = elapsed + toMilliseconds(duration)
       await settle()
       for (let timer = nextUntil(end); timer !== undefined; timer = nextUntil(end)) {
-        now = Math.max(now, timer.at)
+        elapsed = Math.max(elapsed, timer.at)
         timers.delete(timer)
         timer.callback()
         await settle()
       }
-      now = end
+      elapsed = end
+    },
+    setBy(milliseconds) {
+      epoch += milliseconds
     },
   }
 }

@@ -102,14 +102,14 @@ export class MemorySubscription implements Subscription, Member {
   }
 
   #hold(deliveries: readonly MemoryDelivery[], leaseMs: number): void {
-    const expiresAt = this.#clock.now() + leaseMs
+    const expiresAt = this.#clock.monotonic() + leaseMs
     for (const delivery of deliveries) this.#expiry.set(delivery, expiresAt)
     this.#cancelCheck ??= this.#clock.after(leaseMs, () => this.#expire(), { background: true })
   }
 
   // Leases are all of one length, so one timer set to the earliest will do.
   #expire(): void {
-    const now = this.#clock.now()
+    const now = this.#clock.monotonic()
     const expired = [...this.#expiry]
       .filter(([, expiresAt]) => expiresAt <= now)
       .map(([delivery]) => delivery)

@@ -233,7 +233,7 @@ export class Producer {
       message,
       outbound,
       bytes: this.#measure(outbound),
-      deadline: now + timeoutMs,
+      deadline: this.#host.clock.monotonic() + timeoutMs,
       signal: options.signal,
     }
   }
@@ -329,7 +329,7 @@ export class Producer {
         reject(refusal(outbound, code, why))
       }
       const onAbort = () => giveUp('aborted', 'the signal given to send was aborted while it waited for room')
-      const cancel = clock.after(Math.max(0, deadline - clock.now()), () =>
+      const cancel = clock.after(Math.max(0, deadline - clock.monotonic()), () =>
         giveUp('timeout', 'the broker is slower than its senders and no room was left within the timeout'),
       )
       const stop = () => {

@@ -26,7 +26,7 @@ const noAnswer: Outcome = {
 }
 
 export interface PublishLimits {
-  /** Milliseconds since the epoch. */
+  /** By the clock's monotonic reading. */
   readonly deadline: number
   readonly signal: AbortSignal | undefined
 }
@@ -186,7 +186,7 @@ export class Publisher {
   #watch(deadline: number): void {
     if (!Number.isFinite(deadline) || (this.#alarm !== undefined && this.#alarm.at <= deadline)) return
     this.#alarm?.cancel()
-    const cancel = this.#clock.after(Math.max(0, deadline - this.#clock.now()), () => this.#onAlarm(), {
+    const cancel = this.#clock.after(Math.max(0, deadline - this.#clock.monotonic()), () => this.#onAlarm(), {
       background: true,
     })
     this.#alarm = { at: deadline, cancel }
@@ -194,7 +194,7 @@ export class Publisher {
 
   #onAlarm(): void {
     this.#alarm = undefined
-    const now = this.#clock.now()
+    const now = this.#clock.monotonic()
     let next = Number.POSITIVE_INFINITY
     for (const pending of this.#pending.all()) {
       if (pending.deadline <= now)
