@@ -5,6 +5,7 @@ import { bodies } from './bodies.ts'
 import { brokerFaults } from './broker-faults.ts'
 import { concurrency } from './concurrency.ts'
 import { connections } from './connections.ts'
+import { counters } from './counters.ts'
 import { deadLetters } from './dead-letters.ts'
 import { delays } from './delays.ts'
 import { groups } from './groups.ts'
@@ -31,6 +32,7 @@ export const sections: readonly Section[] = [
   { title: 'Bodies and metadata', cases: [...bodies, ...metadata] },
   { title: 'Idempotency', cases: idempotency },
   { title: 'Crash and shutdown', cases: shutdown },
+  { title: 'Counters', cases: counters },
   { title: 'Broker faults', cases: brokerFaults },
   { title: 'Bad input', cases: badInput },
   { title: 'Stress', cases: stress },

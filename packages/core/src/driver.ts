@@ -342,7 +342,8 @@ export interface Delivery {
   /**
    * How many consumers died, or lost their connection, with the message in hand: past a limit it goes to the dead
    * letters. Releases, closed subscriptions, pauses and drains never count. Where the broker counts them together, tell
-   * only what is certain; too few is safe. Undefined: `deliveries` less `attempt`, for brokers that count nothing else.
+   * only what is certain; too few is safe. On an ordered topic a crash counts for the first of each key only, where the
+   * broker can tell: what waited behind it had reached no handler. Undefined: `deliveries` less `attempt`, for brokers that count nothing else.
    */
   readonly crashes?: number
   /** When the transport says it was sent, in milliseconds since the epoch, for events that do not say it themselves. */

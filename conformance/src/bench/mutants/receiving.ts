@@ -177,7 +177,15 @@ export const receiving: readonly Mutant[] = [
   }),
   deliveryMutant(
     { name: 'does not count crashes', fault: 'Every delivery says that it is the first', caughtBy: ['79c'] },
-    (delivery) => ({ ...delivery, deliveries: 1 }),
+    (delivery) => ({ ...delivery, deliveries: 1, crashes: 0 }),
+  ),
+  deliveryMutant(
+    {
+      name: 'counts releases as crashes',
+      fault: 'Whatever was handed out again is said to have killed its consumer',
+      caughtBy: ['95a', '95b', '95c', '95d', '95e', '95f'],
+    },
+    (delivery) => ({ ...delivery, crashes: delivery.deliveries - delivery.attempt }),
   ),
   driverMutant({
     name: 'takes keys for a detail',

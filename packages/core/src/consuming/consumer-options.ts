@@ -20,8 +20,8 @@ export interface ConsumerOptions {
   readonly maxLease?: Duration
   readonly retry?: RetryPolicy
   /**
-   * How often the broker may hand a message out beyond its scheduled attempts, because consumers died with it in hand,
-   * before it goes to the dead letters. Neighbours of such a message are counted too, so be generous. Default: 20.
+   * How many consumers may die with a message in hand before it goes to the dead letters. Releases, pauses, drains and
+   * deploys do not count. Neighbours of such a message are counted too on some brokers, so be generous. Default: 20.
    */
   readonly maxDeliveries?: number
   /** Gives each (group, source, id) one effect. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */

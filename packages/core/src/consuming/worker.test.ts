@@ -1151,6 +1151,32 @@ describe('a crash loop', () => {
   })
 })
 
+describe('crashes and releases', () => {
+  test('are told apart where the driver tells them apart, however often a message was handed out', async () => {
+    const { calls, handle } = held()
+    const { subscription } = await consuming(handle, { maxDeliveries: 5 })
+    subscription.deliver(
+      delivery({}, { deliveries: 100, crashes: 4 }),
+      delivery({}, { deliveries: 6, crashes: 5 }),
+    )
+    await settle()
+    expect(calls).toHaveLength(1)
+    expect(subscription.settled[0]?.verdict).toMatchObject({ headers: { 'waybill-deliveries': '6' } })
+  })
+
+  test('a neighbour of what is given up, with no more crashes than it, reaches its handler', async () => {
+    const { handle, numbers } = held()
+    const { subscription } = await consuming(handle, { maxDeliveries: 5 })
+    subscription.deliver(...[1, 2, 3].map((n) => delivery({ data: { n } }, { crashes: 5 })))
+    await settle()
+    expect(subscription.kinds).toEqual(['dead-letter'])
+    expect(numbers()).toEqual([2, 3])
+    subscription.deliver(delivery({ data: { n: 4 } }, { crashes: 6 }))
+    await settle()
+    expect(subscription.kinds).toEqual(['dead-letter', 'dead-letter'])
+  })
+})
+
 describe('leaks', () => {
   test('a consumer of many messages leaves no listeners on long-lived signals', async () => {
     const { subscription } = await consuming(() => {}, { prefetch: 1 })

@@ -203,7 +203,8 @@ export function delivery(
     attempt = 1,
     deliveries = 1,
     headers = {},
-  }: Partial<Pick<Delivery, 'attempt' | 'deliveries' | 'headers'>> = {},
+    ...rest
+  }: Partial<Pick<Delivery, 'attempt' | 'deliveries' | 'crashes' | 'headers'>> = {},
 ): Delivery {
   const encoded = encodeMessage({
     id: crypto.randomUUID(),
@@ -221,5 +222,6 @@ export function delivery(
     attempt,
     deliveries,
     key: message.key,
+    ...rest,
   }
 }

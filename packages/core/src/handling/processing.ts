@@ -42,6 +42,11 @@ function acked(settled: () => void): Disposition {
 
 const release: Disposition = { kind: 'settle', verdict: { kind: 'release' } }
 
+/** How many consumers died with it in hand. Releases, pauses and drains are not among them. */
+function crashesOf({ delivery: { crashes, deliveries, attempt } }: DeliveryInHand): number {
+  return crashes ?? deliveries - attempt
+}
+
 // How soon a duplicate of a message that is being handled looks again.
 const duplicateDelayMs = 5000
 
@@ -50,6 +55,11 @@ export class Processing {
   readonly #settings: ProcessingSettings
   readonly #handlers: Handlers
   readonly #guard: EffectGuard | undefined
+  /**
+   * A crash counts for all that a consumer had in hand, not only for the message that killed it. So each life of a
+   * consumer gives up one message for it, and whatever has seen fewer crashes than this may have been its neighbour.
+   */
+  #excused = 0
 
   constructor(settings: ProcessingSettings, handlers: Handlers) {
     this.#settings = settings
@@ -67,8 +77,10 @@ export class Processing {
     }
     const handler = this.#handlers.find(delivery.message.type)
     if (handler === undefined) return acked(() => emit('unhandled', delivery.info))
-    if (delivery.deliveries > delivery.attempt - 1 + maxDeliveries) {
-      const why = `Delivered ${delivery.deliveries} times, ${delivery.attempt} of them scheduled: its consumers keep dying`
+    const crashes = crashesOf(delivery)
+    if (crashes >= Math.max(maxDeliveries, this.#excused)) {
+      this.#excused = crashes + 1
+      const why = `${crashes} consumers died with it in hand`
       return this.#giveUp(delivery, 'crash-loop', new MessagingError('failed', why))
     }
     return { handler }

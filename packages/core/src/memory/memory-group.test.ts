@@ -184,3 +184,22 @@ describe('on an ordered topic', () => {
     expect(names(group.take(second, 1))).toEqual(['y'])
   })
 })
+
+test('only a lease that ran out counts as a crash, on an ordered topic for the first of a key', () => {
+  const { clock } = setUp()
+  const [plain, ordered] = [new MemoryGroup(clock, false), new MemoryGroup(clock, true)]
+  const one = member()
+  const crashesAfter = (group: MemoryGroup, giveBack: (taken: MemoryDelivery[]) => void) => {
+    giveBack(group.take(one, 10))
+    const taken = group.take(one, 10)
+    group.giveBack(taken)
+    return taken.map(({ crashes }) => crashes)
+  }
+  for (const group of [plain, ordered]) {
+    group.join(one)
+    for (const name of ['a', 'b']) group.add(message(name, { key: 'k' }), 0)
+    expect(crashesAfter(group, (taken) => group.giveBack(taken))).toEqual([0, 0])
+  }
+  expect(crashesAfter(plain, (taken) => plain.expire(taken))).toEqual([1, 1])
+  expect(crashesAfter(ordered, (taken) => ordered.expire(taken))).toEqual([1, 0])
+})

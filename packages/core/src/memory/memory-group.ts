@@ -18,12 +18,13 @@ export interface StoredMessage {
   readonly time: number
 }
 
-/** A group's copy of a message: its place in the queue and how often it was handed out. */
+/** A group's copy of a message: its place in the queue, how often it was handed out, and how often in vain. */
 interface Entry {
   readonly message: StoredMessage
   readonly place: number
   readonly priority: number
   deliveries: number
+  crashes: number
 }
 
 export interface MemoryDelivery extends Delivery {
@@ -75,7 +76,7 @@ export class MemoryGroup {
     const enqueue = () => {
       const priority = Number(message.headers[headerNames.priority] ?? 0)
       this.#places += 1
-      this.#insert({ message, place: this.#places, priority, deliveries: 0 })
+      this.#insert({ message, place: this.#places, priority, deliveries: 0, crashes: 0 })
       this.#wake()
     }
     if (delayMs <= 0) {
@@ -156,6 +157,23 @@ export class MemoryGroup {
     this.#wake()
   }
 
+  /**
+   * Back to their old places because their leases ran out: their member counts as dead. A crash is held against what it
+   * can have been handling, which on an ordered topic is the first of each key; what waited behind it is innocent.
+   */
+  expire(deliveries: readonly MemoryDelivery[]): void {
+    const headed = new Set<string>()
+    for (const { entry } of [...deliveries].sort((one, other) => one.entry.place - other.entry.place)) {
+      const { key } = entry.message
+      if (this.#ordered && key !== undefined) {
+        if (headed.has(key)) continue
+        headed.add(key)
+      }
+      entry.crashes += 1
+    }
+    this.giveBack(deliveries)
+  }
+
   /** Forgets what is waiting and in hand, and goes on with these. */
   restart(messages: readonly StoredMessage[]): void {
     const inFlight = [...this.#inFlight]
@@ -199,6 +217,7 @@ export class MemoryGroup {
       key,
       attempt: attemptOf(headers),
       deliveries: entry.deliveries,
+      crashes: entry.crashes,
       entry,
     }
     this.#inFlight.set(delivery, member)

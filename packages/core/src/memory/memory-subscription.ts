@@ -114,7 +114,7 @@ export class MemorySubscription implements Subscription, Member {
       .filter(([, expiresAt]) => expiresAt <= now)
       .map(([delivery]) => delivery)
     this.lose(expired)
-    this.#group.giveBack(expired)
+    this.#group.expire(expired)
     const next = Math.min(...this.#expiry.values())
     this.#cancelCheck = Number.isFinite(next)
       ? this.#clock.after(Math.max(1, next - now), () => this.#expire(), { background: true })
