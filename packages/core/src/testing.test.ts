@@ -38,11 +38,40 @@ test('the next handlings fail as often as they are told, before their handler is
   const errors: unknown[] = []
   test.bus.on('retried', ({ error }) => errors.push(error))
   const error = new Error('the bank is closed')
-  test.failNext(2, error)
+  test.failNext(2, { error })
   await test.bus.producer().send(OrderCreated, { n: 1 })
   await test.advance('5m')
   expect(attempts).toEqual([3])
   expect(errors).toEqual([error, error])
+})
+
+test('what is to fail can be named by group and by type', async () => {
+  await using test = await createTestBus({ topics: [orders, ledger] })
+  const failed: string[] = []
+  test.bus.on('retried', ({ group, message }) => failed.push(`${group} ${message?.type}`))
+  for (const group of ['billing', 'nobody']) {
+    await test.bus
+      .consumer(group)
+      .on(OrderCreated, () => {})
+      .on(orders, 'order.#', () => {})
+      .start()
+  }
+  const OrderPaid = defineMessage(orders, 'order.paid', { schema })
+  test.failNext(1, { group: 'nobody', type: 'order.paid' })
+  test.failNext(1, { group: 'billing' })
+  const producer = test.bus.producer()
+  await producer.send(OrderCreated, { n: 1 })
+  await producer.send(OrderPaid, { n: 2 })
+  await test.idle()
+  expect(failed.sort()).toEqual(['billing order.created', 'nobody order.paid'])
+})
+
+test('options that are wrong are refused', async () => {
+  // @ts-expect-error: what a caller without types can do
+  await expect(createTestBus({ topic: orders })).rejects.toMatchObject({ code: 'invalid-options' })
+  await using test = await createTestBus()
+  // @ts-expect-error: what a caller without types can do
+  expect(() => test.failNext(0, { groups: 'billing' })).toThrow(/count[\s\S]*groups/)
 })
 
 describe('idle', () => {

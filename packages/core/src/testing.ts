@@ -2,14 +2,43 @@
  * What applications test themselves with: a bus on the memory driver whose clock stands still until it is told to
  * move, and a look at what went through it.
  */
+import { z } from 'zod'
 import type { Bus } from './bus/bus.ts'
 import { type ConnectOptions, connect } from './bus/connect.ts'
 import type { DeliveryInfo } from './events/events.ts'
 import type { Duration } from './lib/duration.ts'
+import { lazily, parseOptions } from './lib/validation.ts'
 import { settle, type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
 import type { Message, MessageDefinition } from './messages/message.ts'
+import { definedTopicSchema, nameSchema, typeSchema } from './messages/topic.ts'
 
 export { type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
+
+/** Which handlings are to fail, and with what. */
+export interface FailNextOptions {
+  /** Default: an `Error` that says that the test made it. */
+  readonly error?: unknown
+  /** Of this group only. Default: of any. */
+  readonly group?: string
+  /** Of this message type only, such as `order.placed`. Default: of any. */
+  readonly type?: string
+}
+
+const failNextSchema = lazily(() =>
+  z.strictObject({
+    count: z.int().min(1),
+    error: z.unknown().default(() => new Error('Failed by the test')),
+    group: nameSchema().optional(),
+    type: typeSchema().optional(),
+  }),
+)
+
+const testBusSchema = lazily(() =>
+  z.strictObject({
+    topics: z.array(definedTopicSchema()).optional(),
+    native: z.record(z.string(), z.unknown()).optional(),
+  }),
+)
 
 export interface TestBus extends AsyncDisposable {
   /** To hand to the code under test. */
@@ -21,24 +50,44 @@ export interface TestBus extends AsyncDisposable {
   readonly handled: readonly DeliveryInfo[]
   /** What of one definition was sent, typed. */
   sentOf<Output>(definition: MessageDefinition<unknown, Output>): readonly Message<Output>[]
-  /** The next handlings, of any group, fail with the error before their handler is called. */
-  failNext(count: number, error?: Error): void
+  /**
+   * The next handlings fail before their handler is called: of any group and type, or of those named.
+   *
+   * ```ts
+   * kit.failNext(2, { group: 'billing', error: new Error('the bank is closed') })
+   * ```
+   */
+  failNext(count: number, options?: FailNextOptions): void
   /** Resolves when no handler runs and none has anything to do before the clock moves on. */
   idle(): Promise<void>
   /** Moves the clock on: backoffs, delays, leases and windows run out in no time. */
   advance(duration: Duration): Promise<void>
 }
 
-/** A bus on a memory broker of its own, with a virtual clock. */
+/**
+ * A bus on a memory broker of its own, with a virtual clock.
+ *
+ * ```ts
+ * await using kit = await createTestBus({ topics: [orders] })
+ * await startBilling(kit.bus)
+ * await kit.bus.producer().send(OrderPlaced, { orderId: 'o-1' })
+ * await kit.idle()
+ * ```
+ */
 export async function createTestBus(
   options: Pick<ConnectOptions, 'topics' | 'native'> = {},
 ): Promise<TestBus> {
+  parseOptions(testBusSchema(), options, 'test bus options')
   const clock = virtualClock()
   const bus = await connect({ ...options, url: 'memory:', clock })
   const sent: Message[] = []
   const sentTo: string[] = []
   const handled: DeliveryInfo[] = []
-  const failures: Error[] = []
+  const failures: {
+    readonly error: unknown
+    readonly group: string | undefined
+    readonly type: string | undefined
+  }[] = []
   bus
     .on('sent', ({ topic, message }) => {
       sent.push(message)
@@ -46,9 +95,12 @@ export async function createTestBus(
     })
     .on('handled', (info) => handled.push(info))
   bus.use({
-    handle: async (_context, next) => {
-      const failure = failures.shift()
-      if (failure !== undefined) throw failure
+    handle: async ({ group, message }, next) => {
+      const index = failures.findIndex(
+        (each) => (each.group ?? group) === group && (each.type ?? message.type) === message.type,
+      )
+      const [failure] = index < 0 ? [] : failures.splice(index, 1)
+      if (failure !== undefined) throw failure.error
       await next()
     },
   })
@@ -61,8 +113,9 @@ export async function createTestBus(
       sent.filter(
         (message, index): message is Message<Output> => message.type === type && sentTo[index] === topic.name,
       ),
-    failNext: (count, error = new Error('Failed by the test')) => {
-      for (let each = 0; each < count; each += 1) failures.push(error)
+    failNext: (count, options = {}) => {
+      const { error, group, type } = parseOptions(failNextSchema(), { ...options, count }, 'failNext')
+      for (let each = 0; each < count; each += 1) failures.push({ error, group, type })
     },
     idle: async () => {
       do await settle()

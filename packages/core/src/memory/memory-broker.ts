@@ -1,5 +1,6 @@
 import type { Clock } from '../lib/clock.ts'
-import { MemoryGroup, type StoredMessage } from './memory-group.ts'
+import { MemoryGroup } from './memory-group.ts'
+import type { StoredMessage } from './stored-message.ts'
 
 /** A stream of messages: what it still remembers, and its groups. */
 export class MemoryTopic {
@@ -16,13 +17,13 @@ export class MemoryTopic {
     this.#retention = retention
   }
 
-  publish(message: StoredMessage, delayMs: number): void {
+  publish(message: StoredMessage): void {
     this.#log.push(message)
     if (this.#log.length > 2 * this.#retention) {
       this.#firstOffset += this.#log.length - this.#retention
       this.#log = this.#log.slice(this.#log.length - this.#retention)
     }
-    for (const group of [...this.groups.values(), ...this.instances]) group.add(message, delayMs)
+    for (const group of [...this.groups.values(), ...this.instances]) group.add(message)
   }
 
   deleteGroup(name: string): void {

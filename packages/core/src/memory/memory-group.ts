@@ -7,25 +7,10 @@ import {
   type StoredDeadLetter,
 } from '../driver.ts'
 import type { Clock } from '../lib/clock.ts'
-
-/** A message as the broker keeps it. */
-export interface StoredMessage {
-  readonly body: Uint8Array
-  readonly contentType: string | undefined
-  readonly headers: Readonly<Record<string, string>>
-  readonly key: string | undefined
-  /** When it reached the topic, in milliseconds since the epoch. */
-  readonly time: number
-}
-
-/** A group's copy of a message: its place in the queue, how often it was handed out, and how often in vain. */
-interface Entry {
-  readonly message: StoredMessage
-  readonly place: number
-  readonly priority: number
-  deliveries: number
-  crashes: number
-}
+import { Delayed } from './delayed.ts'
+import { KeyLanes } from './key-lanes.ts'
+import type { StoredMessage } from './stored-message.ts'
+import { type Entry, SharedQueue, type Waiting } from './waiting.ts'
 
 export interface MemoryDelivery extends Delivery {
   readonly entry: Entry
@@ -41,27 +26,27 @@ export interface Member {
 /** What one group has waiting, in hand, delayed and given up. */
 export class MemoryGroup {
   readonly #clock: Clock
-  readonly #ordered: boolean
   readonly #members = new Set<Member>()
   readonly #inFlight = new Map<MemoryDelivery, Member>()
-  /** On ordered topics, who has deliveries of a key in hand, and how many. */
-  readonly #owners = new Map<string, { readonly member: Member; count: number }>()
-  /** What waits for its time, with what cancels it. */
-  readonly #delayed = new Map<() => void, StoredMessage>()
+  readonly #waiting: Waiting<Member>
+  readonly #delayed: Delayed
   /** The types somebody has ever asked for, as patterns. */
   readonly wishes = new Set<string>()
   readonly dead = new Map<string, StoredDeadLetter & Pick<StoredMessage, 'key'>>()
-  #waiting: Entry[] = []
-  #head = 0
+  closed = false
   #places = 0
 
   constructor(clock: Clock, ordered: boolean) {
     this.#clock = clock
-    this.#ordered = ordered
+    this.#delayed = new Delayed(clock, (entry) => {
+      this.#waiting.due(entry)
+      this.#wake()
+    })
+    this.#waiting = ordered ? new KeyLanes((entry) => this.#delayed.isDue(entry)) : new SharedQueue()
   }
 
   get waiting(): number {
-    return this.#waiting.length - this.#head
+    return this.#waiting.size - (this.#waiting.keepsPlaces ? this.#delayed.size : 0)
   }
 
   get inFlight(): number {
@@ -72,22 +57,15 @@ export class MemoryGroup {
     return this.#delayed.size
   }
 
-  add(message: StoredMessage, delayMs: number): void {
-    const enqueue = () => {
-      const priority = Number(message.headers[headerNames.priority] ?? 0)
-      this.#places += 1
-      this.#insert({ message, place: this.#places, priority, deliveries: 0, crashes: 0 })
-      this.#wake()
-    }
-    if (delayMs <= 0) {
-      enqueue()
-      return
-    }
-    const cancel = this.#clock.after(delayMs, () => {
-      this.#delayed.delete(cancel)
-      enqueue()
-    })
-    this.#delayed.set(cancel, message)
+  add(message: StoredMessage): void {
+    this.#places += 1
+    const { headers, dueAt = 0 } = message
+    const priority = Number(headers[headerNames.priority] ?? 0)
+    const entry = { message, place: this.#places, priority, dueAt, deliveries: 0, crashes: 0 }
+    const isDue = this.#delayed.isDue(entry)
+    if (isDue || this.#waiting.keepsPlaces) this.#waiting.add(entry)
+    if (isDue) this.#wake()
+    else this.#delayed.add(entry)
   }
 
   wish(patterns: readonly string[]): void {
@@ -96,12 +74,10 @@ export class MemoryGroup {
 
   /** True when a message of that id waited for its time. */
   cancelDelayed(id: string): boolean {
-    const found = [...this.#delayed].filter(([, { headers }]) => headers['ce-id'] === id)
-    for (const [cancel] of found) {
-      cancel()
-      this.#delayed.delete(cancel)
-    }
-    return found.length > 0
+    const cancelled = this.#delayed.cancel(id)
+    if (this.#waiting.keepsPlaces) for (const entry of cancelled) this.#waiting.drop(entry)
+    if (cancelled.length > 0) this.#wake()
+    return cancelled.length > 0
   }
 
   join(member: Member): void {
@@ -114,46 +90,25 @@ export class MemoryGroup {
   }
 
   take(member: Member, max: number): MemoryDelivery[] {
-    const taken: MemoryDelivery[] = []
-    if (!this.#ordered) {
-      const entries = this.#waiting.slice(this.#head, this.#head + max)
-      this.#head += entries.length
-      this.#compact()
-      for (const entry of entries) taken.push(this.#handOut(entry, member))
-      return taken
-    }
-    const left: Entry[] = []
-    for (const entry of this.#waiting.slice(this.#head)) {
-      const owner = this.#owners.get(entry.message.key ?? '')
-      const free = entry.message.key === undefined || owner === undefined || owner.member === member
-      if (free && taken.length < max) taken.push(this.#handOut(entry, member))
-      else left.push(entry)
-    }
-    this.#waiting = left
-    this.#head = 0
-    return taken
+    return this.#waiting.take(member, max).map((entry) => this.#handOut(entry, member))
   }
 
   /** False when it was settled, lost or taken back before. */
   remove(delivery: MemoryDelivery): boolean {
-    const member = this.#inFlight.get(delivery)
-    if (member === undefined) return false
-    this.#inFlight.delete(delivery)
-    const { key } = delivery.entry.message
-    const owner = key === undefined ? undefined : this.#owners.get(key)
-    if (key !== undefined && owner !== undefined) {
-      owner.count -= 1
-      if (owner.count === 0) {
-        this.#owners.delete(key)
-        this.#wake()
-      }
-    }
+    if (!this.#inFlight.delete(delivery)) return false
+    if (this.#waiting.release(delivery.entry)) this.#wake()
     return true
   }
 
   /** Back to their old places. */
   giveBack(deliveries: readonly MemoryDelivery[]): void {
-    for (const delivery of deliveries) if (this.remove(delivery)) this.#insert(delivery.entry)
+    for (const delivery of deliveries) {
+      if (!this.#inFlight.delete(delivery)) continue
+      const { entry } = delivery
+      // Before the key is anybody's again, so that what follows it is not handed out first.
+      this.#waiting.add(entry)
+      this.#waiting.release(entry)
+    }
     this.#wake()
   }
 
@@ -165,7 +120,7 @@ export class MemoryGroup {
     const headed = new Set<string>()
     for (const { entry } of [...deliveries].sort((one, other) => one.entry.place - other.entry.place)) {
       const { key } = entry.message
-      if (this.#ordered && key !== undefined) {
+      if (this.#waiting.keepsPlaces && key !== undefined) {
         if (headed.has(key)) continue
         headed.add(key)
       }
@@ -181,9 +136,9 @@ export class MemoryGroup {
       this.remove(delivery)
       member.lose([delivery])
     }
-    this.#waiting = []
-    this.#head = 0
-    for (const message of messages) this.add(message, 0)
+    this.#waiting.clear()
+    this.#delayed.clear()
+    for (const message of messages) this.add(message)
   }
 
   bury(message: StoredMessage, headers: Readonly<Record<string, string>>): void {
@@ -196,63 +151,40 @@ export class MemoryGroup {
   replay(ids: readonly string[]): number {
     const letters = ids.flatMap((id) => this.dead.get(id) ?? [])
     for (const { id, body, contentType, headers, key } of letters) {
-      this.add({ body, contentType, headers: replayHeaders(headers), key, time: this.#clock.now() }, 0)
+      this.add({ body, contentType, headers: replayHeaders(headers), key, time: this.#clock.now() })
       this.dead.delete(id)
     }
     return letters.length
   }
 
+  /** It is gone: its members have nothing in hand any more, and get nothing. */
   close(): void {
-    for (const cancel of this.#delayed.keys()) cancel()
+    this.closed = true
     this.#delayed.clear()
+    this.#waiting.clear()
+    for (const [delivery, member] of [...this.#inFlight]) {
+      this.remove(delivery)
+      member.lose([delivery])
+    }
+    this.#wake()
   }
 
   #handOut(entry: Entry, member: Member): MemoryDelivery {
-    const { body, contentType, headers, key } = entry.message
+    const { body, contentType, headers, key, time } = entry.message
     entry.deliveries += 1
     const delivery = {
       body,
       contentType,
       headers,
       key,
+      timestamp: time,
       attempt: attemptOf(headers),
       deliveries: entry.deliveries,
       crashes: entry.crashes,
       entry,
     }
     this.#inFlight.set(delivery, member)
-    if (this.#ordered && key !== undefined) {
-      const owner = this.#owners.get(key)
-      if (owner === undefined) this.#owners.set(key, { member, count: 1 })
-      else owner.count += 1
-    }
     return delivery
-  }
-
-  // By priority, then by place. What is new belongs at the end nearly always, what comes back near the front.
-  #insert(entry: Entry): void {
-    const isBefore = (other: Entry) =>
-      other.priority > entry.priority || (other.priority === entry.priority && other.place < entry.place)
-    const last = this.#waiting.at(-1)
-    if (this.waiting === 0 || (last !== undefined && isBefore(last))) {
-      this.#waiting.push(entry)
-      return
-    }
-    let index = this.#head
-    for (
-      let other = this.#waiting[index];
-      other !== undefined && isBefore(other);
-      other = this.#waiting[index]
-    )
-      index += 1
-    this.#waiting.splice(index, 0, entry)
-  }
-
-  // Taking from the front moves an index; the array is cut when half of it is behind.
-  #compact(): void {
-    if (this.#head < 1024 || this.#head * 2 < this.#waiting.length) return
-    this.#waiting = this.#waiting.slice(this.#head)
-    this.#head = 0
   }
 
   #wake(): void {

@@ -1,8 +1,16 @@
+import { setImmediate } from 'node:timers'
 import { type Delivery, MessagingError, type Outcome, type Settlement, type Subscription } from '../driver.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Member, MemoryDelivery, MemoryGroup } from './memory-group.ts'
 
 const done: Outcome = { ok: true }
+
+/** How many deliveries are taken before the event loop has its turn. */
+const turnSize = 256
+
+function deleted(): MessagingError {
+  return new MessagingError('topology-missing', 'The group was deleted', { retryable: true })
+}
 
 /** A member of a group: takes deliveries under a lease, and gives back what it does not settle. */
 export class MemorySubscription implements Subscription, Member {
@@ -12,6 +20,7 @@ export class MemorySubscription implements Subscription, Member {
   readonly #onClose: () => void
   readonly #expiry = new Map<MemoryDelivery, number>()
   #closed = false
+  #takenInTurn = 0
   #cancelCheck: (() => void) | undefined
   #listener: (deliveries: readonly Delivery[]) => void = () => {}
   #wake = () => {}
@@ -35,9 +44,12 @@ export class MemorySubscription implements Subscription, Member {
     signal.addEventListener('abort', this.wake)
     try {
       while (!signal.aborted) {
+        if (this.#takenInTurn >= turnSize) await this.#letOthersIn()
         if (this.#closed) throw new MessagingError('closed', 'The memory subscription is closed')
+        if (this.#group.closed) throw deleted()
         const taken = this.#group.take(this, max)
         if (taken.length > 0) {
+          this.#takenInTurn += taken.length
           this.#hold(taken, this.leaseMs)
           return taken
         }
@@ -51,6 +63,12 @@ export class MemorySubscription implements Subscription, Member {
     }
   }
 
+  // Nothing here waits for the world outside, so that a large backlog would keep timers and sockets from their turn.
+  async #letOthersIn(): Promise<void> {
+    this.#takenInTurn = 0
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
   async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
     for (const { delivery, verdict } of settlements) {
       if (!this.#isOurs(delivery)) continue
@@ -62,7 +80,11 @@ export class MemorySubscription implements Subscription, Member {
           break
         case 'retry':
           if (!this.#group.remove(delivery)) break
-          this.#group.add({ ...message, headers: verdict.headers }, verdict.delayMs)
+          this.#group.add({
+            ...message,
+            headers: verdict.headers,
+            dueAt: this.#clock.monotonic() + verdict.delayMs,
+          })
           break
         case 'dead-letter':
           this.#group.bury(message, verdict.headers)
@@ -115,7 +137,8 @@ export class MemorySubscription implements Subscription, Member {
       .map(([delivery]) => delivery)
     this.lose(expired)
     this.#group.expire(expired)
-    const next = Math.min(...this.#expiry.values())
+    let next = Number.POSITIVE_INFINITY
+    for (const expiresAt of this.#expiry.values()) next = Math.min(next, expiresAt)
     this.#cancelCheck = Number.isFinite(next)
       ? this.#clock.after(Math.max(1, next - now), () => this.#expire(), { background: true })
       : undefined

@@ -154,13 +154,15 @@ class MemoryDriver implements Driver {
 
   async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
     this.#ensureOpen()
-    const time = this.#broker.clock.now()
+    const { clock } = this.#broker
+    const time = clock.now()
     return batch.map(({ topic: { name }, body, contentType, attributes, headers, key, delayMs }) => {
       const topic = this.#broker.topics.get(name)
       if (topic === undefined) return { ok: false, error: noTopic(name) }
       const all: Record<string, string> = { ...headers }
       for (const attribute in attributes) all[`ce-${attribute}`] = attributes[attribute] ?? ''
-      topic.publish({ body, contentType, headers: all, key, time }, delayMs)
+      const dueAt = delayMs > 0 ? clock.monotonic() + delayMs : undefined
+      topic.publish({ body, contentType, headers: all, key, time, ...(dueAt !== undefined && { dueAt }) })
       return done
     })
   }
@@ -238,7 +240,7 @@ class MemoryDriver implements Driver {
     return {
       broker: this.#broker,
       publishRaw: (topic, { body, contentType, headers = {}, key }) => {
-        this.#topic(topic).publish({ body, contentType, headers, key, time: this.#broker.clock.now() }, 0)
+        this.#topic(topic).publish({ body, contentType, headers, key, time: this.#broker.clock.now() })
       },
     }
   }

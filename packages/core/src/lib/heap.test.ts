@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { Heap } from './heap.ts'
+
+const numbers = () => new Heap<number>((one, other) => one < other)
+
+function drain(heap: Heap<number>): number[] {
+  const all: number[] = []
+  for (let next = heap.take(); next !== undefined; next = heap.take()) all.push(next)
+  return all
+}
+
+test('items come out by rank, whatever the order they went in', () => {
+  for (let round = 0; round < 200; round += 1) {
+    const items = Array.from({ length: round }, () => Math.floor(Math.random() * 50))
+    const heap = numbers()
+    for (const item of items) heap.add(item)
+    expect(heap.first).toBe(items.length === 0 ? undefined : Math.min(...items))
+    expect(drain(heap)).toEqual(items.toSorted((one, other) => one - other))
+    expect([heap.size, heap.first, heap.take()]).toEqual([0, undefined, undefined])
+  }
+})
+
+test('what is removed does not come out', () => {
+  const heap = numbers()
+  for (const item of [5, 3, 8, 1, 4, 7]) heap.add(item)
+  expect(heap.remove((item) => item % 2 === 1).toSorted()).toEqual([1, 3, 5, 7])
+  expect(drain(heap)).toEqual([4, 8])
+})
