@@ -40,7 +40,7 @@ export type {
   PartitionStats,
   TopologyReport,
 } from './driver.ts'
-export type { BusEvents, DeliveryInfo } from './events/events.ts'
+export type { BusEvents, BusListeners, DeliveryInfo } from './events/events.ts'
 export type { BatchContext } from './handling/batch-collector.ts'
 export type { Handler } from './handling/handlers.ts'
 export type { HandlerMiddleware } from './handling/processing.ts'
@@ -66,8 +66,8 @@ export {
   type Issue,
   MessagingError,
   PermanentError,
-  RetryAfter,
 } from './lib/errors.ts'
+export { RetryAfter } from './lib/retry-after.ts'
 export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory/memory.ts'
 export {
   type DataOf,

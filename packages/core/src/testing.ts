@@ -9,7 +9,7 @@ import type { DeliveryInfo } from './events/events.ts'
 import type { Duration } from './lib/duration.ts'
 import { lazily, parseOptions } from './lib/validation.ts'
 import { settle, type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
-import type { Message, MessageDefinition } from './messages/message.ts'
+import { type Message, type MessageDefinition, requireDefinition } from './messages/message.ts'
 import { definedTopicSchema, nameSchema, typeSchema } from './messages/topic.ts'
 
 export { type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
@@ -109,10 +109,13 @@ export async function createTestBus(
     clock,
     sent,
     handled,
-    sentOf: <Output>({ topic, type }: MessageDefinition<unknown, Output>) =>
-      sent.filter(
+    sentOf: <Output>(definition: MessageDefinition<unknown, Output>) => {
+      requireDefinition(definition, 'sentOf')
+      const { topic, type } = definition
+      return sent.filter(
         (message, index): message is Message<Output> => message.type === type && sentTo[index] === topic.name,
-      ),
+      )
+    },
     failNext: (count, options = {}) => {
       const { error, group, type } = parseOptions(failNextSchema(), { ...options, count }, 'failNext')
       for (let each = 0; each < count; each += 1) failures.push({ error, group, type })

@@ -4,16 +4,17 @@ import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consumin
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
-import type { BusEmitter, BusEvents } from '../events/events.ts'
+import type { BusEmitter, BusEvents, BusListener } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
+import { durationSchema } from '../handling/retry.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { ConfigurationError, describe, MessagingError, toMessagingError } from '../lib/errors.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { describe, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
-import type { MessageDefinition } from '../messages/message.ts'
-import { nameSchema, requireDeclared, type Topic } from '../messages/topic.ts'
+import { type MessageDefinition, requireDefinition } from '../messages/message.ts'
+import { definedTopicSchema, nameSchema, requireDeclared, type Topic } from '../messages/topic.ts'
 import { Producer, type ProducerHost, type SendMiddleware } from '../sending/producer.ts'
 import { Publisher } from '../sending/publisher.ts'
 import type { ProducerOptions } from '../sending/send-options.ts'
@@ -51,6 +52,21 @@ export interface GroupOptions {
 
 /** Consumers of these may have any group. */
 type AnyGroup = { readonly allowUndeclaredGroup: true } | { readonly broadcast: true }
+
+const middlewareSchema = lazily(() =>
+  z
+    .strictObject({ send: functionSchema().optional(), handle: functionSchema().optional() })
+    .refine(
+      ({ send, handle }) => send !== undefined || handle !== undefined,
+      'expected send, handle, or both',
+    ),
+)
+
+const closeSchema = lazily(() => z.strictObject({ timeout: durationSchema().default('10s') }))
+
+const topicsSchema = lazily(() => z.array(definedTopicSchema()))
+
+const groupArgumentsSchema = lazily(() => z.object({ topic: definedTopicSchema(), group: nameSchema() }))
 
 const groupSchema = lazily(() => z.strictObject({ allowUndeclaredGroup: z.boolean().default(false) }))
 
@@ -113,12 +129,12 @@ export class Bus implements AsyncDisposable {
   }
 
   /** Listeners run at once; one that throws becomes a process warning. */
-  on<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): this {
+  on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): this {
     this.#events.on(name, listener)
     return this
   }
 
-  off<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): this {
+  off<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): this {
     this.#events.off(name, listener)
     return this
   }
@@ -127,7 +143,9 @@ export class Bus implements AsyncDisposable {
    * Wraps every send and every handling through this bus, outside of what producers and consumers add themselves.
    * Consumers take what is there when they start.
    */
-  use({ send, handle }: BusMiddleware): this {
+  use(middleware: BusMiddleware): this {
+    parseOptions(middlewareSchema(), middleware, 'middleware')
+    const { send, handle } = middleware
     if (send !== undefined) this.#sendMiddleware.push(send)
     if (handle !== undefined) this.#host.middleware.push(handle)
     return this
@@ -170,6 +188,7 @@ export class Bus implements AsyncDisposable {
     options: ReceiveOptions<NoInfer<Group>>,
   ): AsyncIterableIterator<ReceivedMessage<Output>> {
     this.#ensureOpen()
+    requireDefinition(definition, 'receive')
     parseOptions(receiveSchema(), options, 'receive options')
     if (options.allowUndeclaredGroup !== true) requireDeclared(definition.topic, options.group)
     const { group, prefetch = 16, signal, ...rest } = options
@@ -201,7 +220,7 @@ export class Bus implements AsyncDisposable {
       options,
       `options of group ${describe(group)}`,
     )
-    this.#checkGroup(group)
+    parseOptions(groupArgumentsSchema(), { topic, group }, 'group')
     if (!allowUndeclaredGroup) requireDeclared(topic, group)
     return new Group(this.#host, topic, group)
   }
@@ -209,6 +228,7 @@ export class Bus implements AsyncDisposable {
   /** Makes or verifies topics and their declared groups now, by the bus's provision mode. */
   async provision(topics: readonly Topic[]): Promise<TopologyReport> {
     this.#ensureOpen()
+    parseOptions(topicsSchema(), topics, 'topics to provision')
     for (const topic of topics)
       if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
     return this.#provisioner.topics(topics)
@@ -250,7 +270,8 @@ export class Bus implements AsyncDisposable {
    * hang. Idempotent. Whatever is called afterwards is refused with `closed`.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    this.#closed ??= this.#close(toMilliseconds(options.timeout ?? '10s', 'timeout'))
+    const { timeout } = parseOptions(closeSchema(), options, 'close options')
+    this.#closed ??= this.#close(toMilliseconds(timeout))
     await this.#closed
   }
 
@@ -284,12 +305,5 @@ export class Bus implements AsyncDisposable {
 
   #ensureOpen(): void {
     if (this.#closed !== undefined) throw new MessagingError('closed', 'The bus is closed; connect again')
-  }
-
-  #checkGroup(group: string): void {
-    const parsed = nameSchema().safeParse(group)
-    if (parsed.success) return
-    const issues = parsed.error.issues.map(({ message }) => ({ path: 'group', message }))
-    throw new ConfigurationError('group', issues)
   }
 }

@@ -7,14 +7,15 @@ import {
   type Feature,
   parseBrokerUrl,
 } from '../driver.ts'
-import { BusEmitter } from '../events/events.ts'
+import { BusEmitter, type BusListeners } from '../events/events.ts'
 import { durationSchema } from '../handling/retry.ts'
 import { type Clock, sleep, systemClock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { ConfigurationError, type ErrorCode, MessagingError, toMessagingError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
+import { requireNode } from '../lib/node-version.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { definedTopicSchema, type Topic } from '../messages/topic.ts'
 import { features, requireFeature } from '../topology/features.ts'
 import type { ProvisionMode } from '../topology/provisioner.ts'
@@ -45,6 +46,8 @@ export interface ConnectOptions {
   readonly requires?: readonly Feature[]
   /** Topics to provision while connecting; others are at their first use. */
   readonly topics?: readonly Topic[]
+  /** Listeners that hear what happens while connecting, too; `bus.on` comes too late for that. */
+  readonly on?: BusListeners
   /** How long to try to connect. Default: 10 s. */
   readonly timeout?: Duration | 'forever'
   readonly signal?: AbortSignal
@@ -78,6 +81,7 @@ const connectSchema = lazily(() =>
     provision: z.enum(['create', 'verify', 'none']).default('create'),
     requires: z.array(z.enum(features)).default([]),
     topics: z.array(definedTopicSchema()).default([]),
+    on: z.record(z.string(), functionSchema().optional()).optional(),
     timeout: z
       .union([durationSchema(), z.literal('forever')])
       .default('10s')
@@ -105,7 +109,10 @@ const connectSchema = lazily(() =>
  * `topology-mismatch`, `timeout`, `aborted`.
  */
 export async function connect(options: ConnectOptions): Promise<Bus> {
+  requireNode(process.versions.node)
   const parsed = parseOptions(connectSchema(), options, 'connect options')
+  const events = new BusEmitter()
+  events.onAll(options.on ?? {})
   const { url, clock, timeout, signal } = parsed
   const adapter = parsed.adapter ?? (await loadAdapter(url.scheme))
   if (!adapter.schemes.includes(url.scheme)) {
@@ -120,8 +127,8 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
     timeout,
     wanted: signal,
     signal: AbortSignal.any(signal === undefined ? [over.signal] : [over.signal, signal]),
+    onFailure: (what, error) => events.emit('failure', { what, error }),
   }
-  const events = new BusEmitter()
   const context: DriverContext = {
     native: parsed.native[adapter.name],
     instance: newId(),
@@ -172,11 +179,12 @@ interface Limits {
   readonly wanted: AbortSignal | undefined
   /** The user's, or the time is over. */
   readonly signal: AbortSignal
+  readonly onFailure: (what: string, error: MessagingError) => void
 }
 
 /** Tries until it succeeds, the limits are reached, or trying again makes no sense. */
 async function keepTrying<Result>(
-  { clock, timeout, wanted, signal }: Limits,
+  { clock, timeout, wanted, signal, onFailure }: Limits,
   code: ErrorCode,
   what: string,
   run: () => Promise<Result>,
@@ -199,6 +207,7 @@ async function keepTrying<Result>(
       }
       lastError = toMessagingError(thrown, what)
       if (!lastError.retryable) throw lastError
+      onFailure(what, lastError)
       await sleep(clock, reconnectBackoff(attempt), signal)
     }
   }

@@ -6,9 +6,9 @@ import { type Handler, Handlers, type Registration } from '../handling/handlers.
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
-import { ConfigurationError, type Issue, MessagingError } from '../lib/errors.ts'
-import { parseOptions } from '../lib/validation.ts'
-import type { Message, MessageDefinition } from '../messages/message.ts'
+import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
+import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
+import { type Message, type MessageDefinition, requireDefinition } from '../messages/message.ts'
 import { requireDeclared, type Topic, typeSchema } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
 import {
@@ -63,7 +63,11 @@ export class Consumer<Name extends string = string> {
   /** @internal Made by `bus.consumer()`; the parameters may change in any version. */
   constructor(host: ConsumerHost, group: string, options: ConsumerOptions = {}) {
     this.#host = host
-    this.#options = parseOptions(consumerSchema(), { ...options, group }, `options of consumer "${group}"`)
+    this.#options = parseOptions(
+      consumerSchema(),
+      withFields(options, { group }),
+      `options of consumer ${describe(group)}`,
+    )
     this.group = group
     if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
     if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
@@ -78,7 +82,8 @@ export class Consumer<Name extends string = string> {
   on(first: MessageDefinition | Topic | string, second: Handler | string, third?: Handler): this {
     if (typeof first === 'string') return this.#onPattern(undefined, first, second)
     if (typeof first !== 'object' || first === null) {
-      const message = `expected a message definition, a topic or a pattern, not ${first}; an import cycle leaves undefined`
+      const hint = first === undefined ? '; a circle of imports leaves undefined' : ''
+      const message = `expected a message definition, a topic or a pattern, not ${describe(first)}${hint}`
       throw new ConfigurationError('handler', [{ path: 'definition', message }])
     }
     if (typeof second === 'string')
@@ -88,6 +93,7 @@ export class Consumer<Name extends string = string> {
         { path: 'pattern', message: 'expected on(topic, pattern, handler)' },
       ])
     }
+    requireDefinition(first, 'handler')
     return this.#register({
       topic: first.topic,
       definition: first,
@@ -106,6 +112,7 @@ export class Consumer<Name extends string = string> {
     options: BatchOptions,
     handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
   ): this {
+    requireDefinition(definition, 'batch handler')
     const { size, wait } = parseOptions(batchSchema(), options, `batch options of ${definition.type}`)
     const settings = { size, waitMs: wait, clock: this.#host.clock }
     return this.#register({
@@ -120,6 +127,7 @@ export class Consumer<Name extends string = string> {
   /** Wraps every handling of a message from now on; the first added is the outermost. */
   use(middleware: HandlerMiddleware): this {
     this.#ensureNew('use')
+    parseOptions(functionSchema(), middleware, `middleware of consumer "${this.group}"`)
     this.#middleware.push(middleware)
     return this
   }

@@ -1,9 +1,16 @@
+import { z } from 'zod'
 import { AttemptContext, type HandlerContext } from '../deliveries/handler-context.ts'
 import { DeadLetterRequest, ReleaseRequest } from '../handling/requests.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { MessagingError, RetryAfter } from '../lib/errors.ts'
+import { durationSchema } from '../handling/retry.ts'
+import type { Duration } from '../lib/duration.ts'
+import { MessagingError } from '../lib/errors.ts'
+import { RetryAfter } from '../lib/retry-after.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
 import type { Message, MessageDefinition } from '../messages/message.ts'
 import type { Consumer } from './consumer.ts'
+
+const retryOptionsSchema = lazily(() => z.strictObject({ delay: durationSchema().optional() }))
+const reasonSchema = lazily(() => z.string().min(1))
 
 /**
  * A pulled message, to be settled by hand. Its lease is renewed until then. Settling it again, or when it is no longer
@@ -55,15 +62,15 @@ export class ReceivedMessage<Data = unknown> {
   }
 
   /** Failed: comes back by the group's retry policy, or goes to the dead letters when its attempts are used up. */
-  readonly retry = (options: { readonly delay?: Duration } = {}): Promise<void> => {
-    const { delay } = options
-    if (delay !== undefined) toMilliseconds(delay, 'delay')
+  readonly retry = async (options: { readonly delay?: Duration } = {}): Promise<void> => {
+    const { delay } = parseOptions(retryOptionsSchema(), options, 'retry options')
     this.#reject(delay === undefined ? new Error('Retry was asked for') : new RetryAfter(delay))
     return this.#settled()
   }
 
   /** To the dead letters at once. */
-  readonly deadLetter = (reason: string): Promise<void> => {
+  readonly deadLetter = async (reason: string): Promise<void> => {
+    parseOptions(reasonSchema(), reason, 'reason of a dead letter')
     this.#reject(new DeadLetterRequest(reason))
     return this.#settled()
   }

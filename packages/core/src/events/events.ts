@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { DriverEvent } from '../driver.ts'
-import { type MessagingError, toError } from '../lib/errors.ts'
+import { ConfigurationError, describe, type MessagingError, toError } from '../lib/errors.ts'
 import type { Message } from '../messages/message.ts'
 
 /** Where a delivery stands when something happens to it. */
@@ -43,6 +43,43 @@ export interface BusEvents extends DriverEvents {
   failure: [{ readonly what: string; readonly error: MessagingError }]
 }
 
+export type BusListener<Name extends keyof BusEvents> = (event: BusEvents[Name][0]) => void
+
+/** Listeners by the event's name, for `connect({ on })`. */
+export type BusListeners = { readonly [Name in keyof BusEvents]?: BusListener<Name> }
+
+// A record, so that the compiler asks for each event there is.
+const known: Readonly<Record<keyof BusEvents, true>> = {
+  connected: true,
+  disconnected: true,
+  blocked: true,
+  unblocked: true,
+  warning: true,
+  sent: true,
+  handled: true,
+  retried: true,
+  deadLettered: true,
+  unhandled: true,
+  expired: true,
+  duplicate: true,
+  lost: true,
+  dropped: true,
+  abandoned: true,
+  failure: true,
+}
+
+function isEvent(name: unknown): name is keyof BusEvents {
+  return typeof name === 'string' && Object.hasOwn(known, name)
+}
+
+/** @throws {ConfigurationError} when there is no such event, or the listener is no function. */
+function check(name: unknown, listener: unknown, what: string): void {
+  const message = isEvent(name)
+    ? typeof listener !== 'function' && `expected a function, not ${describe(listener)}`
+    : `there is no such event; there are ${Object.keys(known).join(', ')}`
+  if (message !== false) throw new ConfigurationError(what, [{ path: String(name), message }])
+}
+
 /** Takes events from the inside of the bus. */
 export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[Name][0]) => void
 
@@ -50,12 +87,21 @@ export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[N
 export class BusEmitter {
   readonly #emitter = new EventEmitter().setMaxListeners(0)
 
-  on<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): void {
+  on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): void {
+    check(name, listener, 'listener')
     this.#emitter.on(name, listener)
   }
 
-  off<Name extends keyof BusEvents>(name: Name, listener: (event: BusEvents[Name][0]) => void): void {
+  off<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): void {
+    check(name, listener, 'listener')
     this.#emitter.off(name, listener)
+  }
+
+  onAll(listeners: BusListeners): void {
+    for (const [name, listener] of Object.entries(listeners)) {
+      check(name, listener, 'listener')
+      this.#emitter.on(name, listener)
+    }
   }
 
   readonly emit: Emit = (name, event) => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { PermanentError, RetryAfter } from '../lib/errors.ts'
+import { PermanentError } from '../lib/errors.ts'
+import { RetryAfter } from '../lib/retry-after.ts'
 import { decideRetry, exponential, fixed, retrySchema } from './retry.ts'
 
 const attempts = (backoff: (attempt: number) => number, count: number) =>

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { type Backoff, type Growth, growing } from '../lib/backoff.ts'
 import { type Duration, durationHint, parseDuration, toMilliseconds } from '../lib/duration.ts'
-import { MessagingError, type RetryAfter } from '../lib/errors.ts'
+import { MessagingError } from '../lib/errors.ts'
+import type { RetryAfter } from '../lib/retry-after.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 
 export interface RetryPolicy {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseDuration, toMilliseconds } from './duration.ts'
+import { type Duration, parseDuration, toMilliseconds } from './duration.ts'
 import { ConfigurationError } from './errors.ts'
 
 test.each([
@@ -42,4 +42,39 @@ test('what is no duration is refused under the name of its option, with what wou
   const refused = () => toMilliseconds('soon', 'retry.delay')
   expect(refused).toThrow(ConfigurationError)
   expect(refused).toThrow(/retry\.delay: expected a duration: .*'5s'/)
+})
+
+test('the type takes what the parser takes', () => {
+  const durations: readonly Duration[] = [0, 1.5, '0ms', '250ms', '0.5s', '1.05s', '1.500s', '10.25h', '100d']
+  expect(durations.map(parseDuration)).not.toContain(undefined)
+})
+
+test('the type refuses what the parser refuses', () => {
+  const refused: readonly Duration[] = [
+    // @ts-expect-error: an exponent
+    '1e3s',
+    // @ts-expect-error: an exponent in the fraction
+    '1.5e3s',
+    // @ts-expect-error: white space in front
+    ' 5s',
+    // @ts-expect-error: white space between
+    '5 s',
+    // @ts-expect-error: negative
+    '-5s',
+    // @ts-expect-error: no number
+    'Infinitys',
+    // @ts-expect-error: no number
+    's',
+    // @ts-expect-error: no unit
+    '5',
+    // @ts-expect-error: another unit
+    '5sec',
+    // @ts-expect-error: no digit in front
+    '.5s',
+    // @ts-expect-error: no digit behind
+    '5.s',
+    // @ts-expect-error: separators
+    '1_000s',
+  ]
+  expect(new Set(refused.map(parseDuration))).toEqual(new Set([undefined]))
 })

@@ -2,8 +2,20 @@ import { ConfigurationError } from './errors.ts'
 
 type Unit = 'ms' | 's' | 'm' | 'h' | 'd'
 
-/** Milliseconds as a number, or a number with a unit: `'250ms'`, `'1.5s'`, `'5m'`, `'12h'`, `'7d'`. */
-export type Duration = number | `${number}${Unit}`
+type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
+
+// `${number}` would take '1e3s', ' 5s' and '-5s', which the parser refuses; a bigint takes a minus at most, and the digit
+// in front rules it out. Fractions may begin with a zero, which a bigint may not.
+type Fraction = `${bigint}` | `0${bigint}` | `00${bigint}`
+
+/**
+ * Milliseconds as a number, or digits with a unit: `'250ms'`, `'1.5s'`, `'5m'`, `'12h'`, `'7d'`. What is computed is best
+ * given as a number.
+ */
+export type Duration =
+  | number
+  | (`${bigint}${Unit}` & `${Digit}${string}`)
+  | (`${bigint}.${Fraction}${Unit}` & `${Digit}${string}`)
 
 const millisecondsIn: Readonly<Record<string, number>> = {
   ms: 1,

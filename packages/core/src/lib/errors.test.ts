@@ -5,10 +5,10 @@ import {
   InvalidMessageError,
   MessagingError,
   PermanentError,
-  RetryAfter,
   toError,
   toMessagingError,
 } from './errors.ts'
+import { RetryAfter } from './retry-after.ts'
 
 test('an error carries its code, its cause, and whether trying again makes sense', () => {
   const cause = new Error('socket hang up')
@@ -67,6 +67,8 @@ test('what handlers throw to steer their retries is named after itself', () => {
     cause: 1,
   })
   expect(new RetryAfter('30s')).toMatchObject({ name: 'RetryAfter', code: 'retry-after', delay: '30s' })
+  // @ts-expect-error: what a caller without types can do
+  expect(() => new RetryAfter('soon')).toThrow(/delay: expected a duration/)
   expect(new RetryAfter(5000, 'the bank is closed').message).toBe('the bank is closed')
 })
 

@@ -124,21 +124,6 @@ export class PermanentError extends MessagingError {
   }
 }
 
-/** Throw it in a handler to have the message back after `delay`, whatever the retry policy's backoff says. */
-export class RetryAfter extends MessagingError {
-  /** The duration as given, such as `'30s'` or milliseconds. */
-  readonly delay: string | number
-
-  constructor(
-    delay: string | number,
-    message = `Retry after ${delay}`,
-    options: { readonly cause?: unknown } = {},
-  ) {
-    super('retry-after', message, { ...options, retryable: true })
-    this.delay = delay
-  }
-}
-
 /** Anything thrown, as an `Error`: handlers may throw strings, and code that records failures needs a name and a message. */
 export function toError(thrown: unknown): Error {
   // An error of another realm, such as a test runner's sandbox, is no instance of this one's.

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import { ConfigurationError, type Issue } from './errors.ts'
 
 /**
@@ -12,6 +12,18 @@ export function lazily<Schema>(make: () => Schema): () => Schema {
     return made
   }
 }
+
+/** Options, with what users give by position; what is no object stays as it is, for the schema to refuse. */
+export function withFields(options: unknown, fields: Readonly<Record<string, unknown>>): unknown {
+  if (options === undefined) return fields
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return options
+  return { ...options, ...fields }
+}
+
+/** A function that users give, such as a listener or a handler. */
+export const functionSchema = lazily(() =>
+  z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'expected a function'),
+)
 
 /** Problems as zod reports them, each with its dotted path. */
 export function toIssues(error: z.ZodError): Issue[] {

@@ -1,8 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { z } from 'zod'
 import { isPattern } from '../driver/pattern.ts'
-import type { Issue } from '../lib/errors.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { ConfigurationError, describe, type Issue } from '../lib/errors.ts'
+import { lazily, parseOptions, withFields } from '../lib/validation.ts'
 import { definedTopicSchema, type Topic, typeSchema } from './topic.ts'
 
 /** What travels beside the data. Names of your own are text to text. */
@@ -116,7 +116,11 @@ export function defineMessage<Schema extends StandardSchemaV1, Group extends str
   type: string,
   options: MessageOptions<Schema>,
 ): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group> {
-  const { version } = parseOptions(definitionSchema(), { ...options, topic, type }, `message "${type}"`)
+  const { version } = parseOptions(
+    definitionSchema(),
+    withFields(options, { topic, type }),
+    `message ${describe(type)}`,
+  )
   return {
     topic,
     type,
@@ -128,6 +132,18 @@ export function defineMessage<Schema extends StandardSchemaV1, Group extends str
     >,
     ...(options.key && { key: options.key }),
   }
+}
+
+/**
+ * Refuses what is no definition, before somebody reads its fields.
+ *
+ * @throws {ConfigurationError} naming the usual reason of `undefined`.
+ */
+export function requireDefinition(value: unknown, what: string): void {
+  if (typeof value === 'object' && value !== null && 'topic' in value && 'schema' in value) return
+  const hint = value === undefined ? '; a circle of imports leaves undefined' : ''
+  const message = `expected a message made by defineMessage(), not ${describe(value)}${hint}`
+  throw new ConfigurationError(what, [{ path: 'definition', message }])
 }
 
 /** Data as its schema made it, or what is wrong with it. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { TopicSpec } from '../driver.ts'
-import { ConfigurationError } from '../lib/errors.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { ConfigurationError, describe } from '../lib/errors.ts'
+import { lazily, parseOptions, withFields } from '../lib/validation.ts'
 
 export interface TopicOptions<Group extends string = string> {
   /** Deliveries of one key within a group are sequential and in order. Default: false. */
@@ -76,7 +76,7 @@ const topicSchema = lazily(() =>
 export const definedTopicSchema = lazily(() =>
   z.custom<Topic>(
     (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
-    'expected a topic made by defineTopic()',
+    { error: ({ input }) => `expected a topic made by defineTopic(), not ${describe(input)}` },
   ),
 )
 
@@ -93,13 +93,11 @@ export function defineTopic<const Group extends string = string>(
   name: string,
   options: TopicOptions<Group> = {},
 ): Topic<Group> {
-  const topic = parseOptions(topicSchema(), { ...options, name }, `topic "${name}"`)
+  const topic = parseOptions(topicSchema(), withFields(options, { name }), `topic ${describe(name)}`)
   return {
     ...topic,
-    groups: (options.groups ?? []).map((group) =>
-      typeof group === 'string'
-        ? { name: group, types: ['#'], named: true }
-        : { name: group.name, types: [...group.types], named: false },
+    groups: topic.groups.map((group) =>
+      typeof group === 'string' ? { name: group, types: ['#'], named: true } : { ...group, named: false },
     ),
   }
 }

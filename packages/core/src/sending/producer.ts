@@ -5,14 +5,23 @@ import { currentMessage } from '../handling/handling.ts'
 import { compose } from '../handling/middleware.ts'
 import type { Clock } from '../lib/clock.ts'
 import { toMilliseconds } from '../lib/duration.ts'
-import { InvalidMessageError, type Issue, MessagingError, toError, toMessagingError } from '../lib/errors.ts'
+import {
+  ConfigurationError,
+  describe,
+  InvalidMessageError,
+  type Issue,
+  MessagingError,
+  toError,
+  toMessagingError,
+} from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
-import { parseOptions } from '../lib/validation.ts'
+import { functionSchema, parseOptions } from '../lib/validation.ts'
 import { encodeMessage } from '../messages/codec.ts'
 import {
   type Message,
   type MessageDefinition,
   type Metadata,
+  requireDefinition,
   type Validated,
   validateData,
   type Writable,
@@ -84,6 +93,7 @@ export class Producer {
 
   /** Wraps every send from now on; the first added is the outermost. */
   use(middleware: SendMiddleware): this {
+    parseOptions(functionSchema(), middleware, 'middleware of a producer')
     this.#middleware.push(middleware)
     return this
   }
@@ -101,6 +111,7 @@ export class Producer {
     options: SendOptions = noOptions,
   ): Promise<Message<Output>> {
     this.#host.ensureOpen()
+    requireDefinition(definition, 'send')
     if (!this.#hasMiddleware) {
       const prepared = this.#prepare(definition, data, options)
       return await this.#deliver(prepared instanceof Promise ? await prepared : prepared)
@@ -128,6 +139,11 @@ export class Producer {
     options: Omit<SendOptions, 'id'> = noOptions,
   ): Promise<Message<Output>[]> {
     this.#host.ensureOpen()
+    requireDefinition(definition, 'sendBatch')
+    if (!Array.isArray(items)) {
+      const message = `expected an array of data, not ${describe(items)}`
+      throw new ConfigurationError('sendBatch', [{ path: 'items', message }])
+    }
     const prepared = await this.#prepareAll(definition, items, options)
     const settled = await Promise.allSettled(
       prepared.map((each, index) =>
@@ -162,7 +178,7 @@ export class Producer {
   ): Promise<Prepared<Output>[]> {
     const prepared: Prepared<Output>[] = []
     const issues = options === noOptions ? [] : checkSendOptions(options)
-    if (options.id !== undefined) {
+    if (options?.id !== undefined) {
       const message = 'each message of a batch gets an id of its own; use send to give one'
       issues.push({ path: 'options.id', message })
     }
@@ -202,6 +218,9 @@ export class Producer {
   ): Prepared<Output> {
     const { topic, type } = definition
     const issues = options === noOptions ? [] : checkSendOptions(options)
+    // What is no object has no fields to read below.
+    if (typeof options !== 'object' || options === null)
+      throw new InvalidMessageError(`message ${type}`, issues)
     if ('issues' in validated) issues.push(...under('data', validated.issues))
     let key: string | undefined
     try {
