@@ -22,6 +22,7 @@ export class Attempts {
   readonly #lanes: Lanes<Task>
   readonly #running = new Roster<DeliveryInHand>()
   #whenQuiet: (() => void) | undefined
+  #paused = false
   #draining = false
 
   constructor(processing: Processing, slots: Slots, clock: Clock) {
@@ -41,15 +42,18 @@ export class Attempts {
     return this.#running.all()
   }
 
+  /** What no handler has seen goes back to the group when its turn comes. */
   pause(): void {
+    this.#paused = true
     this.#slots.pause()
   }
 
   resume(): void {
+    this.#paused = false
     this.#slots.resume()
   }
 
-  /** From now on what fails goes back to the group instead of backing off here. */
+  /** What no handler has yet, and what fails, goes back to the group. */
   drain(): void {
     this.#draining = true
   }
@@ -58,6 +62,7 @@ export class Attempts {
   accept(session: Session, inHand: DeliveryInHand): void {
     const triaged = this.#processing.triage(inHand)
     if ('handler' in triaged) {
+      if (!session.admit(inHand)) return
       inHand.enterLane()
       this.#lanes.add({ inHand, handler: triaged.handler, session, laneKey: inHand.laneKey })
     } else if (triaged.kind === 'settle') session.settle(inHand, triaged.verdict, triaged.settled)
@@ -84,11 +89,17 @@ export class Attempts {
     // So that many of a lane that have ended do not call each other down the stack.
     if (inHand.ended) await Promise.resolve()
     while (!inHand.ended) await this.#attempt(task)
+    // A key is free when the verdict is durable. When it was only given, the next of the key could still overtake.
+    if (inHand.laneKey !== undefined) await inHand.whenSettled
     this.#lanes.done(task)
     inHand.leaveLane()
   }
 
   async #attempt({ inHand, handler, session }: Task): Promise<void> {
+    if (this.#draining || (this.#paused && !inHand.seen)) {
+      session.release([inHand])
+      return
+    }
     // Batches take their slots themselves, once they are full.
     const needsSlot = handler.collector === undefined
     if (needsSlot) {
@@ -98,7 +109,7 @@ export class Attempts {
         this.#slots.release()
         return
       }
-      inHand.run(this.#clock.now())
+      inHand.run(this.#clock.monotonic())
     }
     const place = this.#running.add(inHand)
     const disposition = await this.#processing.attempt(inHand, handler)
@@ -113,7 +124,7 @@ export class Attempts {
   async #backOff(inHand: DeliveryInHand, delayMs: number, attempt: number): Promise<void> {
     // It can have been lost while the handler ran.
     if (inHand.ended) return
-    inHand.backOff(attempt, this.#clock.now())
+    inHand.backOff(attempt, this.#clock.monotonic())
     await new Promise<void>((resolve) => {
       const cancel = this.#clock.after(delayMs, resolve)
       inHand.onEnd(() => {
@@ -121,6 +132,6 @@ export class Attempts {
         resolve()
       })
     })
-    if (!inHand.ended) inHand.waitAgain(this.#clock.now())
+    if (!inHand.ended) inHand.waitAgain(this.#clock.monotonic())
   }
 }

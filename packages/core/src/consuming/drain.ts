@@ -1,3 +1,4 @@
+import type { Hand } from '../deliveries/hand.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError } from '../lib/errors.ts'
@@ -23,34 +24,38 @@ export async function drain(
   {
     subscriber,
     attempts,
+    hand,
     releaseWaiting,
   }: {
     readonly subscriber: Subscriber
     readonly attempts: Attempts
-    readonly releaseWaiting: () => number
+    readonly hand: Hand
+    readonly releaseWaiting: () => void
   },
   { clock, emit }: { readonly clock: Clock; readonly emit: Emit },
   handlersOver: AbortSignal,
 ): Promise<StopReport> {
   attempts.drain()
-  let released = releaseWaiting()
+  const before = hand.released
+  releaseWaiting()
   await attempts.quiet(handlersOver)
   // Handlers of deliveries that were lost among them: they hold marks of the idempotency store, which nobody renews
   // once this has stopped.
   const abandoned = attempts.underWay()
+  const seen = abandoned.filter(({ ended }) => !ended).length
   for (const inHand of abandoned) {
     inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
     emit('abandoned', inHand.info)
     subscriber.session?.settle(inHand, { kind: 'release' })
   }
   // One deadline for all of it: a broker that hangs must not make each step wait.
-  const deadline = clock.now() + graceMs
-  const bounded = (step: Promise<unknown>) => within(clock, Math.max(0, deadline - clock.now()), step)
+  const deadline = clock.monotonic() + graceMs
+  const bounded = (step: Promise<unknown>) => within(clock, Math.max(0, deadline - clock.monotonic()), step)
   await bounded(subscriber.ended())
-  released += releaseWaiting()
+  releaseWaiting()
   if (subscriber.session !== undefined) {
     await bounded(subscriber.session.settled())
     await bounded(subscriber.session.close())
   }
-  return { abandoned: abandoned.map(({ message }) => message.id), released }
+  return { abandoned: abandoned.map(({ message }) => message.id), released: hand.released - before - seen }
 }

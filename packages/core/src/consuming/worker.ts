@@ -50,7 +50,7 @@ export class Worker {
     this.#paused = true
     this.#attempts.pause()
     this.#receiving.abort()
-    this.#release(this.#hand.all().filter(({ state, seen }) => state === 'waiting' && !seen))
+    this.#release(({ state, seen }) => state === 'waiting' && !seen)
   }
 
   resume(): void {
@@ -68,8 +68,8 @@ export class Worker {
     const parts = {
       subscriber: this.#subscriber,
       attempts: this.#attempts,
-      releaseWaiting: () =>
-        this.#release(this.#hand.all().filter(({ state }) => state === 'waiting' || state === 'backing-off')),
+      hand: this.#hand,
+      releaseWaiting: () => this.#release(({ state }) => state === 'waiting' || state === 'backing-off'),
     }
     const report = await drain(parts, this.#settings, handlersOver)
     this.#subscriber.markStopped()
@@ -97,18 +97,19 @@ export class Worker {
         continue
       }
       this.#receiving = new AbortController()
-      await session.receive(this.#receiving.signal, (inHand) => this.#accept(session, inHand))
+      await session.receive(this.#receiving.signal, (inHand) => this.#attempts.accept(session, inHand))
     }
   }
 
-  #accept(session: Session, inHand: DeliveryInHand): void {
-    // It came after stop or pause: straight back, no handler has seen it.
-    if (this.#receiving.signal.aborted) session.settle(inHand, { kind: 'release' })
-    else this.#attempts.accept(session, inHand)
-  }
-
-  #release(deliveries: readonly DeliveryInHand[]): number {
-    this.#subscriber.session?.release(deliveries)
-    return deliveries.length
+  /** Gives back those that may go; of a key all or none, since what follows a head that stays would come before it. */
+  #release(mayGo: (inHand: DeliveryInHand) => boolean): void {
+    const staying = new Set<string>()
+    const going = this.#hand.all().filter((inHand) => {
+      const { laneKey } = inHand
+      const goes = mayGo(inHand) && (laneKey === undefined || !staying.has(laneKey))
+      if (!goes && laneKey !== undefined) staying.add(laneKey)
+      return goes
+    })
+    this.#subscriber.session?.release(going)
   }
 }

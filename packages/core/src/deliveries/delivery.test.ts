@@ -5,8 +5,10 @@ import { DeliveryInHand } from './delivery.ts'
 import { Hand } from './hand.ts'
 import { AttemptContext } from './handler-context.ts'
 
+const receipt = { topic: 'orders', group: 'billing', receivedAt: 1000, since: 0 }
+
 function received(hand = new Hand()): DeliveryInHand {
-  const inHand = new DeliveryInHand(delivery({ id: 'one' }), 'orders', 'billing', 1000, hand)
+  const inHand = new DeliveryInHand(delivery({ id: 'one' }), receipt, hand)
   inHand.read(toMessage(decodeDelivery(inHand.delivery), 1000), 'key')
   return inHand
 }

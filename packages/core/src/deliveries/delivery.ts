@@ -30,6 +30,16 @@ const transitions: Readonly<Record<DeliveryState, readonly DeliveryState[]>> = {
   lost: [],
 }
 
+/** What all deliveries of one fetch have in common. */
+export interface Receipt {
+  readonly topic: string
+  readonly group: string
+  /** By the wall clock. */
+  readonly receivedAt: number
+  /** By the monotonic clock. */
+  readonly since: number
+}
+
 /** Who keeps count of deliveries: see `Hand`. */
 export interface DeliveryOwner {
   join(delivery: DeliveryInHand): Place<DeliveryInHand>
@@ -44,6 +54,7 @@ export class DeliveryInHand {
   readonly delivery: Delivery
   readonly topic: string
   readonly group: string
+  /** By the wall clock. All other times here are monotonic. */
   readonly receivedAt: number
   readonly #owner: DeliveryOwner
   readonly #place: Place<DeliveryInHand>
@@ -59,12 +70,12 @@ export class DeliveryInHand {
   #onEnd: (() => void) | undefined
   #whenSettled: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
-  constructor(delivery: Delivery, topic: string, group: string, receivedAt: number, owner: DeliveryOwner) {
+  constructor(delivery: Delivery, { topic, group, receivedAt, since }: Receipt, owner: DeliveryOwner) {
     this.delivery = delivery
     this.topic = topic
     this.group = group
     this.receivedAt = receivedAt
-    this.#since = receivedAt
+    this.#since = since
     this.#attempt = delivery.attempt
     this.#owner = owner
     this.#place = owner.join(this)

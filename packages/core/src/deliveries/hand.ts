@@ -8,6 +8,8 @@ import type { DeliveryInHand, DeliveryOwner } from './delivery.ts'
  */
 export class Hand implements DeliveryOwner {
   readonly #deliveries = new Roster<DeliveryInHand>()
+  /** How many were given back to the group, as long as this lives. */
+  released = 0
   #occupied = 0
   #onChange: (() => void) | undefined
 

@@ -54,7 +54,7 @@ export class Leases {
    * its backoff says, and what waits behind the head of its key for as long as the head does.
    */
   #overdue(): readonly DeliveryInHand[] {
-    const oldest = this.#settings.clock.now() - this.#settings.maxLeaseMs
+    const oldest = this.#settings.clock.monotonic() - this.#settings.maxLeaseMs
     const headed = new Set<string>()
     return this.#settings.inHand().filter(({ laneKey, state, since }) => {
       if (laneKey !== undefined && state !== 'settling') {

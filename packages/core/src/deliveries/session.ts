@@ -7,6 +7,7 @@ import { DeliveryInHand } from './delivery.ts'
 import type { Hand } from './hand.ts'
 import { Leases } from './leases.ts'
 import { Prefetch } from './prefetch.ts'
+import { ReturningKeys } from './returning-keys.ts'
 import { Settlements } from './settlements.ts'
 
 export interface SessionSettings {
@@ -30,6 +31,10 @@ export class Session {
   readonly #prefetch: Prefetch
   readonly #settlements: Settlements
   readonly #leases: Leases
+  readonly #returning: ReturningKeys
+  /** Fires when the fetch that is under way is to come back. */
+  #interruption = new AbortController()
+  #isFetching = false
   #closed = false
   /** How often in a row the broker has asked for patience instead of giving deliveries, and how it said so last. */
   #refusals = 0
@@ -41,12 +46,22 @@ export class Session {
     this.#hand = hand
     this.#settings = settings
     const { clock, prefetch, maxPrefetch, maxLeaseMs } = settings
-    this.#prefetch = new Prefetch(prefetch, maxPrefetch, clock.now())
+    this.#prefetch = new Prefetch(prefetch, maxPrefetch, clock.monotonic())
     const report = (what: string, error: MessagingError) => this.#report(what, error)
     this.#settlements = new Settlements(subscription, {
       clock,
       report,
       onStale: (inHand, error) => this.#lose([inHand], error.message),
+      onFailed: (inHand) => this.#returning.failed(inHand),
+      onSettled: (inHand) => this.#returning.left(inHand),
+    })
+    this.#returning = new ReturningKeys({
+      release: (inHand) => this.#giveVerdict(inHand, { kind: 'release' }),
+      interruptFetch: () => {
+        if (this.#isFetching) this.#interruption.abort()
+        return this.#isFetching
+      },
+      onOpen: hand.wake,
     })
     this.#leases = new Leases(subscription, {
       clock,
@@ -70,7 +85,11 @@ export class Session {
   /** Receives while there is room, until the signal fires. Rejects when the subscription is broken. */
   async receive(signal: AbortSignal, accept: (inHand: DeliveryInHand) => void): Promise<void> {
     const { topic, group, clock } = this.#settings
-    signal.addEventListener('abort', this.#hand.wake)
+    const onAbort = () => {
+      this.#interruption.abort()
+      this.#hand.wake()
+    }
+    signal.addEventListener('abort', onAbort)
     try {
       let asked: Promise<readonly Delivery[]> | undefined
       while (asked !== undefined || !signal.aborted) {
@@ -80,27 +99,37 @@ export class Session {
           continue
         }
         const deliveries = await asked
-        const now = clock.now()
-        const received = deliveries.map(
-          (delivery) => new DeliveryInHand(delivery, topic, group, now, this.#hand),
-        )
+        const now = clock.monotonic()
+        const receipt = { topic, group, receivedAt: clock.now(), since: now }
+        const received = deliveries.map((delivery) => new DeliveryInHand(delivery, receipt, this.#hand))
         if (received.length > 0) this.receivedAny = true
         if (this.#prefetch.add(received.length, now)) this.#subscription.resize?.(this.#prefetch.size)
         // Before these are looked at, so that the broker works meanwhile.
         asked = this.#ask(signal)
         for (const inHand of received) accept(inHand)
+        this.#returning.fetched()
       }
     } finally {
-      signal.removeEventListener('abort', this.#hand.wake)
+      signal.removeEventListener('abort', onAbort)
     }
   }
 
-  /** Undefined when there is no room, or the signal has fired. */
+  /** Undefined when there is no room, keys are on their way back, or the signal has fired. */
   #ask(signal: AbortSignal): Promise<readonly Delivery[]> | undefined {
     const { size } = this.#prefetch
     const room = size - this.#hand.occupied
-    if (room <= 0 || signal.aborted) return undefined
-    return this.#next(Math.min(room, Math.ceil(size * largestShare)), signal)
+    if (room <= 0 || signal.aborted || this.#returning.holdFetch) return undefined
+    if (this.#interruption.signal.aborted) this.#interruption = new AbortController()
+    return this.#fetch(Math.min(room, Math.ceil(size * largestShare)), this.#interruption.signal)
+  }
+
+  async #fetch(room: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    this.#isFetching = true
+    try {
+      return await this.#next(room, signal)
+    } finally {
+      this.#isFetching = false
+    }
   }
 
   // A broker that asks for patience has not ended the subscription. To give back all that is in hand would make more work
@@ -122,30 +151,49 @@ export class Session {
     }
   }
 
+  /** False when its key is on its way back to the group: it goes back too, after what went before. */
+  admit(inHand: DeliveryInHand): boolean {
+    const { laneKey } = inHand
+    if (laneKey === undefined || !this.#returning.has(laneKey)) return true
+    this.#returning.add(laneKey, [inHand])
+    return false
+  }
+
   /** Hands the verdict over, once; `settled` is called when it is durable. */
   settle(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
     if (inHand.ended) return
-    inHand.end(this.#settings.clock.now())
-    this.#settlements.add(inHand, verdict, settled)
-    if (verdict.kind === 'release') this.#releaseFollowers([inHand])
+    if (verdict.kind === 'release') this.release([inHand])
+    else this.#giveVerdict(inHand, verdict, settled)
   }
 
-  /** Gives all of them back, and nothing else. */
+  /** Gives all of them back, and with each what waits behind it of its key. */
   release(all: readonly DeliveryInHand[]): void {
+    const keys = new Map<string, DeliveryInHand[]>()
     for (const inHand of all) {
       if (inHand.ended) continue
-      inHand.end(this.#settings.clock.now())
-      this.#settlements.add(inHand, { kind: 'release' }, undefined)
+      const { laneKey } = inHand
+      if (laneKey === undefined) this.#giveVerdict(inHand, { kind: 'release' })
+      else keys.set(laneKey, [...(keys.get(laneKey) ?? []), inHand])
     }
+    if (keys.size > 0) this.#giveKeysBack(keys)
+  }
+
+  #giveVerdict(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
+    inHand.end(this.#settings.clock.monotonic())
+    this.#settlements.add(inHand, verdict, settled)
+    if (verdict.kind === 'release') this.#hand.released += 1
   }
 
   // What goes back to the group comes again behind all that is here of its key. To keep the order, that has to go back
   // too, and then comes again after it.
-  #releaseFollowers(gone: readonly DeliveryInHand[]): void {
-    const keys = new Set(gone.map(({ laneKey }) => laneKey))
-    keys.delete(undefined)
-    if (keys.size === 0) return
-    this.release(this.#hand.all().filter(({ laneKey, state }) => keys.has(laneKey) && state === 'waiting'))
+  #giveKeysBack(heads: ReadonlyMap<string, readonly DeliveryInHand[]>): void {
+    const going = new Map<string, Set<DeliveryInHand>>()
+    for (const [key, first] of heads) going.set(key, new Set(first))
+    for (const inHand of this.#hand.all()) {
+      const { laneKey, state } = inHand
+      if (laneKey !== undefined && state === 'waiting') going.get(laneKey)?.add(inHand)
+    }
+    for (const [key, deliveries] of going) this.#returning.add(key, [...deliveries])
   }
 
   /** Resolves when nothing in hand waits for its verdict to be durable. */
@@ -167,20 +215,33 @@ export class Session {
     }
   }
 
-  // Those with a key go back at once: if they came with their lease's end, what follows them would come before.
+  // A lease that runs out gives the delivery back, and counts as a crash, like a handler that hangs. What has no lease
+  // must be given back, and so must what has a key: if it came with its lease's end, what follows it would come before.
   #letGo(overdue: readonly DeliveryInHand[]): void {
-    for (const inHand of overdue) if (inHand.laneKey !== undefined) this.settle(inHand, { kind: 'release' })
-    this.#lose(overdue, 'The handler ran longer than maxLease')
+    const why = 'It was in hand for longer than maxLease'
+    const hasLease = this.#subscription.leaseMs !== undefined
+    const ending = overdue.filter(({ laneKey }) => hasLease && laneKey === undefined)
+    this.#lose(ending, why)
+    for (const inHand of overdue) {
+      if (inHand.ended) continue
+      inHand.abort(new MessagingError('stale', why))
+      this.#settings.emit('lost', inHand.info)
+      this.release([inHand])
+    }
   }
 
   #lose(lost: readonly DeliveryInHand[], why: string): void {
+    const keys = new Map<string, readonly DeliveryInHand[]>()
     for (const inHand of lost) {
       if (inHand.isSettled) continue
       this.#settlements.forget(inHand)
-      inHand.lose(new MessagingError('stale', why), this.#settings.clock.now())
+      inHand.lose(new MessagingError('stale', why), this.#settings.clock.monotonic())
       this.#settings.emit('lost', inHand.info)
+      if (inHand.laneKey !== undefined) keys.set(inHand.laneKey, [])
     }
-    this.#releaseFollowers(lost)
+    if (this.#closed) return
+    if (keys.size > 0) this.#giveKeysBack(keys)
+    for (const inHand of lost) this.#returning.left(inHand)
   }
 
   #report(what: string, error: MessagingError): void {

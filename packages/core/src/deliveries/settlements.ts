@@ -15,6 +15,10 @@ export interface SettlementsSettings {
   readonly clock: Clock
   /** The driver says that it is no longer ours. */
   readonly onStale: (inHand: DeliveryInHand, error: MessagingError) => void
+  /** It could not be settled, and is tried again. */
+  readonly onFailed: (inHand: DeliveryInHand) => void
+  /** It is settled. */
+  readonly onSettled: (inHand: DeliveryInHand) => void
   readonly report: (what: string, error: MessagingError) => void
 }
 
@@ -70,12 +74,14 @@ export class Settlements {
       const outcome = outcomes[index] ?? noAnswer
       if (outcome.ok) {
         this.#failing.delete(inHand)
-        inHand.settle(this.#settings.clock.now())
+        inHand.settle(this.#settings.clock.monotonic())
         settled?.()
+        this.#settings.onSettled(inHand)
       } else if (outcome.error.code === 'stale') this.#settings.onStale(inHand, outcome.error)
       else {
         failed.push(pending)
         this.#failing.set(inHand, outcome.error)
+        this.#settings.onFailed(inHand)
         this.#settings.report(`settling (${verdict.kind})`, outcome.error)
       }
     }

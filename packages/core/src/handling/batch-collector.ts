@@ -95,7 +95,7 @@ export class BatchCollector {
         failed.set(message, error)
       },
     }
-    const now = this.#settings.clock.now()
+    const now = this.#settings.clock.monotonic()
     for (const { delivery } of entries) delivery.run(now)
     try {
       await whileHandling(severalMessages, () => this.#handle(messages, context))

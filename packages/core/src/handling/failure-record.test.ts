@@ -15,7 +15,11 @@ function delivery(headers: Record<string, string> = {}): DeliveryInHand {
     deliveries: 4,
     key: undefined,
   }
-  return new DeliveryInHand(received, 'orders', 'billing', now, new Hand())
+  return new DeliveryInHand(
+    received,
+    { topic: 'orders', group: 'billing', receivedAt: now, since: 0 },
+    new Hand(),
+  )
 }
 
 test('a retried copy tells its attempt and when it failed first', () => {

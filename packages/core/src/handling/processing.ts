@@ -89,9 +89,9 @@ export class Processing {
   /** One attempt. Never rejects. */
   async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
     const { middleware, emit, clock } = this.#settings
-    const startedAt = clock.now()
+    const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
-    if (expiresAt !== undefined && expiresAt.getTime() <= startedAt) {
+    if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
       return acked(() => emit('expired', delivery.info))
     }
     const preparing = this.#prepare(delivery, handler)
@@ -123,7 +123,7 @@ export class Processing {
     } catch (error) {
       return this.#failed(delivery, error)
     }
-    const durationMs = clock.now() - startedAt
+    const durationMs = clock.monotonic() - startedAt
     return acked(() => emit('handled', { ...delivery.info, durationMs }))
   }
 
