@@ -12,6 +12,7 @@ import { groups } from './groups.ts'
 import { idempotency } from './idempotency.ts'
 import { metadata } from './metadata.ts'
 import { order } from './order.ts'
+import { orderFaults } from './order-faults.ts'
 import { retries } from './retries.ts'
 import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
@@ -26,7 +27,7 @@ export const sections: readonly Section[] = [
   { title: 'Settlement', cases: [...settlement, ...leases] },
   { title: 'Retries', cases: retries },
   { title: 'Dead letters', cases: deadLetters },
-  { title: 'Order', cases: order },
+  { title: 'Order', cases: [...order, ...orderFaults] },
   { title: 'Concurrency and backpressure', cases: concurrency },
   { title: 'Delay, expiry, priority', cases: delays },
   { title: 'Bodies and metadata', cases: [...bodies, ...metadata] },

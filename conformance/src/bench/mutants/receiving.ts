@@ -190,7 +190,7 @@ export const receiving: readonly Mutant[] = [
   driverMutant({
     name: 'takes keys for a detail',
     fault: 'Treats ordered topics as if they were not, so that a key is spread over the members',
-    caughtBy: ['51', '52b'],
+    caughtBy: ['51', '52b', '96f'],
     layers: () => ({
       apply: (topology, mode, forward) =>
         forward(
@@ -207,7 +207,7 @@ export const receiving: readonly Mutant[] = [
   driverMutant({
     name: 'turns batches round',
     fault: 'Hands over what it has in the wrong order',
-    caughtBy: ['51', '52a'],
+    caughtBy: ['51', '52a', '96g'],
     layers: () => ({
       receive: async (max, signal, forward) => [...(await forward(max, signal))].reverse(),
     }),

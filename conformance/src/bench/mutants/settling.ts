@@ -114,6 +114,25 @@ export const settling: readonly Mutant[] = [
     },
   }),
   verdictMutant(
+    {
+      name: 'gives back to the end',
+      fault: 'What is released comes again behind all that waits',
+      caughtBy: ['96a', '96c', '96d', '96e'],
+    },
+    (verdict, { headers }) => (verdict.kind === 'release' ? { kind: 'retry', delayMs: 0, headers } : verdict),
+  ),
+  driverMutant({
+    name: 'takes releases for done',
+    fault: 'Says of a release that was refused that it is durable',
+    caughtBy: ['96b'],
+    layers: () => ({
+      settle: async (settlements, forward) =>
+        (await forward(settlements)).map((outcome, index) =>
+          settlements[index]?.verdict.kind === 'release' ? done : outcome,
+        ),
+    }),
+  }),
+  verdictMutant(
     { name: 'loses retries', fault: 'Acks what should be retried', caughtBy: ['25', '26', '32', '76'] },
     (verdict) => (verdict.kind === 'retry' ? ack : verdict),
   ),

@@ -1116,6 +1116,88 @@ describe('a key on an ordered topic', () => {
     expect(seen).toEqual([1, 1])
   })
 
+  test('is free when the verdict of its head is durable, not when it is given', async () => {
+    const { subscription, clock } = await consuming(() => {}, { definition: Booked })
+    const tried: number[] = []
+    const isRefused = new Set([1])
+    const numberOf = ({ body }: { body: Uint8Array }) => JSON.parse(new TextDecoder().decode(body)).data.n
+    subscription.onSettle = (settlement) => {
+      tried.push(numberOf(settlement.delivery))
+      return isRefused.has(numberOf(settlement.delivery)) ? failure({ retryable: true }) : { ok: true }
+    }
+    subscription.deliver(booking(1, 'a'), booking(2, 'a'), booking(3, 'b'))
+    await settle()
+    expect(tried).toEqual([1, 3])
+    isRefused.clear()
+    await clock.advance('5s')
+    expect(tried.slice(2)).toEqual([1, 2])
+  })
+
+  test('that goes back takes along what a fetch under way brings of it, and opens when all of it is back', async () => {
+    const { handle, numbers } = held()
+    const { subscription, consumer } = await consuming(handle, { definition: Booked, concurrency: 1 })
+    let answer: (outcome: { ok: true }) => void = () => {}
+    subscription.deliver(booking(1, 'a'), booking(2, 'b'), booking(3, 'b'))
+    await settle()
+    // Key b waits for a slot; its release takes a while.
+    subscription.onSettle = () =>
+      new Promise((resolve) => {
+        answer = resolve
+      })
+    consumer.pause()
+    subscription.deliver(booking(4, 'b'), booking(5, 'c'))
+    consumer.resume()
+    await settle()
+    subscription.onSettle = () => ({ ok: true })
+    answer({ ok: true })
+    await settle()
+    expect(numbers()).toEqual([1])
+    expect(subscription.settled.map(({ delivery: { key }, verdict }) => `${key} ${verdict.kind}`)).toEqual([
+      'b release',
+      'b release',
+      'b release',
+    ])
+  })
+
+  test('whose release fails holds up no other key', async () => {
+    const subscription = new StubSubscription(30_000)
+    const { handle, numbers } = held()
+    const { clock } = await consuming(handle, {
+      definition: Booked,
+      subscriptions: [subscription],
+      maxLease: '1m',
+    })
+    subscription.onSettle = ({ verdict }) =>
+      verdict.kind === 'release' ? failure({ retryable: true }) : { ok: true }
+    subscription.deliver(booking(1, 'a'), booking(2, 'a'))
+    await clock.advance('2m')
+    subscription.deliver(booking(3, 'b'), booking(4, 'a'))
+    await settle()
+    expect(numbers()).toEqual([1, 3])
+    subscription.onSettle = () => ({ ok: true })
+    await clock.advance('5s')
+    expect(subscription.settled.map(({ delivery: { key }, verdict }) => `${key} ${verdict.kind}`)).toEqual([
+      'a release',
+      'a release',
+      'a release',
+    ])
+    expect(numbers()).toEqual([1, 3])
+  })
+
+  test('stays while its head runs when the consumer is paused, and goes back after it', async () => {
+    const { calls, handle, numbers } = held()
+    const { subscription, consumer } = await consuming(handle, { definition: Booked })
+    subscription.deliver(booking(1, 'a'), booking(2, 'a'))
+    await settle()
+    consumer.pause()
+    await settle()
+    expect(subscription.kinds).toEqual([])
+    calls[0]?.end()
+    await settle()
+    expect(subscription.kinds).toEqual(['ack', 'release'])
+    expect(numbers()).toEqual([1])
+  })
+
   test('of ten thousand released deliveries is left without a stack overflow', async () => {
     const { calls, handle } = held()
     const { subscription, consumer } = await consuming(handle, { definition: Booked, prefetch: 10_000 })
