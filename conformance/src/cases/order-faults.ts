@@ -8,7 +8,7 @@ import { Latch } from '../case/latch.ts'
 import type { Recorder } from '../case/recorder.ts'
 import type { Stage, StageOptions } from '../case/stage.ts'
 import { wrapAdapter } from '../case/wrap-adapter.ts'
-import { numberOf } from '../fixtures/numbered.ts'
+import { numberInBody, numberOf } from '../fixtures/numbered.ts'
 
 const keys = Array.from({ length: 8 }, (_, index) => `key-${index}`)
 
@@ -43,6 +43,9 @@ async function assertKeyOrder(
   assert.deepEqual(violations.slice(0, 5), [], `${violations.length} violations of the order of a key`)
   assert.ok(redeliveries <= redeliveryBudget, `${redeliveries} redeliveries, ${redeliveryBudget} allowed`)
 }
+
+/** Those that cases 96a and 96b release. */
+const isHead = (n: number) => n % 4 === 0
 
 /** Pulls all of them, releases those that `isReleased` picks when they come first, and checks the order of the rest. */
 async function pullInOrder(
@@ -81,7 +84,7 @@ export const orderFaults: readonly Case[] = [
     requires: ['ordered'],
     timeoutMs: 120_000,
     async run(context) {
-      await pullInOrder(context, await orderedStage(context), 12, (n) => n % 4 === 0)
+      await pullInOrder(context, await orderedStage(context), 12, isHead)
     },
   },
   {
@@ -98,10 +101,10 @@ export const orderFaults: readonly Case[] = [
       }
       const adapter = wrapAdapter(context.harness.adapter, {
         async settle(settlements, forward) {
-          // The first release of each key: its head's.
-          const isRefused = settlements.map(({ delivery: { key = '' }, verdict }) => {
-            if (verdict.kind !== 'release' || refused.has(key)) return false
-            refused.add(key)
+          const isRefused = settlements.map(({ delivery: { body }, verdict }) => {
+            const text = new TextDecoder().decode(body)
+            if (verdict.kind !== 'release' || !isHead(numberInBody(body)) || refused.has(text)) return false
+            refused.add(text)
             return true
           })
           const others = settlements.filter((_, index) => isRefused[index] !== true)
@@ -110,8 +113,8 @@ export const orderFaults: readonly Case[] = [
         },
       })
       const stage = await orderedStage(context, { connect: { adapter } })
-      await pullInOrder(context, stage, 12, (n) => n % 4 === 0)
-      assert.equal(refused.size, keys.length, 'no release was refused')
+      await pullInOrder(context, stage, 12, isHead)
+      assert.ok(refused.size >= keys.length, `${refused.size} releases were refused`)
     },
   },
   {
@@ -153,7 +156,7 @@ export const orderFaults: readonly Case[] = [
     async run(context) {
       const stage = await orderedStage(context)
       const recorder = context.recorder()
-      const lease = context.pace(500)
+      const [lease, maxLease] = [context.pace(3000), context.pace(800)]
       let lost = 0
       stage.bus.on('lost', () => {
         lost += 1
@@ -161,7 +164,7 @@ export const orderFaults: readonly Case[] = [
       const hung = new Set<string>()
       await stage.consume(
         recorder,
-        { lease, maxLease: lease, concurrency: 16, prefetch: 24 },
+        { lease, maxLease, concurrency: 16, prefetch: 24 },
         async (message, { signal }) => {
           if (numberOf(message) !== 2 || hung.has(message.id)) return
           hung.add(message.id)

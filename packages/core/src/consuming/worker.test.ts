@@ -1136,20 +1136,20 @@ describe('a key on an ordered topic', () => {
   test('that goes back takes along what a fetch under way brings of it, and opens when all of it is back', async () => {
     const { handle, numbers } = held()
     const { subscription, consumer } = await consuming(handle, { definition: Booked, concurrency: 1 })
-    let answer: (outcome: { ok: true }) => void = () => {}
+    const answers: (() => void)[] = []
     subscription.deliver(booking(1, 'a'), booking(2, 'b'), booking(3, 'b'))
     await settle()
     // Key b waits for a slot; its release takes a while.
     subscription.onSettle = () =>
       new Promise((resolve) => {
-        answer = resolve
+        answers.push(() => resolve({ ok: true }))
       })
     consumer.pause()
     subscription.deliver(booking(4, 'b'), booking(5, 'c'))
     consumer.resume()
     await settle()
     subscription.onSettle = () => ({ ok: true })
-    answer({ ok: true })
+    for (const answer of answers) answer()
     await settle()
     expect(numbers()).toEqual([1])
     expect(subscription.settled.map(({ delivery: { key }, verdict }) => `${key} ${verdict.kind}`)).toEqual([
