@@ -15,25 +15,19 @@ import {
   type Topology,
   type TopologyReport,
 } from '@waybill/core/driver'
-import type { Admin, Consumer, Producer } from 'kafkajs'
+import type { KafkaNative } from './client/native.ts'
+import { LentGateway } from './connection/lent-gateway.ts'
 import { KafkaDeadLetters } from './dead-letters/dead-letters.ts'
 import { toConnectError, toDriverError } from './errors.ts'
-import type { Settings } from './options.ts'
+import type { KafkaSettings } from './options.ts'
 import type { Legacy } from './receiving/handover.ts'
 import { KafkaSubscription } from './receiving/subscription.ts'
 import { Publisher } from './sending/publisher.ts'
 import { groupStats, seekGroup } from './settling/groups.ts'
-import { Administration } from './topology/administration.ts'
-import { applyTopology } from './topology/topology.ts'
+import { applyTopology, followPartitions } from './topology/topology.ts'
 import { toRecord } from './wire/messages.ts'
-import { broadcastGroupId, groupNames } from './wire/names.ts'
-
-/** What `bus.native('kafka')` gives on Kafka: kafkajs's clients, those of them that exist at the moment. */
-export interface KafkaNative {
-  readonly admin: Admin | undefined
-  readonly producer: Producer | undefined
-  readonly consumers: readonly Consumer[]
-}
+import { broadcastGroupId, groupNames, mainTopic } from './wire/names.ts'
+import { batchBytes } from './wire/record-limits.ts'
 
 const healthTimeoutMs = 5000
 // A due message waits for a turn of the event loop, and in a delay topic for the answer to a fetch.
@@ -45,48 +39,66 @@ const publishBatchSize = 500
 export class KafkaDriver implements Driver {
   readonly name = 'kafka'
   readonly capabilities: Capabilities
-  readonly #settings: Settings
+  readonly #settings: KafkaSettings
   readonly #context: DriverContext
-  readonly #administration: Administration
+  readonly #gateway: LentGateway
   readonly #publisher: Publisher
+  /** Of its own, so that a topic that takes no copies holds up no sends. */
+  readonly #copyist: Publisher
+  readonly #approved = new Set<string>()
+  readonly #names = new WeakMap<TopicSpec, string>()
+  readonly #told = new Set<string>()
   readonly #subscriptions = new Set<KafkaSubscription>()
   readonly #letters = new Map<string, KafkaDeadLetters>()
   readonly #legacies = new Map<string, Legacy>()
   #subscriptionCount = 0
   #closing: Promise<void> | undefined
 
-  constructor(settings: Settings, context: DriverContext) {
+  private constructor(settings: KafkaSettings, context: DriverContext) {
     this.#settings = settings
     this.#context = context
     this.capabilities = capabilitiesOf(settings)
     const { instance, emit } = context
-    this.#administration = new Administration({
+    const warn = (message: string) => this.#warnOnce(message)
+    this.#gateway = new LentGateway({
       settings,
       instance,
+      warn,
       onConnected: () => emit({ type: 'connected' }),
       onDisconnected: (error) => emit({ type: 'disconnected', error }),
     })
-    this.#publisher = new Publisher(settings, instance)
+    this.#publisher = new Publisher(settings, instance, warn)
+    this.#copyist = new Publisher(settings, `${instance}-copies`, warn)
   }
 
-  async open(signal: AbortSignal): Promise<void> {
+  /** Connects. */
+  static async open(settings: KafkaSettings, context: DriverContext): Promise<KafkaDriver> {
+    const driver = new KafkaDriver(settings, context)
+    const { signal } = context
     const aborted = Promise.withResolvers<never>()
     const onAbort = () => aborted.reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      await Promise.race([this.#administration.run('Connecting', async () => {}), aborted.promise])
+      await Promise.race([driver.#gateway.run('Connecting', async () => {}), aborted.promise])
     } catch (error) {
-      await this.close()
-      throw toConnectError(error, `Connecting to Kafka at ${this.#settings.brokers.join(', ')} failed`)
+      await driver.close()
+      throw toConnectError(error, settings)
     } finally {
       signal.removeEventListener('abort', onAbort)
     }
-    this.#context.emit({ type: 'connected' })
+    context.emit({ type: 'connected' })
+    return driver
   }
 
-  apply(topology: Topology, mode: 'create' | 'verify'): Promise<TopologyReport> {
-    return this.#administration.run('Provisioning', (gateway) =>
-      applyTopology(gateway, this.#settings, topology, mode),
+  apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
+    signal?.throwIfAborted()
+    return this.#gateway.run('Provisioning', (gateway) =>
+      applyTopology(gateway, topology, {
+        settings: this.#settings,
+        mode,
+        approved: this.#approved,
+        warn: (message) => this.#warnOnce(message),
+      }),
     )
   }
 
@@ -94,7 +106,9 @@ export class KafkaDriver implements Driver {
     this.#ensureOpen()
     const now = this.#context.clock.now()
     const records = batch.map((message) => toRecord(message, now, this.#settings.mirrorAttributes))
-    return this.#publisher.send(batch[0]?.topic.name ?? '', records)
+    const topic = batch[0]?.topic
+    if (topic === undefined) return Promise.resolve([])
+    return this.#publisher.send(this.#nameOf(topic), records, { ordered: topic.ordered })
   }
 
   async subscribe(request: SubscriptionRequest): Promise<Subscription> {
@@ -103,8 +117,8 @@ export class KafkaDriver implements Driver {
     this.#subscriptionCount += 1
     const instance = `${this.#context.instance}-${this.#subscriptionCount}`
     const names = groupNames(topic, group.name)
-    const groupId = broadcast ? broadcastGroupId(topic, group.name, instance) : names.groupId
-    if (broadcast) await this.#startBroadcast(topic, groupId)
+    const groupId = broadcast ? broadcastGroupId(names.groupId, instance) : names.groupId
+    if (broadcast) await this.#startBroadcast(names.main, groupId)
     const legacy: Legacy = this.#legacies.get(groupId) ?? {
       commits: new Map(),
       strays: new Set(),
@@ -114,14 +128,21 @@ export class KafkaDriver implements Driver {
     const subscription: KafkaSubscription = new KafkaSubscription(request, {
       settings: this.#settings,
       clock: this.#context.clock,
-      publisher: this.#publisher,
+      publisher: this.#copyist,
       names,
       groupId,
       instance,
       holder: this.#context.instance,
       legacy,
-      offsetsOf: (name, at) =>
-        this.#administration.run(`Reading offsets of topic ${name}`, (gateway) => gateway.offsets(name, at)),
+      logsOf: (assignment) =>
+        this.#gateway.run(`Looking at topic ${names.main}`, (gateway) => gateway.logs(assignment)),
+      makeRoom: (name, bytes) => this.#makeRoom(name, bytes),
+      hasChanged: (ids) =>
+        this.#gateway.run(`Looking at topic ${names.main}`, async (gateway) => {
+          if (topic.ordered && !broadcast) await followPartitions(gateway, names)
+          const found = await gateway.topicIds([...ids.keys()])
+          return [...ids].some(([name, id]) => id !== undefined && found.has(name) && found.get(name) !== id)
+        }),
       warn: (message) => this.#context.emit({ type: 'warning', message }),
       onClosed: async () => {
         this.#subscriptions.delete(subscription)
@@ -137,14 +158,14 @@ export class KafkaDriver implements Driver {
     const names = groupNames(topic, group)
     let letters = this.#letters.get(names.dead)
     if (letters === undefined) {
-      letters = new KafkaDeadLetters(this.#administration.run, this.#publisher, names)
+      letters = new KafkaDeadLetters(this.#gateway.run, this.#copyist, names)
       this.#letters.set(names.dead, letters)
     }
     return letters
   }
 
   seek(topic: TopicSpec, group: string, position: SeekPosition): Promise<void> {
-    return this.#administration.run(`Moving group ${group} of topic ${topic.name}`, (gateway) =>
+    return this.#gateway.run(`Moving group ${group} of topic ${topic.name}`, (gateway) =>
       seekGroup(gateway, topic, group, position),
     )
   }
@@ -158,9 +179,8 @@ export class KafkaDriver implements Driver {
 
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     const dead = await this.deadLetters(topic, group).count()
-    const stats = await this.#administration.run(
-      `Looking at group ${group} of topic ${topic.name}`,
-      (gateway) => groupStats(gateway, topic, group),
+    const stats = await this.#gateway.run(`Looking at group ${group} of topic ${topic.name}`, (gateway) =>
+      groupStats(gateway, topic, group),
     )
     return { ...stats, dead }
   }
@@ -172,18 +192,18 @@ export class KafkaDriver implements Driver {
       const cancel = this.#context.clock.after(healthTimeoutMs, () =>
         reject(new MessagingError('timeout', `Kafka did not answer within ${healthTimeoutMs} ms`)),
       )
-      const asked = this.#administration.run('Looking at the cluster', ({ admin }) => admin.describeCluster())
+      const asked = this.#gateway.run('Looking at the cluster', (gateway) => gateway.describeCluster())
       const cluster = await Promise.race([asked, promise]).finally(cancel)
       return { status: 'up', details: { ...cluster, subscriptions } }
     } catch (thrown) {
       const error = toDriverError(thrown, 'Kafka cannot be reached')
-      return { status: 'down', error, details: { brokers: this.#settings.brokers, subscriptions } }
+      return { status: 'down', error, details: { brokers: this.#settings.addresses, subscriptions } }
     }
   }
 
   native(): KafkaNative {
     return {
-      admin: this.#administration.gateway?.admin,
+      admin: this.#gateway.gateway?.admin,
       producer: this.#publisher.producer,
       consumers: [...this.#subscriptions].map(({ consumer }) => consumer),
     }
@@ -196,39 +216,69 @@ export class KafkaDriver implements Driver {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()))
-    await Promise.all([this.#publisher.close(), this.#administration.close()])
+    await Promise.all([this.#publisher.close(), this.#copyist.close(), this.#gateway.close()])
   }
 
   #ensureOpen(): void {
     if (this.#closing !== undefined) throw new MessagingError('closed', 'The connection to Kafka is closed')
   }
 
+  #nameOf(topic: TopicSpec): string {
+    let name = this.#names.get(topic)
+    if (name === undefined) {
+      name = mainTopic(topic)
+      this.#names.set(topic, name)
+    }
+    return name
+  }
+
+  async #makeRoom(topic: string, bytes: number): Promise<boolean> {
+    const limit = batchBytes(bytes)
+    try {
+      const isRaised = await this.#gateway.run(`Raising max.message.bytes of topic ${topic}`, (gateway) =>
+        gateway.raiseBatchBytes(topic, limit),
+      )
+      const text = `Topic ${topic} takes batches of ${limit} bytes from now on, for copies of what its source took`
+      if (isRaised) this.#warnOnce(text)
+      return isRaised
+    } catch (error) {
+      this.#warnOnce(
+        toDriverError(error, `Topic ${topic} does not take copies of what its source took`).message,
+      )
+      return false
+    }
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#told.has(message)) return
+    this.#told.add(message)
+    this.#context.emit({ type: 'warning', message })
+  }
+
   /** A broadcast group begins with what is sent from now on. */
-  async #startBroadcast(topic: TopicSpec, groupId: string): Promise<void> {
-    await this.#administration.run(`Starting group ${groupId}`, async (gateway) => {
-      const ends = await gateway.offsets(topic.name, 'latest')
+  async #startBroadcast(topic: string, groupId: string): Promise<void> {
+    await this.#gateway.run(`Starting group ${groupId}`, async (gateway) => {
+      const ends = await gateway.offsets(topic, 'latest')
       const partitions = [...ends].map(([partition, end]) => ({
         partition,
         offset: String(end),
         metadata: '',
       }))
       const coordinator = await gateway.coordinatorOf(groupId)
-      await coordinator.commit([{ topic: topic.name, partitions }])
+      await coordinator.commit([{ topic, partitions }])
     })
   }
 
   async #endBroadcast(groupId: string): Promise<void> {
     try {
-      await this.#administration.run(`Deleting group ${groupId}`, ({ admin }) =>
-        admin.deleteGroups([groupId]),
-      )
+      await this.#gateway.run(`Deleting group ${groupId}`, (gateway) => gateway.deleteGroup(groupId))
     } catch {
       // The broker forgets it in time (Kafka documentation, "Broker Configs", `offsets.retention.minutes`).
     }
   }
 }
 
-function capabilitiesOf(settings: Settings): Capabilities {
+function capabilitiesOf(settings: KafkaSettings): Capabilities {
   return {
     ordered: true,
     delay: true,

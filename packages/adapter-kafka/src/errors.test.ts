@@ -1,6 +1,7 @@
-import { MessagingError } from '@waybill/core/driver'
+import { MessagingError, parseBrokerUrl } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { brokerErrorOf, toConnectError, toDriverError, toPublishError } from './errors.ts'
+import { brokerErrorOf, isOfSingles, toConnectError, toDriverError, toPublishError } from './errors.ts'
+import { parseKafkaOptions } from './options.ts'
 
 function clientError(name: string, extra: Readonly<Record<string, unknown>> = {}): Error {
   return Object.assign(new Error(`${name} happened`), { name, ...extra })
@@ -43,22 +44,30 @@ test('the client’s error is the cause', () => {
   expect(toDriverError(error, 'x').cause).toBe(error)
 })
 
+const settings = parseKafkaOptions(parseBrokerUrl('kafka://me:secret@one,two:9093'), undefined)
+
 test('a broker that is not there may be there later, one that refuses us will not change its mind', () => {
-  expect(toConnectError(clientError('KafkaJSConnectionError'), 'x')).toMatchObject({
-    code: 'connection-failed',
-    retryable: true,
-  })
-  expect(toConnectError(clientError('KafkaJSSASLAuthenticationError'), 'x')).toMatchObject({
-    code: 'access-denied',
-    retryable: false,
-  })
+  const unreachable = toConnectError(clientError('KafkaJSConnectionError'), settings)
+  expect(unreachable).toMatchObject({ code: 'connection-failed', retryable: true })
+  expect(unreachable.message).toContain('one:9092, two:9093')
+  const refused = toConnectError(clientError('KafkaJSSASLAuthenticationError'), settings)
+  expect(refused).toMatchObject({ code: 'access-denied', retryable: false })
+  expect(refused.message).toContain('"me"')
   const tls = Object.assign(clientError('KafkaJSConnectionError'), { message: 'self-signed certificate' })
-  expect(toConnectError(tls, 'x').retryable).toBe(false)
+  expect(toConnectError(tls, settings).retryable).toBe(false)
   // As it comes from a call that has put it into words already.
-  expect(toConnectError(toDriverError(exhausted(tls), 'Connecting failed'), 'x')).toMatchObject({
+  expect(toConnectError(toDriverError(exhausted(tls), 'Connecting failed'), settings)).toMatchObject({
     code: 'connection-failed',
     retryable: false,
   })
+})
+
+test.each([
+  ['MESSAGE_TOO_LARGE', true],
+  ['NOT_ENOUGH_REPLICAS', false],
+  ['TOPIC_AUTHORIZATION_FAILED', false],
+])('a batch refused for %s is divided: %s', (type, expected) => {
+  expect(isOfSingles(toPublishError(protocolError(type), 't', true))).toBe(expected)
 })
 
 test('the fate of a message is unknown once it may have left, unless the broker refused it', () => {

@@ -1,16 +1,20 @@
 import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
+import { refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import type { KafkaSettings } from './options.ts'
 
 interface Meaning {
   readonly code: ErrorCode
   readonly retryable: boolean
   /** The broker answered that it did not take the message. */
   readonly refused?: true
+  /** It refuses whole batches for the sake of single messages: sent apart, the others go through. */
+  readonly isOfSingles?: true
 }
 
 const gone: Meaning = { code: 'disconnected', retryable: true }
 const missing: Meaning = { code: 'topology-missing', retryable: false, refused: true }
 const denied: Meaning = { code: 'access-denied', retryable: false, refused: true }
-const tooLarge: Meaning = { code: 'too-large', retryable: false, refused: true }
+const tooLarge: Meaning = { code: 'too-large', retryable: false, refused: true, isOfSingles: true }
 const passing: Meaning = { code: 'failed', retryable: true }
 const invalid: Meaning = { code: 'rejected', retryable: false, refused: true }
 
@@ -20,7 +24,8 @@ const brokerErrors: Readonly<Record<string, Meaning>> = {
   INVALID_TOPIC_EXCEPTION: invalid,
   MESSAGE_TOO_LARGE: tooLarge,
   RECORD_LIST_TOO_LARGE: tooLarge,
-  INVALID_RECORD: invalid,
+  // A record without key on a compacted topic, for example.
+  INVALID_RECORD: { ...invalid, isOfSingles: true },
   POLICY_VIOLATION: invalid,
   INVALID_CONFIG: invalid,
   INVALID_PARTITIONS: invalid,
@@ -107,18 +112,35 @@ export function toDriverError(thrown: unknown, what: string): MessagingError {
   return new MessagingError(code, `${what}: ${toError(thrown).message}`, { retryable, cause: thrown })
 }
 
+/** Whether a refused batch is to be divided: for no other reason would its parts fare better than the whole. */
+export function isOfSingles(error: MessagingError): boolean {
+  return meaningOf(error.cause).isOfSingles === true
+}
+
 const tlsProblem = /certificate|self.signed|ssl routines|tlsv1/i
 
 /** The same for a connection that could not be made. */
-export function toConnectError(error: unknown, what: string): MessagingError {
+export function toConnectError(error: unknown, { addresses, tls, sasl }: KafkaSettings): MessagingError {
   const thrown = MessagingError.is(error) && error.cause instanceof Error ? error.cause : error
   if (MessagingError.is(thrown)) return thrown
   const { code, retryable } = meaningOf(thrown)
+  const reason = toError(thrown).message
+  const address = addresses.map(({ host, port }) => `${host}:${port}`).join(', ')
+  const peer = { broker: 'Kafka', address, cause: thrown }
+  if (code === 'access-denied') {
+    return refusedCredentials({
+      ...peer,
+      user: sasl !== undefined && 'username' in sasl ? sasl.username : undefined,
+    })
+  }
   // A certificate that will not do today will not do tomorrow either.
-  const isTls = chain(thrown).some(({ message }) => tlsProblem.test(message))
-  const isNetwork = code === 'disconnected' || code === 'timeout' || code === 'failed'
-  return new MessagingError(isNetwork ? 'connection-failed' : code, `${what}: ${toError(thrown).message}`, {
-    retryable: retryable && !isTls,
+  if (chain(thrown).some(({ message }) => tlsProblem.test(message))) {
+    return tlsFailed({ ...peer, isOurs: tls !== undefined, reason, secureScheme: 'kafka+ssl' })
+  }
+  if (code === 'disconnected' || code === 'timeout' || code === 'failed')
+    return unreachable({ ...peer, reason })
+  return new MessagingError(code, `Connecting to Kafka at ${address} failed: ${reason}`, {
+    retryable,
     cause: thrown,
   })
 }

@@ -1,17 +1,19 @@
 import type {} from '@waybill/core'
 import type { Adapter } from '@waybill/core/driver'
 import { KafkaDriver } from './driver.ts'
-import { type KafkaOptions, parseSettings } from './options.ts'
+import { type KafkaOptions, parseKafkaOptions } from './options.ts'
 
-export type { KafkaNative } from './driver.ts'
+export type { KafkaNative } from './client/native.ts'
 export type {
   KafkaCompression,
+  KafkaGroupOptions,
   KafkaMirror,
   KafkaOptions,
   KafkaSaslOptions,
   KafkaTlsOptions,
   KafkaTopicOptions,
 } from './options.ts'
+export { deletionType } from './wire/messages.ts'
 
 declare module '@waybill/core' {
   interface NativeOptions {
@@ -28,8 +30,6 @@ export const adapter: Adapter = {
   schemes: ['kafka', 'kafka+ssl'],
   contractVersion: 1,
   async connect(url, context) {
-    const driver = new KafkaDriver(parseSettings(url, context.native), context)
-    await driver.open(context.signal)
-    return driver
+    return KafkaDriver.open(parseKafkaOptions(url, context.native), context)
   },
 }

@@ -1,18 +1,20 @@
-import { type BrokerUrl, type Duration, parseOptions, toMilliseconds } from '@waybill/core/driver'
+import { type BrokerUrl, type Duration, parseOptions, type TopicSpec } from '@waybill/core/driver'
+import {
+  asFlag,
+  asNumber,
+  asText,
+  durationOption,
+  parseConnectionOptions,
+  type TlsOptions,
+  tlsOption,
+} from '@waybill/core/driver-kit'
 import { z } from 'zod'
 
 export type KafkaCompression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
 export type KafkaMirror = 'required' | 'all' | 'none'
 
-export interface KafkaTlsOptions {
-  readonly ca?: string | readonly string[]
-  readonly cert?: string
-  readonly key?: string
-  readonly passphrase?: string
-  readonly servername?: string
-  readonly rejectUnauthorized?: boolean
-}
+export type KafkaTlsOptions = TlsOptions
 
 export type KafkaSaslOptions =
   | {
@@ -26,8 +28,21 @@ export type KafkaSaslOptions =
       readonly oauthBearerProvider: () => Promise<{ readonly value: string }>
     }
 
+/** Existing Kafka objects of a group, in place of those named after topic and group. */
+export interface KafkaGroupOptions {
+  /** The consumer group. */
+  readonly groupId?: string
+  readonly deadLetterTopic?: string
+  readonly retryTopic?: string
+  readonly delayTopic?: string
+}
+
 /** Of a single topic: `defineTopic(name, { native: { kafka: … } })`. */
 export interface KafkaTopicOptions {
+  /** An existing Kafka topic in place of the one with the topic's name. */
+  readonly topic?: string
+  /** By the group's name. */
+  readonly groups?: Readonly<Record<string, KafkaGroupOptions>>
   /** Copies of each partition. Default: the connection's. */
   readonly replicationFactor?: number
   /** Topic configuration by Kafka's names, such as `retention.ms`; for the topic itself, not for its groups' topics. */
@@ -38,7 +53,7 @@ export interface KafkaTopicOptions {
 export interface KafkaOptions {
   /** Default: `waybill`. The connection's instance is appended. */
   readonly clientId?: string
-  /** Default: off; on for `kafka+ssl:` URLs. */
+  /** Default: off; on for `kafka+ssl:` URLs, under which it cannot be switched off. */
   readonly tls?: boolean | KafkaTlsOptions
   /** Default: `plain` with the URL's user and password, where it has them. */
   readonly sasl?: KafkaSaslOptions
@@ -54,7 +69,10 @@ export interface KafkaOptions {
   readonly heartbeatInterval?: Duration
   /** How long members have to come back when the group divides its partitions anew. Default: 30 s. */
   readonly rebalanceTimeout?: Duration
-  /** How long the broker holds back an answer to a fetch while nothing arrives. Default: 100 ms. */
+  /**
+   * How long the broker holds back the answer to a fetch while nothing arrives, and with it whatever waits for the next
+   * fetch: heartbeats, and partitions that are read again. Default: 500 ms, or a quarter of `hold` if that is less.
+   */
   readonly fetchWait?: Duration
   /** How much one fetch asks of a partition. Default: 256 KiB. */
   readonly fetchBytesPerPartition?: number
@@ -64,6 +82,10 @@ export interface KafkaOptions {
   readonly hold?: Duration
   /** How many of them at most, for a subscription. Default: 10,000. */
   readonly maxHeld?: number
+  /** How many bytes of them at most, for a subscription. Default: 32 MiB. */
+  readonly maxHeldBytes?: number
+  /** How soon producers and consumers notice that a topic has more partitions, or was made again. Default: 5 s. */
+  readonly metadataInterval?: Duration
   /** How long a message waits in each partition of a delay topic. Default: 1 s to 4 h in six steps. */
   readonly delayTiers?: readonly Duration[]
   /**
@@ -86,25 +108,7 @@ export interface KafkaOptions {
   readonly topicConfig?: Readonly<Record<string, string>>
 }
 
-const duration = z
-  .custom<Duration>((value) => {
-    if (typeof value !== 'string' && typeof value !== 'number') return false
-    try {
-      return toMilliseconds(value, 'duration') > 0
-    } catch {
-      return false
-    }
-  }, 'expected a duration such as "500ms", "5s" or a number of milliseconds, above 0')
-  .transform((value) => toMilliseconds(value, 'duration'))
-
-const tlsSchema = z.strictObject({
-  ca: z.union([z.string(), z.array(z.string())]).optional(),
-  cert: z.string().optional(),
-  key: z.string().optional(),
-  passphrase: z.string().optional(),
-  servername: z.string().optional(),
-  rejectUnauthorized: z.boolean().optional(),
-})
+const duration = durationOption({ min: 1 })
 
 const password = z.strictObject({ username: z.string(), password: z.string() })
 type OauthBearerProvider = () => Promise<{ value: string }>
@@ -125,7 +129,24 @@ const saslSchema = z.discriminatedUnion('mechanism', [
 const config = z.record(z.string(), z.string())
 const replicationFactor = z.int().min(1).max(32_767)
 
-export const topicOptionsSchema = z.strictObject({
+/** Kafka's rule for names of topics (Kafka's `Topic.validate`). */
+const topicName = z
+  .string()
+  .regex(/^(?!\.{1,2}$)[\w.-]{1,249}$/, 'expected 1 to 249 letters, digits, ".", "_" or "-"')
+
+const topicOptionsSchema = z.strictObject({
+  topic: topicName.optional(),
+  groups: z
+    .record(
+      z.string(),
+      z.strictObject({
+        groupId: z.string().min(1).optional(),
+        deadLetterTopic: topicName.optional(),
+        retryTopic: topicName.optional(),
+        delayTopic: topicName.optional(),
+      }),
+    )
+    .default({}),
   replicationFactor: replicationFactor.optional(),
   config: config.default({}),
 })
@@ -133,110 +154,128 @@ export const topicOptionsSchema = z.strictObject({
 const minute = 60_000
 const hour = 60 * minute
 const defaultTiersMs = [1000, 6000, 40_000, 4 * minute, 30 * minute, 4 * hour]
+const kibibyte = 1024
+const mebibyte = 1024 * kibibyte
 
-const optionsSchema = z
-  .strictObject({
-    clientId: z.string().min(1).max(200).default('waybill'),
-    tls: z.union([z.boolean(), tlsSchema]).default(false),
-    sasl: saslSchema.optional(),
-    rackId: z.string().optional(),
-    connectTimeout: duration.default(5000),
-    requestTimeout: duration.default(10_000),
-    sessionTimeout: duration.default(15_000),
-    heartbeatInterval: duration.default(500),
-    rebalanceTimeout: duration.default(30_000),
-    fetchWait: duration.default(100),
-    fetchBytesPerPartition: z
-      .int()
-      .min(1024)
-      .default(256 * 1024),
-    commitInterval: duration.default(100),
-    hold: duration.default(2000),
-    maxHeld: z.int().min(1).default(10_000),
-    delayTiers: z.array(duration).min(1).max(32).default(defaultTiersMs),
-    retryPartitions: z.int().min(1).max(1000).default(4),
-    maxMessageBytes: z
-      .int()
-      .min(1024)
-      .max(1024 * 1024 * 1024)
-      .default(1_000_000),
-    compression: z.enum(['none', 'gzip', 'snappy', 'lz4', 'zstd']).default('none'),
-    mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
-    replicationFactor: replicationFactor.optional(),
-    topicConfig: config.default({}),
-  })
-  .superRefine(({ hold, delayTiers, heartbeatInterval, sessionTimeout }, context) => {
-    const [first] = delayTiers
-    if (first !== undefined && first > hold / 2) {
-      context.addIssue({
-        code: 'custom',
-        path: ['delayTiers', 0],
-        message: 'expected at most half of `hold`',
-      })
-    }
-    if (delayTiers.some((tier, index) => index > 0 && tier <= (delayTiers[index - 1] ?? 0))) {
-      context.addIssue({ code: 'custom', path: ['delayTiers'], message: 'expected ascending durations' })
-    }
-    if (heartbeatInterval * 2 > sessionTimeout) {
-      context.addIssue({
-        code: 'custom',
-        path: ['heartbeatInterval'],
-        message: 'expected at most half of `sessionTimeout`',
-      })
-    }
-  })
+const secureScheme = 'kafka+ssl'
 
-const flag = z.enum(['true', 'false']).transform((text) => text === 'true')
-const number = z.coerce.number()
+function optionsSchema(url: BrokerUrl) {
+  return z
+    .strictObject({
+      clientId: z.string().min(1).max(200).default('waybill'),
+      tls: tlsOption({ isSecure: url.scheme === secureScheme, secureScheme, byOption: true }),
+      sasl: saslSchema.optional(),
+      rackId: z.string().optional(),
+      connectTimeout: duration.default(5000),
+      requestTimeout: duration.default(10_000),
+      sessionTimeout: duration.default(15_000),
+      heartbeatInterval: duration.default(500),
+      rebalanceTimeout: duration.default(30_000),
+      metadataInterval: duration.default(5000),
+      fetchWait: duration.default(500),
+      fetchBytesPerPartition: z
+        .int()
+        .min(kibibyte)
+        .default(256 * kibibyte),
+      commitInterval: duration.default(100),
+      hold: duration.default(2000),
+      maxHeld: z.int().min(1).default(10_000),
+      maxHeldBytes: z
+        .int()
+        .min(kibibyte)
+        .default(32 * mebibyte),
+      delayTiers: z.array(duration).min(1).max(32).default(defaultTiersMs),
+      retryPartitions: z.int().min(1).max(1000).default(4),
+      maxMessageBytes: z
+        .int()
+        .min(kibibyte)
+        .max(1024 * mebibyte)
+        .default(1_000_000),
+      compression: z.enum(['none', 'gzip', 'snappy', 'lz4', 'zstd']).default('none'),
+      mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
+      replicationFactor: replicationFactor.optional(),
+      topicConfig: config.default({}),
+    })
+    .superRefine(({ hold, delayTiers, heartbeatInterval, sessionTimeout }, context) => {
+      const [first] = delayTiers
+      if (first !== undefined && first > hold / 2) {
+        context.addIssue({
+          code: 'custom',
+          path: ['delayTiers', 0],
+          message: 'expected at most half of `hold`',
+        })
+      }
+      if (delayTiers.some((tier, index) => index > 0 && tier <= (delayTiers[index - 1] ?? 0))) {
+        context.addIssue({ code: 'custom', path: ['delayTiers'], message: 'expected ascending durations' })
+      }
+      if (heartbeatInterval * 2 > sessionTimeout) {
+        context.addIssue({
+          code: 'custom',
+          path: ['heartbeatInterval'],
+          message: 'expected at most half of `sessionTimeout`',
+        })
+      }
+    })
+}
 
-const querySchema = z.strictObject({
-  clientId: z.string().optional(),
-  tls: flag.optional(),
-  sasl: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).optional(),
-  rackId: z.string().optional(),
-  connectTimeout: z.string().optional(),
-  requestTimeout: z.string().optional(),
-  sessionTimeout: z.string().optional(),
-  heartbeatInterval: z.string().optional(),
-  rebalanceTimeout: z.string().optional(),
-  fetchWait: z.string().optional(),
-  commitInterval: z.string().optional(),
-  hold: z.string().optional(),
-  maxMessageBytes: number.optional(),
-  compression: z.string().optional(),
-  mirrorAttributes: z.string().optional(),
-  replicationFactor: number.optional(),
-})
-
-export type Settings = z.output<typeof optionsSchema> & { readonly brokers: readonly string[] }
 export type TopicSettings = z.output<typeof topicOptionsSchema>
+
+export interface KafkaSettings extends z.output<ReturnType<typeof optionsSchema>> {
+  /** The brokers to begin with. */
+  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+}
+
+/** What a topic's definition says for Kafka alone. */
+export function parseTopicOptions(topic: Pick<TopicSpec, 'name' | 'native'>): TopicSettings {
+  return parseOptions(topicOptionsSchema, topic.native.kafka ?? {}, `topic "${topic.name}"`, 'native.kafka')
+}
 
 /** The port on which Kafka listens without being told otherwise (Kafka documentation, "Broker Configs", `listeners`). */
 const defaultPort = 9092
 
-function withoutUndefined(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
-}
-
 /**
- * URL and native options as one; native options win.
+ * URL and native options as one; each option is given in one of them only.
  *
  * @throws {ConfigurationError} with every problem of either.
  */
-export function parseSettings(url: BrokerUrl, native: unknown): Settings {
-  const { sasl: mechanism = 'plain', ...query } = parseOptions(querySchema, url.query, 'URL', 'url')
+export function parseKafkaOptions(url: BrokerUrl, native: unknown): KafkaSettings {
   const { username, password: secret = '' } = url
-  const fromUrl = withoutUndefined({
-    tls: url.scheme === 'kafka+ssl' ? true : undefined,
-    sasl: username === undefined ? undefined : { mechanism, username, password: secret },
-    ...withoutUndefined(query),
+  const options = parseConnectionOptions({
+    adapter: 'kafka',
+    url,
+    native,
+    schema: optionsSchema(url),
+    query: {
+      clientId: asText,
+      tls: asFlag,
+      // The mechanism for the URL's user and password.
+      sasl: () => undefined,
+      rackId: asText,
+      connectTimeout: asText,
+      requestTimeout: asText,
+      sessionTimeout: asText,
+      heartbeatInterval: asText,
+      rebalanceTimeout: asText,
+      metadataInterval: asText,
+      fetchWait: asText,
+      commitInterval: asText,
+      hold: asText,
+      maxMessageBytes: asNumber,
+      compression: asText,
+      mirrorAttributes: asText,
+      replicationFactor: asNumber,
+    },
+    fromUrl: {
+      sasl:
+        username === undefined
+          ? undefined
+          : { mechanism: url.query.sasl ?? 'plain', username, password: secret },
+    },
   })
-  const options = parseOptions(
-    optionsSchema,
-    typeof native === 'object' && native !== null ? { ...fromUrl, ...native } : (native ?? fromUrl),
-    'Kafka options',
-    'native.kafka',
-  )
   const hosts = url.hosts.length === 0 ? [{ host: 'localhost', port: undefined }] : url.hosts
-  return { ...options, brokers: hosts.map(({ host, port }) => `${host}:${port ?? defaultPort}`) }
+  return {
+    ...options,
+    fetchWait: Math.min(options.fetchWait, Math.ceil(options.hold / 4)),
+    addresses: hosts.map(({ host, port }) => ({ host, port: port ?? defaultPort })),
+  }
 }

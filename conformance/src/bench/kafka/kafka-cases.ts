@@ -7,6 +7,9 @@ import { refusal } from '../../case/refusal.ts'
 import type { Stage } from '../../case/stage.ts'
 import { administer } from './administration.ts'
 import { compression } from './compression.ts'
+import { copyCases } from './copy-cases.ts'
+import { growthCases } from './growth-cases.ts'
+import { movedOffsetCases } from './moved-offset-cases.ts'
 import { secured } from './secured.ts'
 import { waitingCases } from './waiting-cases.ts'
 
@@ -215,10 +218,10 @@ export function kafkaCases(client: Kafka): Section {
           await context.eventually('all are dead letters', async () => (await mine.count()) === 3)
           const ids = (await stage.deadLetters()).map(({ id }) => id)
           assert.equal(await theirs.count(), 3)
-          assert.equal(await theirs.discard(ids.slice(0, 1)), 1)
+          assert.equal((await theirs.discard(ids.slice(0, 1))).discarded, 1)
           assert.equal(await mine.count(), 2)
-          assert.equal(await mine.replay(ids.slice(1, 2)), 1)
-          assert.equal(await theirs.replay(ids.slice(0, 2)), 0, 'resolved a second time')
+          assert.equal((await mine.replay(ids.slice(1, 2))).replayed, 1)
+          assert.equal((await theirs.replay(ids.slice(0, 2))).replayed, 0, 'resolved a second time')
           assert.equal(await theirs.count(), 1)
           assert.equal(await (await context.bus()).group(stage.topic, stage.group).deadLetters.count(), 1)
           await context.eventually('one is delivered again', () => recorder.deliveries.length === 4)
@@ -244,6 +247,9 @@ export function kafkaCases(client: Kafka): Section {
         },
       },
       ...waitingCases(client),
+      ...movedOffsetCases(client),
+      ...growthCases(client),
+      ...copyCases(client),
       secured,
       compression(client),
     ],

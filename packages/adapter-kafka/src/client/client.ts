@@ -1,9 +1,11 @@
+import { toError } from '@waybill/core/driver'
 import type { Kafka, KafkaConfig, RetryOptions } from 'kafkajs'
-import type { Settings } from '../options.ts'
-import { connectAfresh, quietenRequestQueues } from './client-faults.ts'
+import type { KafkaSettings } from '../options.ts'
 import { registerCodecs } from './codecs.ts'
-import { installFastRecords } from './fast-records.ts'
+import { mendConnection } from './connection-faults.ts'
+import { reachInto } from './insides.ts'
 import { kafkajs } from './kafkajs.ts'
+import { encodeOurselves } from './own-encoder.ts'
 import { Sockets } from './sockets.ts'
 
 /** One kafkajs client and the sockets it opened. */
@@ -12,36 +14,52 @@ export interface Client {
   readonly sockets: Sockets
 }
 
+export interface ClientOptions {
+  readonly settings: KafkaSettings
+  readonly instance: string
+  readonly retry: RetryOptions
+  /** Told when kafkajs is not made as expected and is left as it is. */
+  readonly warn: (message: string) => void
+}
+
 /**
  * Each use gets a client of its own: kafkajs keeps the committed offsets of all consumers of a client in one place, where
  * two members of one group would overwrite each other's. A client without connections is only an object.
  */
-export function createClient(settings: Settings, instance: string, retry: RetryOptions): Client {
-  quietenRequestQueues()
-  connectAfresh()
-  installFastRecords()
+export function createClient({ settings, instance, retry, warn }: ClientOptions): Client {
   registerCodecs()
-  const { brokers, tls, sasl, clientId, connectTimeout, requestTimeout } = settings
+  const { addresses, tls, sasl, clientId, connectTimeout, requestTimeout } = settings
   const sockets = new Sockets()
   const config: KafkaConfig = {
-    brokers: [...brokers],
+    brokers: addresses.map(({ host, port }) => `${host}:${port}`),
     clientId: `${clientId}-${instance}`,
     connectionTimeout: connectTimeout,
     authenticationTimeout: requestTimeout,
     requestTimeout,
     retry,
-    ssl: typeof tls === 'boolean' ? tls : withoutUndefined(tls),
+    ...(tls !== undefined && { ssl: tls }),
     socketFactory: sockets.factory,
     // What the client would log reaches the application as rejections and events.
     logLevel: kafkajs.logLevel.NOTHING,
     ...(sasl !== undefined && { sasl }),
   }
-  return { kafka: new kafkajs.Kafka(config), sockets }
-}
-
-function withoutUndefined<Values extends object>(values: Values): Values {
-  for (const name in values) if (values[name] === undefined) delete values[name]
-  return values
+  const kafka = new kafkajs.Kafka(config)
+  let next = Math.floor(Math.random() * addresses.length)
+  try {
+    reachInto(kafka, {
+      onBroker: (broker) => {
+        for (const connection of broker.connectionPool.pool) mendConnection(connection)
+        encodeOurselves(broker, warn)
+      },
+      nextAddress: () => {
+        next += 1
+        return addresses[next % addresses.length] ?? { host: 'localhost', port: 9092 }
+      },
+    })
+  } catch (error) {
+    warn(`This version of kafkajs is left as it is: ${toError(error).message}`)
+  }
+  return { kafka, sockets }
 }
 
 /** A bounded wait for a client that may hang: resolves when the work is done or the time over, and never rejects. */

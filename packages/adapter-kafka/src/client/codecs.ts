@@ -1,15 +1,12 @@
-import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
 import type { CompressionTypes } from 'kafkajs'
 import type { KafkaCompression } from '../options.ts'
 import { kafkajs } from './kafkajs.ts'
 
-// Neither has types; loaded when they are needed.
-const load = createRequire(import.meta.url)
-const loadSnappy = (): Record<'compress' | 'uncompress', (bytes: Uint8Array) => Uint8Array> =>
-  load('snappyjs')
-const loadLz4 = (): Record<'compress' | 'decompress', (bytes: Uint8Array) => Uint8Array> => load('lz4js')
+// Loaded when they are needed.
+const loadSnappy = async () => (await import('snappyjs')).default
+const loadLz4 = async () => (await import('lz4js')).default
 
 /** What kafkajs asks of a codec (its documentation, "Producing messages", "Other"). */
 export interface Codec {
@@ -31,11 +28,11 @@ const xerialHeaderLength = 16
 
 const snappy: Codec = {
   async compress({ buffer }) {
-    const module = loadSnappy()
+    const module = await loadSnappy()
     return Buffer.from(module.compress(buffer))
   },
   async decompress(compressed) {
-    const module = loadSnappy()
+    const module = await loadSnappy()
     if (!compressed.subarray(0, xerialMagic.length).equals(xerialMagic))
       return Buffer.from(module.uncompress(compressed))
     const chunks: Uint8Array[] = []
@@ -58,7 +55,7 @@ const lz4BlockSize = 4 * 1024 * 1024
 
 const lz4: Codec = {
   async compress({ buffer }) {
-    const module = loadLz4()
+    const module = await loadLz4()
     const parts: Uint8Array[] = [lz4Header]
     for (let at = 0; at < buffer.length; at += lz4BlockSize) {
       const frame = module.compress(buffer.subarray(at, at + lz4BlockSize))
@@ -67,7 +64,7 @@ const lz4: Codec = {
     return Buffer.concat([...parts, lz4EndMark])
   },
   async decompress(compressed) {
-    return Buffer.from(loadLz4().decompress(compressed))
+    return Buffer.from((await loadLz4()).decompress(compressed))
   },
 }
 
@@ -79,6 +76,15 @@ const zstd: Codec | undefined =
         decompress: (compressed) => promisify(zstdDecompress)(compressed),
       }
     : undefined
+
+/** The codec of a compression type by its number (Kafka documentation, "Record Batch", `attributes`). */
+export function codecOf(type: number): Codec {
+  const known = Object.values(compressionTypes).find((each) => each === type)
+  if (known === undefined || known === kafkajs.CompressionTypes.None) {
+    throw new Error(`There is no compression of type ${type}`)
+  }
+  return kafkajs.CompressionCodecs[known]()
+}
 
 /**
  * Teaches the client every codec a topic may hold: meeting one it does not know ends a consumer. The registry is the

@@ -1,8 +1,10 @@
+import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
 import { crc32c } from './crc32c.ts'
-import { kafkajsOwn } from './kafkajs-own.fixture.ts'
 
-const theirs = kafkajsOwn<(buffer: Buffer) => number>('kafkajs/src/protocol/recordBatch/crc32C/index.js')
+const theirs: (buffer: Buffer) => number = createRequire(import.meta.url)(
+  'kafkajs/src/protocol/recordBatch/crc32C/index.js',
+)
 
 test('the check value of the algorithm', () => {
   expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283)

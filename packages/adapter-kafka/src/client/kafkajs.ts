@@ -1,9 +1,4 @@
-import { createRequire } from 'node:module'
-import { groupByPartition } from './group-by-partition.ts'
-import { replaceModule } from './replace-module.ts'
+import kafkajs from 'kafkajs'
 
-// Before the rest of it is loaded, which binds this module at once.
-replaceModule('kafkajs/src/producer/groupMessagesPerPartition.js', groupByPartition)
-
-/** The client library, to be imported from here alone. */
-export const kafkajs: typeof import('kafkajs') = createRequire(import.meta.url)('kafkajs')
+/** The client library, to be imported from this room alone. */
+export { kafkajs }

@@ -1,10 +1,12 @@
+import { createRequire } from 'node:module'
 import { CompressionTypes } from 'kafkajs'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { kafkajsOwn } from './kafkajs-own.fixture.ts'
 import { type MessageToEncode, type ProduceOptions, produceRequest } from './produce-request.ts'
 import { records } from './records.fixture.ts'
 
-const theirs = kafkajsOwn<typeof produceRequest>('kafkajs/src/protocol/requests/produce/v3/request.js')
+const theirs: typeof produceRequest = createRequire(import.meta.url)(
+  'kafkajs/src/protocol/requests/produce/v3/request.js',
+)
 
 // Batches bear the time.
 beforeAll(() => {
@@ -60,4 +62,10 @@ test.each(Object.entries(requests))('%s is written byte for byte as the client d
   const { buf, buffer } = await ours.encode()
   expect(Buffer.isBuffer(buf)).toBe(true)
   expect(buffer.toString('hex')).toBe((await expected.encode()).buffer.toString('hex'))
+})
+
+test('a header without value is written, which the client cannot do', async () => {
+  const { buffer } = await produceRequest(request([{ ...plain, headers: { flag: null } }])).encode()
+  // Its name with its length, and a length of -1; zigzag.
+  expect(buffer.includes(Buffer.from([8, ...Buffer.from('flag'), 1]))).toBe(true)
 })

@@ -1,14 +1,13 @@
-import type { CompressionTypes, IHeaders } from 'kafkajs'
-import type { Codec } from './codecs.ts'
+import type { RecordHeaders } from '../wire/records.ts'
+import { codecOf } from './codecs.ts'
 import { crc32c } from './crc32c.ts'
-import { kafkajs } from './kafkajs.ts'
 import { type Bytes, lengthOf, sizeOfBytes, sizeOfVarint, Writer } from './record-writer.ts'
 
 /** A message as kafkajs hands it to be encoded. */
 export interface MessageToEncode {
   readonly key?: Buffer | string | null
   readonly value: Buffer | string | null
-  readonly headers?: IHeaders
+  readonly headers?: RecordHeaders
   readonly timestamp?: string
 }
 
@@ -26,11 +25,16 @@ export interface ProduceOptions {
   /** A long integer in digits. */
   readonly producerId?: string
   readonly producerEpoch?: number
-  readonly compression?: CompressionTypes
+  readonly compression?: number
   readonly topicData: readonly {
     readonly topic: string
     readonly partitions: readonly PartitionToEncode[]
   }[]
+}
+
+/** Whether kafkajs hands over what this encodes. */
+export function isProduceOptions(options: unknown): options is ProduceOptions {
+  return typeof options === 'object' && options !== null && 'topicData' in options && 'acks' in options
 }
 
 /** What kafkajs takes for something encoded. */
@@ -88,6 +92,8 @@ async function encode(options: ProduceOptions): Promise<Encoded> {
 
 /** The version of the format of record batches (Kafka documentation, "Record Batch"). */
 const magic = 2
+/** Among the attributes of a batch (the same). */
+const uncompressed = 0
 /** Among the attributes of a batch, above the compression (the same). */
 const transactionalFlag = 0x10
 
@@ -129,16 +135,15 @@ class RecordBatch {
 
   /** Does nothing unless compression was asked for. */
   async compress(): Promise<void> {
-    const { compression = kafkajs.CompressionTypes.None } = this.#options
-    if (compression === kafkajs.CompressionTypes.None) return
+    const { compression = uncompressed } = this.#options
+    if (compression === uncompressed) return
     const { buffer } = this.#writeRecords(new Writer(this.#recordsSize))
-    const codec: Codec = kafkajs.CompressionCodecs[compression]()
-    this.#compressed = await codec.compress({ buffer })
+    this.#compressed = await codecOf(compression).compress({ buffer })
   }
 
   write(writer: Writer): void {
     const {
-      compression = kafkajs.CompressionTypes.None,
+      compression = uncompressed,
       transactionalId,
       producerId = '-1',
       producerEpoch = 0,

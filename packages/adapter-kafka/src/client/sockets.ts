@@ -20,6 +20,8 @@ export class Sockets {
       : connectPlain({ host, port }, onConnect)
     socket.setKeepAlive(true, keepAliveDelayMs)
     socket.setNoDelay(true)
+    // kafkajs ends one that is not connected as often as it likes, and each time leaves a listener.
+    socket.setMaxListeners(0)
     this.#open.set(socket, `${host}:${port}`)
     socket.once('close', () => this.#open.delete(socket))
     return socket
@@ -42,6 +44,7 @@ export class Sockets {
 
 function refused(): Socket {
   const socket = new Socket()
+  socket.setMaxListeners(0)
   process.nextTick(() => socket.destroy(new Error('The client is closed')))
   return socket
 }

@@ -1,23 +1,26 @@
-import type { DeadLetterStore, Outcome, StoredDeadLetter } from '@waybill/core/driver'
-import type { KafkaMessage, Message } from 'kafkajs'
+import { type DeadLetterStore, MessagingError, type StoredDeadLetter } from '@waybill/core/driver'
+import { firstFailure } from '@waybill/core/driver-kit'
+import type { FetchedRecords } from '../client/gateway.ts'
+import type { Administer } from '../connection/lent-gateway.ts'
+import type { KafkaCompression } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
-import type { Administer } from '../topology/administration.ts'
-import { fromLetter, letterIdOf, type Resolution, toReplay, toResolution } from '../wire/messages.ts'
+import {
+  bodyAddressOf,
+  fromLetter,
+  letterIdOf,
+  type Resolution,
+  toReplay,
+  toResolution,
+} from '../wire/letters.ts'
 import type { GroupNames } from '../wire/names.ts'
+import type { ConsumedRecord, ProducedRecord } from '../wire/records.ts'
 
 // One fetch of the letters; the answer of a broker that has more comes at once.
 const fetchBytes = 4 * 1024 * 1024
 const fetchWaitMs = 100
+/** How often the same place is read before it counts as empty. */
+const emptyTries = 20
 const resolveBatch = 500
-
-/** What a fetch gives, of one partition (Kafka protocol guide, "Fetch API"). */
-interface FetchAnswer {
-  readonly responses: readonly {
-    readonly partitions: readonly { readonly messages: readonly FetchedMessage[] }[]
-  }[]
-}
-
-type FetchedMessage = KafkaMessage & { readonly isControlRecord?: boolean }
 
 /**
  * A group's dead letters: a compacted topic of one partition, in which a record without value takes off the letter of the
@@ -44,7 +47,9 @@ export class KafkaDeadLetters implements DeadLetterStore {
   }
 
   async *list(): AsyncGenerator<StoredDeadLetter> {
-    for await (const page of this.#pages('all')) for (const message of page) yield fromLetter(message)
+    for await (const page of this.#pages('all')) {
+      for (const letter of page) yield fromLetter((await this.#bodyOf(letter)) ?? letter)
+    }
   }
 
   replay(ids: readonly string[] | 'all'): Promise<number> {
@@ -60,7 +65,7 @@ export class KafkaDeadLetters implements DeadLetterStore {
     for await (const page of this.#pages(ids)) {
       for (let start = 0; start < page.length; start += resolveBatch) {
         const letters = page.slice(start, start + resolveBatch)
-        if (resolution === 'replay') await this.#send(this.#names.retry, letters.map(toReplay))
+        if (resolution === 'replay') await this.#putBack(letters)
         await this.#send(
           this.#names.dead,
           letters.map((letter) => toResolution(letterIdOf(letter), resolution)),
@@ -71,14 +76,43 @@ export class KafkaDeadLetters implements DeadLetterStore {
     return count
   }
 
-  async #send(topic: string, messages: readonly Message[]): Promise<void> {
-    const outcomes = await this.#publisher.send(topic, messages)
-    const failed = outcomes.find((outcome): outcome is Extract<Outcome, { ok: false }> => !outcome.ok)
-    if (failed !== undefined) throw failed.error
+  async #putBack(letters: readonly ConsumedRecord[]): Promise<void> {
+    const small: ConsumedRecord[] = []
+    for (const letter of letters) {
+      if (bodyAddressOf(letter) === undefined) small.push(letter)
+      else {
+        const whole = await this.#bodyOf(letter)
+        if (whole === undefined) throw bodyGone(letterIdOf(letter), this.#names.main)
+        await this.#send(this.#names.retry, [toReplay(whole)], 'gzip')
+      }
+    }
+    if (small.length > 0) await this.#send(this.#names.retry, small.map(toReplay))
+  }
+
+  /** The letter with its body, which is still where the message was if it was too large to be copied. */
+  async #bodyOf(letter: ConsumedRecord): Promise<ConsumedRecord | undefined> {
+    const address = bodyAddressOf(letter)
+    if (address === undefined) return letter
+    const { topic, partition, offset } = address
+    const { records } = await this.#administer(`Reading topic ${topic}`, (gateway) =>
+      gateway.read(topic, partition, offset, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs }),
+    )
+    const source = records.find((record) => Number(record.offset) === offset)
+    return source && { ...letter, value: source.value }
+  }
+
+  async #send(
+    topic: string,
+    messages: readonly ProducedRecord[],
+    compression?: KafkaCompression,
+  ): Promise<void> {
+    const options = compression === undefined ? {} : { compression }
+    const failure = firstFailure(await this.#publisher.send(topic, messages, options))
+    if (failure !== undefined) throw failure.error
   }
 
   /** The records of the letters wanted that are there now, in the order they came. */
-  async *#pages(ids: readonly string[] | 'all'): AsyncGenerator<readonly KafkaMessage[]> {
+  async *#pages(ids: readonly string[] | 'all'): AsyncGenerator<readonly ConsumedRecord[]> {
     await this.#refresh()
     const wanted = new Map(this.#letters)
     if (ids !== 'all') {
@@ -89,9 +123,11 @@ export class KafkaDeadLetters implements DeadLetterStore {
     const end = Math.max(-1, ...offsets.slice(-1)) + 1
     let at = offsets[0] ?? end
     while (at < end) {
-      const { messages, next } = await this.#fetch(at)
-      at = next ?? end
-      const page = messages.filter((message) => wanted.get(letterIdOf(message)) === Number(message.offset))
+      const { records, next } = await this.#fetch(at)
+      // They were there before.
+      if (next === at) throw withheldByBroker(this.#names.dead)
+      at = next
+      const page = records.filter((record) => wanted.get(letterIdOf(record)) === Number(record.offset))
       if (page.length > 0) yield page
     }
   }
@@ -116,39 +152,38 @@ export class KafkaDeadLetters implements DeadLetterStore {
     }
     this.#readUpTo = Math.max(this.#readUpTo, start)
     while (this.#readUpTo < end) {
-      const { messages, next } = await this.#fetch(this.#readUpTo)
-      for (const message of messages) {
+      const { records, next } = await this.#fetch(this.#readUpTo)
+      // Compaction may have removed all that is left. Or the broker gives nothing for now: so it is asked again next time.
+      if (next === this.#readUpTo) return
+      for (const message of records) {
         const id = letterIdOf(message)
         // Written twice, the later one counts: it is the one that compaction keeps.
         this.#letters.delete(id)
         if (message.value !== null) this.#letters.set(id, Number(message.offset))
       }
-      this.#readUpTo = next ?? end
+      this.#readUpTo = next
     }
   }
 
-  /** Without `next` there is nothing more. */
-  async #fetch(from: number): Promise<{ messages: readonly KafkaMessage[]; next: number | undefined }> {
+  /** `next` is `from` when there is nothing, or nothing is given: an answer without records is no end of the log. */
+  async #fetch(from: number): Promise<FetchedRecords> {
     const { dead } = this.#names
     return this.#administer(`Reading topic ${dead}`, async (gateway) => {
-      const leader = await gateway.leaderOf(dead, 0)
-      const answer: FetchAnswer = await leader.fetch({
-        maxWaitTime: fetchWaitMs,
-        minBytes: 1,
-        maxBytes: fetchBytes,
-        isolationLevel: 1,
-        topics: [
-          { topic: dead, partitions: [{ partition: 0, fetchOffset: String(from), maxBytes: fetchBytes }] },
-        ],
-      })
-      const all = answer.responses.flatMap(({ partitions }) => partitions.flatMap(({ messages }) => messages))
-      const last = all.at(-1)
-      return {
-        messages: all.filter(
-          ({ offset, isControlRecord }) => Number(offset) >= from && isControlRecord !== true,
-        ),
-        next: last === undefined ? undefined : Math.max(Number(last.offset) + 1, from + 1),
-      }
+      const read = () => gateway.read(dead, 0, from, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs })
+      let answer = await read()
+      for (let tries = 1; answer.next === from && tries < emptyTries; tries += 1) answer = await read()
+      if (answer.next === from && answer.isThrottled) throw withheldByBroker(dead)
+      return answer
     })
   }
+}
+
+function withheldByBroker(topic: string): MessagingError {
+  const message = `The broker gives nothing of topic ${topic} for now, though there is more: a quota, perhaps; try again`
+  return new MessagingError('throttled', message, { retryable: true })
+}
+
+function bodyGone(id: string, topic: string): MessagingError {
+  const message = `Dead letter ${id} has no body: it was too large for a copy, and topic ${topic} no longer has the message; discard it`
+  return new MessagingError('rejected', message)
 }

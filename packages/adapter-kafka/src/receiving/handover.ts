@@ -1,10 +1,10 @@
 import { toError } from '@waybill/core/driver'
 import { atMost } from '../client/client.ts'
-import { brokerErrorOf } from '../errors.ts'
-import type { Committer } from '../settling/committer.ts'
+import type { Membership } from '../client/group-coordinator.ts'
+import type { Assignment, GroupMember } from '../client/group-member.ts'
+import { type Committer, isGenerationOver } from '../settling/committer.ts'
 import type { Partition } from '../settling/partition.ts'
 import type { Intake } from './intake.ts'
-import type { Assignment, Member } from './member.ts'
 import type { CarriedCommit, Ownership } from './ownership.ts'
 import type { ReadyMessages } from './ready-messages.ts'
 
@@ -19,16 +19,17 @@ export interface Legacy {
 }
 
 export interface HandoverParts {
-  readonly member: Member
+  readonly member: GroupMember
   readonly committer: Committer
   readonly ownership: Ownership
   readonly ready: ReadyMessages
   readonly intake: Intake
   readonly legacy: Legacy
-  /** Partitions that went to somebody else, with what is in hand of them. */
+  /** Partitions that went to somebody else or begin anew, with what is in hand of them. */
   readonly onLost: (partitions: readonly Partition[]) => void
   readonly onOpen: () => void
   readonly onFailed: (error: Error) => void
+  readonly warn: (message: string) => void
 }
 
 /** How long our last commit may hold up the group, or the end of a subscription. */
@@ -40,27 +41,48 @@ const drainTimeoutMs = 1000
 /** A copy that failed for want of a broker is tried again every second. */
 const copiesTimeoutMs = 3000
 
-/** Answers to commits and reads of a member whose generation is over; it is about to join again. */
-const rejoining = ['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID']
+/**
+ * - `joining`: the group has not given us partitions, or is about to divide them anew.
+ * - `claiming`: it has; we look up how they were left, and commit where we begin.
+ * - `open`: they are ours.
+ * - `leaving`: it divides them anew; what is in hand may still end, and is committed.
+ * - `closed`: the subscription is over.
+ */
+export type HandoverState = 'joining' | 'claiming' | 'open' | 'leaving' | 'closed'
 
-/** How partitions come to a member and leave it. It is open while they are ours, known and claimed. */
+/** What the group gave us last. */
+interface Given {
+  readonly assignment: Assignment
+  readonly membership: Membership
+}
+
+/**
+ * How partitions come to a member and leave it. What holds at any time: messages are handed out only while it is `open`, and
+ * it is open only after the broker has taken a commit of ours for every partition in the generation that gave it to us (the
+ * claim). From that commit on nobody of an older generation can commit there, and whoever is next finds in it that we had
+ * the partition. Every commit bears its generation, so that one that comes too late is refused.
+ */
 export class Handover {
   readonly #parts: HandoverParts
-  /** Counts assignments, so that the work of an outdated one stops. */
-  #assignments = 0
-  #isOpen = false
-  #isClosed = false
+  #state: HandoverState = 'joining'
+  #given: Given | undefined
+  /** Counts the times that partitions came or went, so that the work of an outdated one stops. */
+  #turn = 0
   #whenOpen: PromiseWithResolvers<void> = Promise.withResolvers()
   /** While somebody waits for what is in hand to end. */
   #onSettled: (() => void) | undefined
-  #revoked: Promise<void> = Promise.resolve()
+  #left: Promise<void> = Promise.resolve()
 
   constructor(parts: HandoverParts) {
     this.#parts = parts
   }
 
+  get state(): HandoverState {
+    return this.#state
+  }
+
   get isOpen(): boolean {
-    return this.#isOpen
+    return this.#state === 'open'
   }
 
   /** Resolves when it is open. */
@@ -68,41 +90,50 @@ export class Handover {
     return this.#whenOpen.promise
   }
 
+  /** In which the group gave us what it did last. */
+  get membership(): Membership | undefined {
+    return this.#given?.membership
+  }
+
   /** Tells that something in hand has ended. */
   settled(): void {
     this.#onSettled?.()
   }
 
-  /** Resolves when the group may go on without us having settled more, or must. */
-  revoking(): Promise<void> {
-    this.#shut()
-    this.#assignments += 1
-    this.#revoked = this.#giveUp().catch(() => {})
-    return atMost(drainTimeoutMs + lastCommitTimeoutMs, this.#revoked)
+  /** The group divides its partitions anew. Resolves when it may go on without us having settled more, or must. */
+  leave(): Promise<void> {
+    if (this.#state === 'open' && this.#given !== undefined) {
+      this.#left = this.#giveUp(this.#given.membership).catch(() => {})
+      this.#enter('leaving')
+    } else if (this.#state === 'claiming') this.#enter('joining')
+    return atMost(drainTimeoutMs + lastCommitTimeoutMs, this.#left)
   }
 
-  assigned(assignment: Assignment): void {
-    this.#shut()
-    this.#assignments += 1
-    const number = this.#assignments
-    void this.#takeOver(assignment, number).catch((error: unknown) => {
-      if (number !== this.#assignments || rejoining.includes(brokerErrorOf(error) ?? '')) return
-      this.#parts.onFailed(toError(error))
-    })
+  /** The group has given us partitions. */
+  take(assignment: Assignment, membership: Membership): void {
+    if (this.#state === 'closed') return
+    this.#given = { assignment, membership }
+    this.#claim(this.#given)
+  }
+
+  /** What we know of our partitions holds no longer: takes the same ones over again. */
+  renew(): void {
+    if (this.#state === 'open' && this.#given !== undefined) this.#claim(this.#given)
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#isOpen = false
+    this.#enter('closed')
   }
 
-  #shut(): void {
-    if (this.#isOpen) this.#whenOpen = Promise.withResolvers()
-    this.#isOpen = false
+  #enter(state: HandoverState): void {
+    if (this.#state === 'open' && state !== 'open') this.#whenOpen = Promise.withResolvers()
+    this.#state = state
+    if (state === 'open') this.#whenOpen.resolve()
+    else this.#turn += 1
   }
 
   /** What ends now need not be handled again by the next owner. */
-  async #giveUp(): Promise<void> {
+  async #giveUp(membership: Membership): Promise<void> {
     const { committer, ownership } = this.#parts
     const { partitions } = ownership
     const drained = Promise.withResolvers<void>()
@@ -113,37 +144,42 @@ export class Handover {
     await atMost(drainTimeoutMs, drained.promise)
     this.#onSettled = undefined
     await committer.pause()
-    await committer.commit(partitions, 'given up')
+    await committer.commit(partitions, membership, 'given up')
   }
 
-  async #takeOver(assignment: Assignment, number: number): Promise<void> {
-    const { member, committer, ownership, ready, intake, legacy, onLost, onOpen } = this.#parts
-    await this.#revoked
+  #claim(given: Given): void {
+    this.#enter('claiming')
+    const turn = this.#turn
+    void this.#takeOver(given, turn).catch((error: unknown) => {
+      if (turn !== this.#turn || isGenerationOver(error)) return
+      this.#parts.onFailed(toError(error))
+    })
+  }
+
+  async #takeOver({ assignment, membership }: Given, turn: number): Promise<void> {
+    const { member, committer, ownership, ready, intake, legacy, onLost, onOpen, warn } = this.#parts
+    await this.#left
     await committer.pause()
     // What a predecessor was copying when its connection went is on its way still, and would be copied once more.
     if (legacy.commits.size > 0) await atMost(copiesTimeoutMs, Promise.all(legacy.copies))
     const standings = await ownership.lookUp(assignment, member.coordinator)
-    if (this.#isOutdated(number)) return
-    const lost = ownership.replace(standings)
+    if (turn !== this.#turn) return
+    const { lost, warnings } = ownership.replace(standings)
     const { partitions } = ownership
     ready.open(partitions)
     intake.open(partitions)
     onLost(lost)
-    await committer.commit(partitions, 'held', (topics) => member.claim(topics))
-    if (this.#isOutdated(number)) return
+    for (const warning of warnings) warn(warning)
+    await committer.commit(partitions, membership, 'held')
+    if (turn !== this.#turn) return
     for (const { topic, index, offsets, isPaused } of partitions) {
-      // kafkajs starts over at the committed offset, and without one where it pleases; what we have need not come again.
+      // kafkajs starts over at the committed offset; what we have need not come again.
       member.seek(topic, index, offsets.next)
       if (isPaused) member.pause(topic, [index])
       else member.resume(topic, [index])
     }
-    this.#isOpen = true
-    this.#whenOpen.resolve()
-    committer.open(partitions)
+    this.#enter('open')
+    committer.open(partitions, membership)
     onOpen()
-  }
-
-  #isOutdated(number: number): boolean {
-    return number !== this.#assignments || this.#isClosed
   }
 }

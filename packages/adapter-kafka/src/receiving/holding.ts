@@ -1,11 +1,13 @@
 import type { Clock } from '@waybill/core/driver'
 import type { Waiting } from '../settling/partition.ts'
 import { DueHeap } from '../wire/delays.ts'
+import type { Load } from './ready-messages.ts'
 
 /** Messages that wait in memory for their time, under one timer. */
 export class Holding {
   readonly #clock: Clock
   readonly #heap = new DueHeap<Waiting>()
+  #bytes = 0
   readonly #onDue: (due: readonly Waiting[]) => void
   #alarm: { readonly at: number; readonly cancel: () => void } | undefined
 
@@ -14,23 +16,28 @@ export class Holding {
     this.#onDue = onDue
   }
 
-  get size(): number {
-    return this.#heap.size
+  get load(): Load {
+    return { messages: this.#heap.size, bytes: this.#bytes }
   }
 
   add(at: number, waiting: Waiting): void {
     this.#heap.add(at, waiting)
+    this.#bytes += waiting.bytes
     this.#arm()
   }
 
   /** Forgets what is no longer ours. */
   dropLost(): void {
-    this.#heap.keep(({ partition }) => !partition.isLost)
+    this.#heap.keep((waiting) => {
+      if (waiting.partition.isLost) this.#bytes -= waiting.bytes
+      return !waiting.partition.isLost
+    })
     this.#arm()
   }
 
   clear(): void {
     this.#heap.keep(() => false)
+    this.#bytes = 0
     this.#arm()
   }
 
@@ -45,6 +52,7 @@ export class Holding {
       () => {
         this.#alarm = undefined
         const due = this.#heap.takeDue(this.#clock.now())
+        for (const { bytes } of due) this.#bytes -= bytes
         this.#arm()
         if (due.length > 0) this.#onDue(due)
       },

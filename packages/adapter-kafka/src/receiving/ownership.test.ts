@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { beginningOf } from '../settling/beginning.ts'
+import type { OffsetCommit } from '../settling/offsets.ts'
 import { groupNames } from '../wire/names.ts'
 import { type CarriedCommit, Ownership, type Standing } from './ownership.ts'
 
@@ -11,22 +13,27 @@ function ownershipOf(holder = 'me', carried = new Map<string, CarriedCommit>()):
     names: groupNames(topic, group.name),
     holder,
     carried,
-    offsetsOf: async () => new Map(),
+    logsOf: async () => new Map(),
   })
 }
 
-const standing = (index: number, offset: number, metadata = ''): Standing => ({
-  topic: 'orders',
-  index,
-  commit: { offset: String(offset), metadata },
-})
+const log = { start: 0, end: 1000 }
+
+function standingOf(at: { topic: string; index: number }, commit: OffsetCommit, range = log): Standing {
+  const committed = { offset: Number(commit.offset), metadata: commit.metadata }
+  const topicId = 'the first'
+  return { ...at, commit, range, topicId, beginning: beginningOf(committed, range, topicId) }
+}
+
+const standing = (index: number, offset: number, metadata = ''): Standing =>
+  standingOf({ topic: 'orders', index }, { offset: String(offset), metadata })
 
 /** As the committer does it. */
 function commit(ownership: Ownership, state: 'held' | 'given up'): Standing[] {
   return ownership.partitions.map((partition) => {
     const commit = partition.offsets.commit(state)
     partition.confirm(commit)
-    return { topic: partition.topic, index: partition.index, commit }
+    return standingOf(partition, commit)
   })
 }
 
@@ -35,7 +42,7 @@ test('a partition that comes back as it was left is the same, with what is in ha
   ownership.replace([standing(0, 5), standing(1, 7)])
   const [first] = ownership.partitions
   const left = commit(ownership, 'given up')
-  expect(ownership.replace(left)).toEqual([])
+  expect(ownership.replace(left)).toEqual({ lost: [], warnings: [] })
   expect(ownership.find('orders', 0)).toBe(first)
 })
 
@@ -48,7 +55,7 @@ test('a partition that moves is lost, and what others did with one that comes ba
   other.replace([standing(1, 7)])
   const [theirs] = commit(other, 'held')
   expect(theirs).toBeDefined()
-  expect(ownership.replace([standing(1, 7), ...(theirs === undefined ? [] : [theirs])])).toEqual([
+  expect(ownership.replace([standing(1, 7), ...(theirs === undefined ? [] : [theirs])]).lost).toEqual([
     first,
     second,
   ])
@@ -106,7 +113,7 @@ test('a commit that the broker did without an answer is known as our own', () =>
   broken.carryOver()
   const next = ownershipOf('me', carried)
   const [, tried] = partition?.commits ?? []
-  next.replace(tried === undefined ? [] : [{ topic: 'orders', index: 0, commit: tried }])
+  next.replace(tried === undefined ? [] : [standingOf({ topic: 'orders', index: 0 }, tried)])
   expect(next.find('orders', 0)?.offsets.watermark).toBe(7)
 })
 
@@ -116,4 +123,19 @@ test('partitions are told apart by their topic', () => {
   const at = (name: string) => ({ ...standing(0, 0), topic: name })
   ownership.replace([at('orders'), at(names.retry), at(names.delay)])
   expect(ownership.partitions.map(({ kind }) => kind)).toEqual(['main', 'retry', 'delay'])
+})
+
+test('a partition whose log ends before what we read, or was made again, begins anew, and that is told', () => {
+  const ownership = ownershipOf()
+  ownership.replace([standing(0, 5), standing(1, 5)])
+  const [first, second] = ownership.partitions
+  for (let offset = 5; offset < 50; offset += 1)
+    for (const each of ownership.partitions) each.offsets.receive(offset)
+  const [left, other] = commit(ownership, 'held')
+  if (left === undefined || other === undefined) throw new Error('nothing was committed')
+  const shorter = standingOf({ topic: 'orders', index: 0 }, left.commit, { start: 2, end: 4 })
+  const { lost, warnings } = ownership.replace([shorter, { ...other, topicId: 'the second' }])
+  expect(lost).toEqual([first, second])
+  expect(warnings).toHaveLength(1)
+  expect(ownership.find('orders', 0)?.offsets.watermark).toBe(2)
 })

@@ -1,15 +1,11 @@
 import type { SubscriptionRequest } from '@waybill/core/driver'
-import type { GroupCoordinator } from '../connection/gateway.ts'
-import {
-  includesCommit,
-  isOrphan,
-  type OffsetCommit,
-  PartitionOffsets,
-  parseRecord,
-} from '../settling/offsets.ts'
+import type { LogRange, TopicLog } from '../client/gateway.ts'
+import type { CommittedOffset, GroupCoordinator } from '../client/group-coordinator.ts'
+import type { Assignment } from '../client/group-member.ts'
+import { type Beginning, beginningOf } from '../settling/beginning.ts'
+import { includesCommit, type OffsetCommit, PartitionOffsets, parseRecord } from '../settling/offsets.ts'
 import { Partition, type PartitionKind } from '../settling/partition.ts'
 import type { GroupNames } from '../wire/names.ts'
-import type { Assignment } from './member.ts'
 
 /** Where a subscription of this process stood when its connection was gone. */
 export interface CarriedCommit {
@@ -26,18 +22,30 @@ export interface OwnershipOptions {
   readonly holder: string
   /** By `topic/partition`; shared by all subscriptions of this process to the group. */
   readonly carried: Map<string, CarriedCommit>
-  /** By partition: the offset of the earliest message, or the one after the latest. */
-  readonly offsetsOf: (topic: string, at: 'earliest' | 'latest') => Promise<Map<number, number>>
+  /** What the broker has of partitions, asked anew. */
+  readonly logsOf: (assignment: Assignment) => Promise<ReadonlyMap<string, TopicLog>>
 }
 
-/** Where the group stands in a partition that was assigned to us. */
+/** Where the group stands in a partition that was assigned to us, and what the broker has of it. */
 export interface Standing {
   readonly topic: string
   readonly index: number
+  /** What the broker had as committed. */
   readonly commit: OffsetCommit
-  /** The offset after the latest message, where an owner of the topic's partitions died; nobody needs it otherwise. */
-  readonly end?: number
+  readonly beginning: Beginning
+  readonly range: LogRange
+  readonly topicId: string | undefined
 }
+
+/** What `replace` changed. */
+export interface Replacement {
+  /** No longer ours, or begun anew. */
+  readonly lost: readonly Partition[]
+  /** What an operator should know. */
+  readonly warnings: readonly string[]
+}
+
+const unknownRange: LogRange = { start: 0, end: Number.POSITIVE_INFINITY }
 
 function keyOf(topic: string, partition: number): string {
   return `${topic}/${partition}`
@@ -60,39 +68,40 @@ export class Ownership {
     return this.#partitions.get(keyOf(topic, index))
   }
 
-  /** Asks the broker how the partitions of an assignment were left. */
+  /** Asks the broker how the partitions of an assignment were left, and what there is of them. */
   async lookUp(assignment: Assignment, coordinator: GroupCoordinator): Promise<Standing[]> {
-    const { request, holder, offsetsOf } = this.#options
-    const standings: Standing[] = []
-    for (const [topic, committed] of await coordinator.committed(assignment)) {
-      const from = topic === request.topic.name ? request.group.from : 'earliest'
-      const starts = committed.some(({ offset }) => offset < 0) ? await offsetsOf(topic, from) : undefined
-      const isOrphaned = committed.some(({ offset, metadata }) =>
-        isOrphan(parseRecord(offset, metadata), holder),
-      )
-      const ends = isOrphaned ? await offsetsOf(topic, 'latest') : undefined
-      for (const { partition: index, offset, metadata } of committed) {
-        const start = offset < 0 ? (starts?.get(index) ?? 0) : offset
-        const commit = { offset: String(start), metadata: metadata ?? '' }
-        const end = ends?.get(index)
-        standings.push({ topic, index, commit, ...(end !== undefined && { end }) })
-      }
-    }
-    return standings
+    const [committed, logs] = await Promise.all([
+      coordinator.committed(assignment),
+      this.#options.logsOf(assignment),
+    ])
+    return [...committed].flatMap(([topic, commits]) => {
+      const log = logs.get(topic)
+      return commits.map((commit) => standingOf(topic, commit, log))
+    })
   }
 
-  /** Takes them over: as we have them, if nobody had them meanwhile. Returns those that are ours no longer. */
-  replace(standings: readonly Standing[]): Partition[] {
+  /** Takes them over: as we have them, if nobody had them meanwhile and the broker still has what we read. */
+  replace(standings: readonly Standing[]): Replacement {
     const before = this.#partitions
+    const warnings: string[] = []
     this.#partitions = new Map(
-      standings.map((standing) => [
-        keyOf(standing.topic, standing.index),
-        this.#keep(standing) ?? this.#begin(standing),
-      ]),
+      standings.map((standing) => {
+        const { topic, index, beginning, range } = standing
+        const kept = this.#keep(standing)
+        if (kept === undefined && beginning.warning !== undefined) {
+          warnings.push(`Partition ${index} of topic ${topic}: ${beginning.warning}`)
+        }
+        if (kept !== undefined && kept.offsets.next < range.start) {
+          const gone = `the broker has removed the messages up to ${range.start - 1} before they were read`
+          warnings.push(`Partition ${index} of topic ${topic}: ${gone}`)
+          kept.offsets.skipTo(range.start)
+        }
+        return [keyOf(topic, index), kept ?? this.#begin(standing)]
+      }),
     )
     const lost = [...before].filter(([key, each]) => this.#partitions.get(key) !== each)
     for (const [, partition] of lost) partition.isLost = true
-    return lost.map(([, partition]) => partition)
+    return { lost: lost.map(([, partition]) => partition), warnings }
   }
 
   /** Leaves what could not be committed to the next subscription of this process. */
@@ -102,22 +111,31 @@ export class Ownership {
     }
   }
 
-  /** The partition as we have it, if nobody else had it since our last commit. */
-  #keep({ topic, index, commit }: Standing): Partition | undefined {
-    const partition = this.find(topic, index)
-    return partition !== undefined && includesCommit(partition.commits, commit) ? partition : undefined
+  /** The partition as we have it, if nobody else had it since our last commit, and its log is the same. */
+  #keep(standing: Standing): Partition | undefined {
+    const partition = this.find(standing.topic, standing.index)
+    return partition !== undefined && continues(partition, standing) ? partition : undefined
   }
 
-  #begin({ topic, index, commit, end = Number.POSITIVE_INFINITY }: Standing): Partition {
+  #begin(standing: Standing): Partition {
+    const { topic, index, commit, beginning, range, topicId } = standing
     const { holder, carried, request } = this.#options
     const key = keyOf(topic, index)
     const carry = carried.get(key)
     carried.delete(key)
-    const { offset, metadata } =
-      carry !== undefined && includesCommit(carry.commits, commit) ? carry.offsets.commit('held') : commit
-    const start = Number(offset)
-    const record = parseRecord(start, metadata)
-    const offsets = new PartitionOffsets(start, record, { holder, suspects: request.maxPrefetch, end })
+    let { offset, record } = beginning
+    if (carry !== undefined && continues(carry, standing)) {
+      const { offset: carriedOffset, metadata } = carry.offsets.commit('held')
+      offset = Number(carriedOffset)
+      record = parseRecord(offset, metadata)
+    }
+    const { end } = range
+    const offsets = new PartitionOffsets(offset, record, {
+      holder,
+      suspects: request.maxPrefetch,
+      end,
+      topicId,
+    })
     return new Partition(topic, index, this.#kindOf(topic), offsets, commit)
   }
 
@@ -126,4 +144,24 @@ export class Ownership {
     if (topic === names.retry) return 'retry'
     return topic === names.delay ? 'delay' : 'main'
   }
+}
+
+function standingOf(topic: string, committed: CommittedOffset, log: TopicLog | undefined): Standing {
+  const { partition: index, offset, metadata } = committed
+  const range = log?.ranges.get(index) ?? unknownRange
+  const topicId = log?.id
+  return {
+    topic,
+    index,
+    commit: { offset: String(offset), metadata: metadata ?? '' },
+    beginning: beginningOf(committed, range, topicId),
+    range,
+    topicId,
+  }
+}
+
+/** Whether what we have of a partition still holds: the broker has our commit, and the log in which it counts. */
+function continues({ commits, offsets }: CarriedCommit, { commit, range, topicId }: Standing): boolean {
+  const isSameLog = topicId === undefined || offsets.topicId === undefined || offsets.topicId === topicId
+  return isSameLog && offsets.next <= range.end && includesCommit(commits, commit)
 }

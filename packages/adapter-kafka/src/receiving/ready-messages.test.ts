@@ -4,7 +4,12 @@ import { Partition, type PartitionKind } from '../settling/partition.ts'
 import { ReadyMessages } from './ready-messages.ts'
 
 function partitionOf(index: number, kind: PartitionKind = 'main'): Partition {
-  const offsets = new PartitionOffsets(0, emptyRecord, { holder: 'me', suspects: 10, end: 1000 })
+  const offsets = new PartitionOffsets(0, emptyRecord, {
+    holder: 'me',
+    suspects: 10,
+    end: 1000,
+    topicId: undefined,
+  })
   const topic = kind === 'main' ? 'orders' : 'orders..billing..retry'
   return new Partition(topic, index, kind, offsets, { offset: '0', metadata: '' })
 }
@@ -12,15 +17,14 @@ function partitionOf(index: number, kind: PartitionKind = 'main'): Partition {
 function fill(ready: ReadyMessages, partition: Partition, count: number, bytes = 1): void {
   for (let offset = 0; offset < count; offset += 1) {
     partition.offsets.receive(offset)
-    const message = {
+    const record = {
       key: null,
       value: Buffer.alloc(bytes),
       headers: {},
       timestamp: '0',
-      attributes: 0,
       offset: String(offset),
     }
-    ready.add({ partition, offset, message, bytes }, false)
+    ready.add({ partition, offset, record, bytes }, false)
   }
 }
 

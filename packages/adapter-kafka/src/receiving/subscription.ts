@@ -1,28 +1,30 @@
-import type {
-  Clock,
-  Delivery,
-  Outcome,
-  Settlement,
-  Subscription,
-  SubscriptionRequest,
+import {
+  type Clock,
+  type Delivery,
+  MessagingError,
+  type Outcome,
+  type Settlement,
+  type Subscription,
+  type SubscriptionRequest,
 } from '@waybill/core/driver'
-import type { Consumer, EachBatchPayload } from 'kafkajs'
+import { done, failed } from '@waybill/core/driver-kit'
 import { atMost } from '../client/client.ts'
+import { type FetchedBatch, GroupMember } from '../client/group-member.ts'
 import { toDriverError } from '../errors.ts'
-import type { Settings } from '../options.ts'
+import type { KafkaSettings } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import { Committer } from '../settling/committer.ts'
-import { Copies } from '../settling/copies.ts'
+import { Copies, type CopiesOptions } from '../settling/copies.ts'
 import type { KafkaDelivery, Partition } from '../settling/partition.ts'
+import { VerdictCopies } from '../settling/verdict-copies.ts'
 import type { GroupNames } from '../wire/names.ts'
 import { Handover, type Legacy, lastCommitTimeoutMs } from './handover.ts'
 import { Intake } from './intake.ts'
-import { Member } from './member.ts'
 import { Ownership, type OwnershipOptions } from './ownership.ts'
 import { ReadyMessages } from './ready-messages.ts'
 
 export interface SubscriptionContext {
-  readonly settings: Settings
+  readonly settings: KafkaSettings
   readonly clock: Clock
   readonly publisher: Publisher
   readonly names: GroupNames
@@ -32,7 +34,10 @@ export interface SubscriptionContext {
   /** The same for all of this process. */
   readonly holder: string
   readonly legacy: Legacy
-  readonly offsetsOf: OwnershipOptions['offsetsOf']
+  readonly logsOf: OwnershipOptions['logsOf']
+  readonly makeRoom: CopiesOptions['makeRoom']
+  /** Looks after what changes at the broker now and then: whether one of these topics was made again. */
+  readonly hasChanged: (topicIds: ReadonlyMap<string, string | undefined>) => Promise<boolean>
   readonly warn: (message: string) => void
   readonly onClosed: () => Promise<void>
 }
@@ -41,20 +46,27 @@ function isKafkaDelivery(delivery: Delivery): delivery is KafkaDelivery {
   return 'waiting' in delivery
 }
 
-const ok: Outcome = { ok: true }
+/** How long what could not be dead-lettered waits, given back, until it is handled again. */
+const givenBackMs = 5000
+
+/** How many of the latest warnings `health()` tells. */
+const keptWarnings = 10
 
 export class KafkaSubscription implements Subscription {
   readonly leaseMs = undefined
   readonly #request: SubscriptionRequest
   readonly #context: SubscriptionContext
-  readonly #member: Member
+  readonly #member: GroupMember
   readonly #committer: Committer
   readonly #copies: Copies
+  readonly #verdictCopies: VerdictCopies
   readonly #ownership: Ownership
   readonly #ready = new ReadyMessages()
   readonly #intake: Intake
   readonly #handover: Handover
   readonly #firstAssigned = Promise.withResolvers<void>()
+  readonly #warnings: { readonly at: string; readonly message: string }[] = []
+  #cancelWatch: (() => void) | undefined
   #wakeReceiver: (() => void) | undefined
   #failure: Error | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
@@ -63,35 +75,33 @@ export class KafkaSubscription implements Subscription {
   constructor(request: SubscriptionRequest, context: SubscriptionContext) {
     this.#request = request
     this.#context = context
-    const { settings, clock, groupId, instance, names, publisher, legacy, holder, offsetsOf, warn } = context
-    const { topic, broadcast } = request
+    const { settings, clock, groupId, instance, names, publisher, legacy, holder, logsOf, makeRoom } = context
+    const { broadcast } = request
     this.#firstAssigned.promise.catch(() => {})
     const own = broadcast ? [] : [names.retry, names.delay]
-    this.#member = new Member(
+    const warn = (message: string) => this.#warn(message)
+    this.#member = new GroupMember(
+      { settings, instance, groupId, topics: [names.main, ...own], strays: legacy.strays, warn },
       {
-        settings,
-        instance,
-        groupId,
-        topics: [topic.name, ...own],
-        mainCount: topic.partitions,
-        strays: legacy.strays,
-      },
-      {
-        revoking: () => this.#handover.revoking(),
-        assigned: (assignment) => this.#handover.assigned(assignment),
-        batch: (payload) => this.#takeBatch(payload),
+        leaving: (silentMs) => this.#leave(silentMs),
+        joined: (assignment, membership) => this.#handover.take(assignment, membership),
+        batch: (batch) => this.#takeBatch(batch),
         nothing: (topic, index, from, to) => this.#skip(topic, index, from, to),
+        outOfRange: () => this.#handover.renew(),
+        fetchWaitMs: () => this.#intake.fetchWaitMs,
         failed: (error) => this.#fail(error),
       },
     )
     this.#committer = new Committer({
       clock,
       intervalMs: settings.commitInterval,
-      send: (topics) => this.#member.commit(topics),
+      send: (topics, membership) => this.#member.commit(topics, membership),
       onCommitted: () => this.#wake(),
+      onRefused: (error) => this.#warn(`the broker refuses commits: ${error.message}`),
     })
-    this.#copies = new Copies(publisher, names, clock, settings, legacy.copies)
-    this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, offsetsOf })
+    this.#copies = new Copies({ publisher, names, clock, settings, underWay: legacy.copies, makeRoom })
+    this.#verdictCopies = new VerdictCopies(clock)
+    this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, logsOf })
     this.#intake = new Intake({
       settings,
       clock,
@@ -99,7 +109,7 @@ export class KafkaSubscription implements Subscription {
       copies: broadcast ? undefined : this.#copies,
       fetching: this.#member,
       onChange: () => this.#onTaken(),
-      warn: (message) => warn(`Group ${request.group.name} of topic ${topic.name}: ${message}`),
+      warn,
     })
     this.#handover = new Handover({
       member: this.#member,
@@ -114,6 +124,7 @@ export class KafkaSubscription implements Subscription {
         this.#wake()
       },
       onFailed: (error) => this.#fail(error),
+      warn,
     })
   }
 
@@ -121,6 +132,7 @@ export class KafkaSubscription implements Subscription {
   async open(): Promise<void> {
     try {
       await Promise.all([this.#member.start(), this.#firstAssigned.promise])
+      this.#watch()
     } catch (error) {
       await this.close()
       throw toDriverError(error, `Joining group ${this.#context.groupId} failed`)
@@ -145,9 +157,8 @@ export class KafkaSubscription implements Subscription {
   }
 
   async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    const outcomes: Outcome[] = settlements.map(() => ok)
+    const outcomes: Outcome[] = settlements.map(() => done)
     const copied: { readonly index: number; readonly delivery: KafkaDelivery }[] = []
-    const copies: Promise<Outcome>[] = []
     for (const [index, { delivery, verdict }] of settlements.entries()) {
       if (!isKafkaDelivery(delivery) || !isOurs(delivery)) continue
       switch (verdict.kind) {
@@ -159,27 +170,29 @@ export class KafkaSubscription implements Subscription {
           break
         case 'retry':
           copied.push({ index, delivery })
-          copies.push(
-            this.#copies.retry(delivery, verdict.headers, this.#context.clock.now() + verdict.delayMs),
-          )
+          this.#beginRetry(delivery, verdict.headers, this.#context.clock.now() + verdict.delayMs)
           break
         case 'dead-letter':
           copied.push({ index, delivery })
-          copies.push(this.#copies.deadLetter(delivery, verdict.headers))
+          this.#beginDeadLetter(delivery, verdict.headers)
           break
         default:
           verdict satisfies never
       }
     }
+    // Before the copies, which may take their time.
+    this.#afterSettling()
+    if (copied.length === 0) return outcomes
     this.#copies.send()
-    for (const [position, outcome] of (await Promise.all(copies)).entries()) {
-      const each = copied[position]
-      if (each === undefined) continue
-      outcomes[each.index] = outcome
-      if (outcome.ok && isOurs(each.delivery)) this.#settle(each.delivery)
+    await this.#verdictCopies.wait(this.#copies.areWritten)
+    let isWritten = false
+    for (const { index, delivery } of copied) {
+      const outcome = this.#verdictCopies.outcomeOf(delivery)
+      outcomes[index] = outcome
+      if (outcome.ok) isWritten = true
     }
     // A copy beside an uncommitted source is a duplicate if we die; acks only repeat what was done within the interval.
-    if (copies.length > 0) await this.#committer.flush()
+    if (isWritten) await this.#committer.flush()
     this.#afterSettling()
     return outcomes
   }
@@ -195,15 +208,24 @@ export class KafkaSubscription implements Subscription {
     return this.#closing
   }
 
-  get consumer(): Consumer {
+  get consumer(): GroupMember['consumer'] {
     return this.#member.consumer
   }
 
   /** For `health()`. */
   describe(): Readonly<Record<string, unknown>> {
+    const { count, current } = this.#committer.refusals
     return {
       topic: this.#request.topic.name,
       group: this.#request.group.name,
+      state: this.#handover.state,
+      generation: this.#handover.membership?.generation,
+      refusedCommits: count,
+      ...(current !== undefined && { commitError: current.message }),
+      copiesAreWritten: this.#copies.areWritten,
+      held: this.#intake.held,
+      ready: { main: { ...this.#ready.main }, returning: { ...this.#ready.returning } },
+      warnings: [...this.#warnings],
       partitions: this.#ownership.partitions.map(({ topic, index, offsets, committed, inHand }) => ({
         topic,
         partition: index,
@@ -215,12 +237,16 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #close(): Promise<void> {
+    const { partitions } = this.#ownership
+    const membership = this.#handover.isOpen ? this.#handover.membership : undefined
+    this.#cancelWatch?.()
     this.#handover.close()
     this.#intake.close()
     this.#wake()
     let isCommitted = false
     const given = this.#committer.pause().then(async () => {
-      await this.#committer.commit(this.#ownership.partitions, 'given up')
+      if (membership === undefined) return
+      await this.#committer.commit(partitions, membership, 'given up')
       isCommitted = true
     })
     await atMost(lastCommitTimeoutMs, given)
@@ -253,6 +279,47 @@ export class KafkaSubscription implements Subscription {
     this.#ready.add(delivery.waiting, true)
   }
 
+  #beginRetry(delivery: KafkaDelivery, headers: Readonly<Record<string, string>>, dueAt: number): void {
+    const { waiting } = delivery
+    this.#verdictCopies.begin(
+      delivery,
+      async () => {
+        const outcome = await this.#copies.retry(waiting, headers, dueAt)
+        if (outcome.ok || !isOurs(delivery) || !this.#intake.hasRoom) return outcome
+        // It waits here instead, uncommitted: nothing is lost if we die, and it takes no place in hand.
+        this.#warn(`retries wait in memory, because copies cannot be written: ${outcome.error.message}`)
+        waiting.partition.inHand.delete(delivery)
+        this.#intake.hold(waiting, dueAt, headers)
+        return done
+      },
+      (outcome) => this.#onCopied(delivery, outcome),
+    )
+  }
+
+  #beginDeadLetter(delivery: KafkaDelivery, headers: Readonly<Record<string, string>>): void {
+    const { waiting } = delivery
+    this.#verdictCopies.begin(
+      delivery,
+      async () => {
+        const outcome = await this.#copies.deadLetter(waiting, headers)
+        // A few stay in hand until they can be written. Many would leave no room for what can be handled.
+        const isCrowded = this.#verdictCopies.size * 2 > this.#request.prefetch
+        if (outcome.ok || !isOurs(delivery) || !isCrowded || !this.#intake.hasRoom) return outcome
+        waiting.partition.inHand.delete(delivery)
+        this.#intake.hold(waiting, this.#context.clock.now() + givenBackMs, delivery.headers)
+        const reason = `Given back, because dead letters cannot be written: ${outcome.error.message}`
+        return failed(new MessagingError('stale', reason, { cause: outcome.error }))
+      },
+      (outcome) => this.#onCopied(delivery, outcome),
+    )
+  }
+
+  #onCopied(delivery: KafkaDelivery, outcome: Outcome): void {
+    if (!outcome.ok || !isOurs(delivery)) return
+    this.#settle(delivery)
+    this.#afterSettling()
+  }
+
   #afterSettling(): void {
     this.#handover.settled()
     const careful = this.#ownership.partitions.some(({ offsets }) => offsets.careful)
@@ -264,16 +331,27 @@ export class KafkaSubscription implements Subscription {
     this.#wakeReceiver?.()
   }
 
-  async #takeBatch({ batch, resolveOffset, heartbeat, isStale }: EachBatchPayload): Promise<void> {
+  #leave(silentMs: number): Promise<void> {
+    const { sessionTimeout } = this.#context.settings
+    if (this.#handover.isOpen && silentMs > sessionTimeout) {
+      const text = `nothing was reported to the group for ${Math.round(silentMs)} ms, so that it gave the partitions away`
+      this.#warn(
+        `${text}: handlers that compute for longer than \`sessionTimeout\` (${sessionTimeout} ms) block the event loop`,
+      )
+    }
+    return this.#handover.leave()
+  }
+
+  async #takeBatch(batch: FetchedBatch): Promise<void> {
     if (!this.#handover.isOpen) {
       // Between an assignment and our claim on it; what is not taken is fetched again.
       await atMost(this.#context.settings.fetchWait, this.#handover.opened)
-      if (!this.#handover.isOpen) return heartbeat()
+      if (!this.#handover.isOpen) return batch.heartbeat()
     }
     // Fetched before the assignment, from wherever that was.
-    if (isStale()) return
+    if (batch.isStale()) return
     const partition = this.#ownership.find(batch.topic, batch.partition)
-    if (partition !== undefined) this.#intake.take(partition, batch, resolveOffset)
+    if (partition !== undefined) this.#intake.take(partition, batch)
   }
 
   /** Nothing but records that are none of ours: transaction markers, and what was aborted. */
@@ -292,6 +370,34 @@ export class KafkaSubscription implements Subscription {
   #reportLost(partitions: readonly Partition[]): void {
     const deliveries = partitions.flatMap(({ inHand }) => [...inHand])
     if (deliveries.length > 0) this.#onLost?.(deliveries)
+  }
+
+  /** A topic that is made again under us need not fail a single fetch: so it is looked at now and then. */
+  #watch(): void {
+    const { clock, settings, hasChanged } = this.#context
+    this.#cancelWatch = clock.after(
+      settings.metadataInterval,
+      async () => {
+        try {
+          const ids = this.#ownership.partitions.map(
+            ({ topic, offsets }) => [topic, offsets.topicId] as const,
+          )
+          if (this.#handover.isOpen && (await hasChanged(new Map(ids)))) this.#handover.renew()
+        } catch {
+          // Next time; what is wrong with the connection shows elsewhere.
+        }
+        if (this.#closing === undefined && this.#failure === undefined) this.#watch()
+      },
+      { background: true },
+    )
+  }
+
+  #warn(message: string): void {
+    const { topic, group } = this.#request
+    if (this.#warnings.at(-1)?.message === message) return
+    this.#warnings.push({ at: new Date().toISOString(), message })
+    if (this.#warnings.length > keptWarnings) this.#warnings.shift()
+    this.#context.warn(`Group ${group.name} of topic ${topic.name}: ${message}`)
   }
 
   #fail(error: Error): void {

@@ -1,19 +1,33 @@
-import type { Clock } from '@waybill/core/driver'
-import type { PartitionCommit, TopicCommits } from '../connection/gateway.ts'
+import { type Clock, type MessagingError, toError } from '@waybill/core/driver'
+import type { Membership, PartitionCommit, TopicCommits } from '../client/group-coordinator.ts'
+import { brokerErrorOf, toDriverError } from '../errors.ts'
 import type { OffsetCommit } from './offsets.ts'
 import type { Partition } from './partition.ts'
 
 export interface CommitterOptions {
   readonly clock: Clock
   readonly intervalMs: number
-  readonly send: (topics: readonly TopicCommits[]) => Promise<void>
+  readonly send: (topics: readonly TopicCommits[], membership: Membership) => Promise<void>
   /** What is committed matters to what may be handed out next. */
   readonly onCommitted: () => void
+  /** The first of some commits in a row that the broker refuses, for other reasons than that the group moves on. */
+  readonly onRefused: (error: MessagingError) => void
 }
 
 interface Snapshot {
   readonly partition: Partition
   readonly commit: OffsetCommit
+}
+
+/** Answers to what a member asks whose generation is over; it is about to join again. */
+const generationOver: readonly (string | undefined)[] = [
+  'REBALANCE_IN_PROGRESS',
+  'ILLEGAL_GENERATION',
+  'UNKNOWN_MEMBER_ID',
+]
+
+export function isGenerationOver(error: unknown): boolean {
+  return generationOver.includes(brokerErrorOf(error))
 }
 
 function byTopic(snapshots: readonly Snapshot[]): TopicCommits[] {
@@ -29,29 +43,37 @@ function byTopic(snapshots: readonly Snapshot[]): TopicCommits[] {
 /**
  * Commits in the background, one request for all that changed, never more often than the interval: the broker holds each
  * commit back for 5 ms to collect more (Kafka documentation, "Broker Configs", `group.coordinator.append.linger.ms`).
+ * Each commit bears the membership for which the partitions were opened, so that one that is late is refused.
  */
 export class Committer {
   readonly #options: CommitterOptions
   #partitions: Iterable<Partition> = []
+  #membership: Membership | undefined
   #running: Promise<void> | undefined
   #cancel: (() => void) | undefined
   #lastAt = 0
-  #isOpen = false
+  #refused = 0
+  #refusal: MessagingError | undefined
 
   constructor(options: CommitterOptions) {
     this.#options = options
   }
 
+  /** How many commits the broker has refused, and why it refuses them at the moment. */
+  get refusals(): { readonly count: number; readonly current: MessagingError | undefined } {
+    return { count: this.#refused, current: this.#refusal }
+  }
+
   /** From now on commits are for these partitions. */
-  open(partitions: Iterable<Partition>): void {
+  open(partitions: Iterable<Partition>, membership: Membership): void {
     this.#partitions = partitions
-    this.#isOpen = true
+    this.#membership = membership
     this.wake()
   }
 
   /** No more in the background; resolves when none is under way. */
   async pause(): Promise<void> {
-    this.#isOpen = false
+    this.#membership = undefined
     this.#cancel?.()
     this.#cancel = undefined
     await this.#running
@@ -59,7 +81,7 @@ export class Committer {
 
   /** Something may have changed. `now`: somebody waits for it. */
   wake(now = false): void {
-    if (!this.#isOpen || this.#running !== undefined) return
+    if (this.#membership === undefined || this.#running !== undefined) return
     if (this.#cancel !== undefined) {
       if (!now) return
       this.#cancel()
@@ -67,7 +89,7 @@ export class Committer {
     const { clock, intervalMs } = this.#options
     const delay = now ? 0 : Math.max(0, this.#lastAt + intervalMs - clock.now())
     this.#cancel = clock.after(
-      delay,
+      Math.min(delay, intervalMs),
       () => {
         this.#cancel = undefined
         this.#run()
@@ -79,8 +101,8 @@ export class Committer {
   /** Commits these partitions as they are, and says so to their next owner. */
   async commit(
     partitions: Iterable<Partition>,
+    membership: Membership,
     state: 'held' | 'given up',
-    send = this.#options.send,
   ): Promise<void> {
     const snapshots = [...partitions].map((partition) => ({
       partition,
@@ -88,13 +110,15 @@ export class Committer {
     }))
     if (snapshots.length === 0) return
     try {
-      await send(byTopic(snapshots))
+      await this.#options.send(byTopic(snapshots), membership)
     } catch (error) {
       for (const { partition, commit } of snapshots) partition.doubt(commit)
+      this.#report(error)
       throw error
     } finally {
       this.#lastAt = this.#options.clock.now()
     }
+    this.#refusal = undefined
     for (const { partition, commit } of snapshots) partition.confirm(commit)
   }
 
@@ -102,7 +126,6 @@ export class Committer {
   async flush(): Promise<void> {
     // One that is under way may have begun before.
     await this.#running
-    if (!this.#isOpen) return
     if (this.#running === undefined) {
       this.#cancel?.()
       this.#cancel = undefined
@@ -112,9 +135,11 @@ export class Committer {
   }
 
   #run(): void {
+    const membership = this.#membership
+    if (membership === undefined) return
     const dirty = [...this.#partitions].filter(({ offsets }) => offsets.dirty)
     if (dirty.length === 0) return
-    this.#running = this.commit(dirty, 'held')
+    this.#running = this.commit(dirty, membership, 'held')
       // It stays to be done. If the group moves on, the next assignment begins with a commit; if the connection is
       // gone for good, the consumer ends.
       .catch(() => {})
@@ -123,5 +148,13 @@ export class Committer {
         this.#options.onCommitted()
         if ([...this.#partitions].some(({ offsets }) => offsets.dirty)) this.wake()
       })
+  }
+
+  #report(thrown: unknown): void {
+    if (isGenerationOver(thrown)) return
+    this.#refused += 1
+    const isNew = this.#refusal === undefined
+    this.#refusal = toDriverError(toError(thrown), 'Committing offsets failed')
+    if (isNew) this.#options.onRefused(this.#refusal)
   }
 }

@@ -1,100 +1,141 @@
-import { type Clock, type Delivery, MessagingError, type Outcome } from '@waybill/core/driver'
-import type { Settings } from '../options.ts'
+import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
+import { failed } from '@waybill/core/driver-kit'
+import type { KafkaSettings } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import { planDelay } from '../wire/delays.ts'
-import {
-  type CopySource,
-  dueAtOf,
-  fromRecord,
-  type OutboundRecord,
-  toCopy,
-  toLetter,
-} from '../wire/messages.ts'
+import { toLetter } from '../wire/letters.ts'
+import { type CopySource, dueAtOf, fromRecord, toCopy } from '../wire/messages.ts'
 import type { GroupNames } from '../wire/names.ts'
+import { recordBytes } from '../wire/record-limits.ts'
+import type { ProducedRecord } from '../wire/records.ts'
 import type { Waiting } from './partition.ts'
 
+export interface CopiesOptions {
+  readonly publisher: Publisher
+  readonly names: GroupNames
+  readonly clock: Clock
+  readonly settings: KafkaSettings
+  /** Those under way, of all subscriptions of this process to the group. */
+  readonly underWay: Set<Promise<unknown>>
+  /** Has a topic take batches of so many bytes, if we may; false when we may not. */
+  readonly makeRoom: (topic: string, bytes: number) => Promise<boolean>
+}
+
 interface Pending {
-  readonly record: OutboundRecord
+  readonly record: ProducedRecord
+  /** Instead, if the record is too large however it is sent. */
+  readonly smaller?: ProducedRecord
   readonly done: (outcome: Outcome) => void
 }
 
-const noAnswer: Outcome = {
-  ok: false,
-  error: new MessagingError('failed', 'No answer for a copy', { retryable: true }),
+const noAnswer: Outcome = failed(new MessagingError('failed', 'No answer for a copy', { retryable: true }))
+
+function sourceOf({ partition, record }: Waiting): CopySource {
+  return { record, ...(partition.kind === 'main' && { partition: partition.index }) }
 }
 
 /** The copies of one group's messages: collected by topic, then sent together. */
 export class Copies {
-  readonly #publisher: Publisher
-  readonly #names: GroupNames
-  readonly #clock: Clock
-  readonly #settings: Settings
-  /** Those under way, of all subscriptions of this process to the group. */
-  readonly #underWay: Set<Promise<unknown>>
-  #pending = new Map<string, Pending[]>()
+  readonly #options: CopiesOptions
+  readonly #pending = new Map<string, Pending[]>()
+  readonly #sending = new Set<string>()
+  /** Topics that did not take the copies sent to them last. */
+  readonly #refusing = new Set<string>()
 
-  constructor(
-    publisher: Publisher,
-    names: GroupNames,
-    clock: Clock,
-    settings: Settings,
-    underWay: Set<Promise<unknown>>,
-  ) {
-    this.#publisher = publisher
-    this.#names = names
-    this.#clock = clock
-    this.#settings = settings
-    this.#underWay = underWay
+  constructor(options: CopiesOptions) {
+    this.#options = options
+  }
+
+  /** Whether copies are written at the moment, as far as is known. */
+  get areWritten(): boolean {
+    return this.#refusing.size === 0
   }
 
   /** Back to the group at `dueAt`. */
-  retry(delivery: Delivery, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {
-    return this.#wait(delivery, headers, dueAt)
+  retry(waiting: Waiting, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {
+    return this.#wait(waiting, headers, dueAt)
   }
 
-  deadLetter(delivery: Delivery, headers: Readonly<Record<string, string>>): Promise<Outcome> {
-    return this.#add(this.#names.dead, toLetter(delivery, headers))
+  deadLetter(waiting: Waiting, headers: Readonly<Record<string, string>>): Promise<Outcome> {
+    const source = sourceOf(waiting)
+    const { partition, offset } = waiting
+    const bodyAt = { topic: partition.topic, partition: partition.index, offset }
+    const { dead } = this.#options.names
+    return this.#add(dead, toLetter(source, headers), toLetter(source, headers, bodyAt))
   }
 
   /** The next stage of a wait. */
-  moveOn({ message }: Waiting): Promise<Outcome> {
-    const record = fromRecord(message)
-    return this.#wait(record, record.headers, dueAtOf(message))
+  moveOn(waiting: Waiting): Promise<Outcome> {
+    const { record, partition } = waiting
+    const place = { topic: partition.topic, partition: partition.index }
+    // A tombstone's made-up headers are made anew where it is delivered.
+    const { headers } = fromRecord({ ...record, value: record.value ?? Buffer.alloc(0) }, place)
+    return this.#wait(waiting, headers, dueAtOf(record))
   }
 
-  /** Sends what was collected. */
+  /** Sends what was collected; what comes for a topic meanwhile goes together afterwards. */
   send(): void {
-    const pending = this.#pending
-    this.#pending = new Map()
-    for (const [topic, copies] of pending) {
-      const sent = this.#sendTo(topic, copies)
-      this.#underWay.add(sent)
-      void sent.then(() => this.#underWay.delete(sent))
+    const { underWay } = this.#options
+    for (const topic of this.#pending.keys()) {
+      if (this.#sending.has(topic)) continue
+      this.#sending.add(topic)
+      const sent = this.#sendAll(topic)
+      underWay.add(sent)
+      void sent.then(() => underWay.delete(sent))
     }
   }
 
-  #wait(record: CopySource, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {
-    const now = this.#clock.now()
-    const { hold, delayTiers } = this.#settings
-    const plan = planDelay(dueAt - now, { holdMs: hold, tiersMs: delayTiers })
-    if (plan.to === 'retry') return this.#add(this.#names.retry, toCopy(record, headers, { dueAt }))
-    const { partition, waitMs } = plan
-    return this.#add(this.#names.delay, toCopy(record, headers, { dueAt, partition, moveAt: now + waitMs }))
+  async #sendAll(topic: string): Promise<void> {
+    for (let copies = this.#pending.get(topic); copies !== undefined; copies = this.#pending.get(topic)) {
+      this.#pending.delete(topic)
+      await this.#sendTo(topic, copies)
+    }
+    this.#sending.delete(topic)
   }
 
-  #add(topic: string, record: OutboundRecord): Promise<Outcome> {
+  #wait(waiting: Waiting, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {
+    const { clock, settings, names } = this.#options
+    const now = clock.now()
+    const source = sourceOf(waiting)
+    const plan = planDelay(dueAt - now, { holdMs: settings.hold, tiersMs: settings.delayTiers })
+    if (plan.to === 'retry') return this.#add(names.retry, toCopy(source, headers, { dueAt }))
+    const { partition, waitMs } = plan
+    return this.#add(names.delay, toCopy(source, headers, { dueAt, partition, moveAt: now + waitMs }))
+  }
+
+  #add(topic: string, record: ProducedRecord, smaller?: ProducedRecord): Promise<Outcome> {
     return new Promise((done) => {
       const list = this.#pending.get(topic) ?? []
-      list.push({ record, done })
+      list.push({ record, done, ...(smaller !== undefined && { smaller }) })
       this.#pending.set(topic, list)
     })
   }
 
   async #sendTo(topic: string, copies: readonly Pending[]): Promise<void> {
-    const outcomes = await this.#publisher.send(
+    const outcomes = await this.#options.publisher.send(
       topic,
       copies.map(({ record }) => record),
     )
-    for (const [index, { done }] of copies.entries()) done(outcomes[index] ?? noAnswer)
+    for (const [index, copy] of copies.entries()) {
+      let outcome = outcomes[index] ?? noAnswer
+      if (isTooLarge(outcome)) outcome = await this.#sendLarge(topic, copy)
+      if (outcome.ok) this.#refusing.delete(topic)
+      else this.#refusing.add(topic)
+      copy.done(outcome)
+    }
   }
+
+  /** Its source fitted a topic: because it was compressed, or because that topic takes more than this one. */
+  async #sendLarge(topic: string, { record, smaller }: Pending): Promise<Outcome> {
+    const { publisher, makeRoom } = this.#options
+    const send = async (each: ProducedRecord): Promise<Outcome> =>
+      (await publisher.send(topic, [each], { compression: 'gzip' }))[0] ?? noAnswer
+    let outcome = await send(record)
+    if (isTooLarge(outcome) && (await makeRoom(topic, recordBytes(record)))) outcome = await send(record)
+    return isTooLarge(outcome) && smaller !== undefined ? send(smaller) : outcome
+  }
+}
+
+function isTooLarge(outcome: Outcome): boolean {
+  return !outcome.ok && outcome.error.code === 'too-large'
 }

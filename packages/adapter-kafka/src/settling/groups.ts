@@ -5,8 +5,8 @@ import {
   type SeekPosition,
   type TopicSpec,
 } from '@waybill/core/driver'
-import { kafkajs } from '../client/kafkajs.ts'
-import type { Gateway, PartitionCommit } from '../connection/gateway.ts'
+import type { Gateway } from '../client/gateway.ts'
+import type { PartitionCommit } from '../client/group-coordinator.ts'
 import { brokerErrorOf } from '../errors.ts'
 import { groupNames } from '../wire/names.ts'
 import { parseRecord } from './offsets.ts'
@@ -24,10 +24,10 @@ export async function groupStats(
   topic: TopicSpec,
   group: string,
 ): Promise<Omit<GroupStats, 'dead'>> {
-  const { groupId, retry, delay } = groupNames(topic, group)
+  const { main: name, groupId, retry, delay } = groupNames(topic, group)
   const owners = await ownersOf(gateway, groupId)
   const [main, retries, delayed] = await Promise.all(
-    [topic.name, retry, delay].map((name) => progressOf(gateway, groupId, name, owners)),
+    [name, retry, delay].map((each) => progressOf(gateway, groupId, each, owners)),
   )
   return {
     waiting: main?.unsettled,
@@ -39,14 +39,9 @@ export async function groupStats(
 
 /** Member by `topic/partition`. */
 async function ownersOf(gateway: Gateway, groupId: string): Promise<Map<string, string>> {
-  const { groups } = await gateway.admin.describeGroups([groupId])
   const owners = new Map<string, string>()
-  for (const { clientId, memberAssignment } of groups[0]?.members ?? []) {
-    const decoded =
-      memberAssignment.length === 0
-        ? null
-        : kafkajs.AssignerProtocol.MemberAssignment.decode(memberAssignment)
-    for (const [topic, partitions] of Object.entries(decoded?.assignment ?? {})) {
+  for (const { clientId, assignment } of await gateway.members(groupId)) {
+    for (const [topic, partitions] of Object.entries(assignment)) {
       for (const partition of partitions) owners.set(`${topic}/${partition}`, clientId)
     }
   }
@@ -87,11 +82,11 @@ export async function seekGroup(
   group: string,
   position: SeekPosition,
 ): Promise<void> {
-  const { groupId } = groupNames(topic, group)
-  const partitions = await positions(gateway, topic.name, position)
+  const { groupId, main } = groupNames(topic, group)
+  const partitions = await positions(gateway, main, position)
   const coordinator = await gateway.coordinatorOf(groupId)
   try {
-    await coordinator.commit([{ topic: topic.name, partitions }])
+    await coordinator.commit([{ topic: main, partitions }])
   } catch (error) {
     if (brokerErrorOf(error) !== 'UNKNOWN_MEMBER_ID') throw error
     throw new MessagingError(

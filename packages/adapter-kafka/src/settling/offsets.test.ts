@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { emptyRecord, PartitionOffsets, parseRecord } from './offsets.ts'
 
-const me = { holder: 'me', suspects: 10, end: 1000 }
+const me = { holder: 'me', suspects: 10, end: 1000, topicId: undefined }
 
 function startedAt(offset: number): PartitionOffsets {
   return new PartitionOffsets(offset, emptyRecord, me)

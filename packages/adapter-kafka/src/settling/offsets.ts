@@ -25,6 +25,8 @@ export interface CommitRecord {
   readonly careful: boolean
   /** Settled offsets above the committed one. */
   readonly settled: readonly Range[]
+  /** The topic's id at the broker: under another one, offsets are those of another log. */
+  readonly topicId: string | undefined
 }
 
 export const emptyRecord: CommitRecord = {
@@ -33,6 +35,7 @@ export const emptyRecord: CommitRecord = {
   suspectUntil: 0,
   careful: false,
   settled: [],
+  topicId: undefined,
 }
 
 /**
@@ -52,6 +55,7 @@ const recordSchema = z.object({
   suspectUntil: z.int().min(0).default(0),
   careful: z.boolean().default(false),
   settled: z.string().default(''),
+  topic: z.string().optional(),
 })
 
 /** Reads metadata back; what others wrote, or nothing, is an empty record. */
@@ -65,8 +69,8 @@ export function parseRecord(offset: number, metadata: string | null | undefined)
   }
   const { success, data } = recordSchema.safeParse(json)
   if (!success) return emptyRecord
-  const { holder, crashes, suspectUntil, careful } = data
-  return { holder, crashes, suspectUntil, careful, settled: parseSettled(offset, data.settled) }
+  const { holder, crashes, suspectUntil, careful, topic: topicId } = data
+  return { holder, crashes, suspectUntil, careful, topicId, settled: parseSettled(offset, data.settled) }
 }
 
 // Pairs `unsettled+settled` of run lengths, upwards from the committed offset: `1+40 2+7`.
@@ -107,6 +111,7 @@ export interface PartitionOffsetsOptions {
   readonly suspects: number
   /** The offset after the latest message: what comes later was in nobody's hands. */
   readonly end: number
+  readonly topicId: string | undefined
 }
 
 /**
@@ -116,6 +121,7 @@ export interface PartitionOffsetsOptions {
  */
 export class PartitionOffsets {
   readonly #holder: string
+  readonly #topicId: string | undefined
   /** Settled offsets above the watermark. */
   readonly #settled: Ranges
   #watermark: number
@@ -125,8 +131,13 @@ export class PartitionOffsets {
   #careful: boolean
   #dirty = true
 
-  constructor(offset: number, record: CommitRecord, { holder, suspects, end }: PartitionOffsetsOptions) {
+  constructor(
+    offset: number,
+    record: CommitRecord,
+    { holder, suspects, end, topicId }: PartitionOffsetsOptions,
+  ) {
     this.#holder = holder
+    this.#topicId = topicId
     this.#watermark = offset
     this.#next = offset
     this.#settled = new Ranges(record.settled)
@@ -137,6 +148,11 @@ export class PartitionOffsets {
       : record.suspectUntil
     if (offset >= this.#suspectUntil) this.#crashes = 0
     this.#careful = record.careful || this.#crashes >= carefulFrom
+  }
+
+  /** Of the log in which these offsets are; undefined where the broker does not tell. */
+  get topicId(): string | undefined {
+    return this.#topicId
   }
 
   /** The lowest offset that is not settled: what is committed. */
@@ -199,6 +215,7 @@ export class PartitionOffsets {
         careful: this.#careful,
       }),
       ...(settled !== '' && { settled }),
+      ...(this.#topicId !== undefined && { topic: this.#topicId }),
     })
     return { offset: String(this.#watermark), metadata }
   }

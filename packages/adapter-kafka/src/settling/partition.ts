@@ -1,7 +1,8 @@
-import type { Delivery } from '@waybill/core/driver'
-import type { KafkaMessage } from 'kafkajs'
+import { attemptOf, type Delivery } from '@waybill/core/driver'
 import { fromRecord } from '../wire/messages.ts'
+import type { ConsumedRecord } from '../wire/records.ts'
 import { includesCommit, type OffsetCommit, type PartitionOffsets } from './offsets.ts'
+import { Queue } from './queue.ts'
 
 /** `main`: the topic's own; `retry`: due soon; `delay`: not to be delivered, only to be moved on. */
 export type PartitionKind = 'main' | 'retry' | 'delay'
@@ -10,50 +11,15 @@ export type PartitionKind = 'main' | 'retry' | 'delay'
 export interface Waiting {
   readonly partition: Partition
   readonly offset: number
-  readonly message: KafkaMessage
+  readonly record: ConsumedRecord
   readonly bytes: number
+  /** What it goes on with in place of the record's own, because a copy with these could not be written. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** What core gets, and gives back. */
 export interface KafkaDelivery extends Delivery {
   readonly waiting: Waiting
-}
-
-/** First in, first out, without moving what stays. */
-export class Queue<Item> {
-  #items: (Item | undefined)[] = []
-  #head = 0
-
-  get size(): number {
-    return this.#items.length - this.#head
-  }
-
-  get first(): Item | undefined {
-    return this.#items[this.#head]
-  }
-
-  push(item: Item): void {
-    this.#items.push(item)
-  }
-
-  *[Symbol.iterator](): IterableIterator<Item> {
-    for (let index = this.#head; index < this.#items.length; index += 1) {
-      const item = this.#items[index]
-      if (item !== undefined) yield item
-    }
-  }
-
-  shift(): Item | undefined {
-    const item = this.#items[this.#head]
-    if (item === undefined) return undefined
-    this.#items[this.#head] = undefined
-    this.#head += 1
-    if (this.#head * 2 > this.#items.length && this.#head > 64) {
-      this.#items = this.#items.slice(this.#head)
-      this.#head = 0
-    }
-    return item
-  }
 }
 
 /** An assigned partition for as long as it is ours; a later assignment of the same partition is another object. */
@@ -134,9 +100,23 @@ export class Partition {
   take(what: 'due' | 'any'): KafkaDelivery | undefined {
     const waiting = this.offsets.careful ? this.#takeSuspect() : (this.#due.shift() ?? this.#takeFresh(what))
     if (waiting === undefined) return undefined
-    const { body, contentType, headers, attempt, key } = fromRecord(waiting.message)
+    const { body, contentType, headers, attempt, key, timestamp } = fromRecord(waiting.record, {
+      topic: this.topic,
+      partition: this.index,
+    })
     const deliveries = this.offsets.deliveriesOf(waiting.offset)
-    const delivery = { body, contentType, headers, attempt, deliveries, key, waiting }
+    const ours = waiting.headers
+    const delivery: KafkaDelivery = {
+      body,
+      contentType,
+      headers: ours ?? headers,
+      attempt: ours === undefined ? attempt : attemptOf(ours),
+      deliveries,
+      crashes: deliveries - 1,
+      key,
+      timestamp,
+      waiting,
+    }
     this.inHand.add(delivery)
     return delivery
   }

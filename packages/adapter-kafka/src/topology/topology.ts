@@ -1,16 +1,15 @@
 import {
   type GroupSpec,
   MessagingError,
-  parseOptions,
   type TopicSpec,
   type Topology,
   type TopologyReport,
 } from '@waybill/core/driver'
-import type { ITopicConfig } from 'kafkajs'
-import type { Gateway, TopicCommits } from '../connection/gateway.ts'
+import type { Gateway } from '../client/gateway.ts'
+import type { TopicCommits } from '../client/group-coordinator.ts'
 import { brokerErrorOf } from '../errors.ts'
-import { type Settings, type TopicSettings, topicOptionsSchema } from '../options.ts'
-import { type GroupNames, groupNames } from '../wire/names.ts'
+import { type KafkaSettings, parseTopicOptions } from '../options.ts'
+import { type GroupNames, groupNames, mainTopic } from '../wire/names.ts'
 import { batchBytes } from '../wire/record-limits.ts'
 
 /** A Kafka topic that is to exist. */
@@ -19,57 +18,70 @@ interface WantedTopic {
   readonly partitions: number
   /** It may have more partitions than asked for. */
   readonly atLeast?: boolean
+  /** It has as many partitions as this one, if that has more than asked for. */
+  readonly follows?: string
   readonly replicationFactor: number | undefined
   readonly config: Readonly<Record<string, string>>
 }
 
 interface WantedGroup {
   readonly names: GroupNames
-  readonly topic: string
   readonly from: GroupSpec['from']
 }
+
+/** What the broker tells as committed where nothing is (Kafka protocol guide, "OffsetFetch API"). */
+const none = -1
 
 // How long a new topic may take to be known and led.
 const creationTimeoutMs = 10_000
 const creationPollMs = 25
 
-export function topicSettings(topic: TopicSpec): TopicSettings {
-  return parseOptions(topicOptionsSchema, topic.native.kafka ?? {}, `topic "${topic.name}"`, 'native.kafka')
+export interface ApplyOptions {
+  readonly settings: KafkaSettings
+  readonly mode: 'create' | 'verify'
+  /** Topics that this connection found as they are defined before: since then, they may have grown. */
+  readonly approved: Set<string>
+  readonly warn: (message: string) => void
 }
 
 /** Makes or checks what a topology needs: topics, and a committed offset for each group in each partition. */
 export async function applyTopology(
   gateway: Gateway,
-  settings: Settings,
   { topics }: Topology,
-  mode: 'create' | 'verify',
+  { settings, mode, approved, warn }: ApplyOptions,
 ): Promise<TopologyReport> {
   const wanted = topics.flatMap(({ topic, groups }) => wantedTopics(topic, groups, settings))
   const groups = topics.flatMap(({ topic, groups: specs }) =>
-    specs.map(({ name, from }): WantedGroup => ({ names: groupNames(topic, name), topic: topic.name, from })),
+    specs.map(({ name, from }): WantedGroup => ({ names: groupNames(topic, name), from })),
   )
   const counts = await countPartitions(gateway, wanted)
   const absent = wanted.filter(({ name }) => !counts.has(name))
-  const missing = absent.map(({ name }) => `topic ${name}`)
+  const named = absent.map(({ name }) => `topic ${name}`)
   if (mode === 'create' && absent.length > 0) {
     await createTopics(gateway, absent)
     await waitForTopics(gateway, absent)
     // Others may have made them, and otherwise.
     for (const [name, count] of await countPartitions(gateway, absent)) counts.set(name, count)
   }
-  for (const topic of wanted) ensureSame(topic, counts.get(topic.name))
+  for (const topic of wanted)
+    named.push(...(await settleCount(gateway, topic, counts, { mode, approved, warn })))
   const isNew = new Set(absent.map(({ name }) => name))
   const fresh = await Promise.all(
     groups
-      .filter(({ topic, names }) => [topic, names.retry, names.delay].every((name) => counts.has(name)))
+      .filter(({ names }) => [names.main, names.retry, names.delay].every((name) => counts.has(name)))
       .map((group) => ensureGroup(gateway, group, counts, isNew, mode)),
   )
-  const named = [...missing, ...fresh.filter((name) => name !== undefined)]
+  named.push(...fresh.filter((name) => name !== undefined))
   return mode === 'create' ? { created: named, missing: [] } : { created: [], missing: named }
 }
 
-function wantedTopics(topic: TopicSpec, groups: readonly GroupSpec[], settings: Settings): WantedTopic[] {
-  const own = topicSettings(topic)
+function wantedTopics(
+  topic: TopicSpec,
+  groups: readonly GroupSpec[],
+  settings: KafkaSettings,
+): WantedTopic[] {
+  const own = parseTopicOptions(topic)
+  const main = mainTopic(topic)
   const replicationFactor = own.replicationFactor ?? settings.replicationFactor
   // The broker's limit is for batches, and counts what comes on top of the messages.
   const config = {
@@ -79,7 +91,7 @@ function wantedTopics(topic: TopicSpec, groups: readonly GroupSpec[], settings: 
   const waiting = { ...config, 'retention.ms': waitingRetentionMs }
   const { partitions } = topic
   return [
-    { name: topic.name, partitions, replicationFactor, config: { ...config, ...own.config } },
+    { name: main, partitions, replicationFactor, config: { ...config, ...own.config } },
     ...groups.flatMap(({ name }): WantedTopic[] => {
       const { retry, delay, dead } = groupNames(topic, name)
       const tiers = settings.delayTiers.length
@@ -88,7 +100,7 @@ function wantedTopics(topic: TopicSpec, groups: readonly GroupSpec[], settings: 
           name: retry,
           // A key's retries must be where its member is; without order a few partitions share them out well enough.
           partitions: topic.ordered ? partitions : Math.min(partitions, settings.retryPartitions),
-          ...(!topic.ordered && { atLeast: true }),
+          ...(topic.ordered ? { follows: main } : { atLeast: true }),
           replicationFactor,
           config: waiting,
         },
@@ -117,17 +129,8 @@ async function countPartitions(
 }
 
 async function createTopics(gateway: Gateway, topics: readonly WantedTopic[]): Promise<void> {
-  const configs = topics.map(
-    ({ name, partitions, replicationFactor, config }): ITopicConfig => ({
-      topic: name,
-      numPartitions: partitions,
-      configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
-      ...(replicationFactor !== undefined && { replicationFactor }),
-    }),
-  )
   try {
-    // kafkajs gives up on a topic that brokers do not know yet, so the waiting is ours.
-    await gateway.admin.createTopics({ topics: configs, waitForLeaders: false, timeout: creationTimeoutMs })
+    await gateway.createTopics(topics, creationTimeoutMs)
   } catch (error) {
     if (!isOnlyExisting(error)) throw error
   }
@@ -140,29 +143,76 @@ function isOnlyExisting(error: unknown): boolean {
   return errors.every((each) => brokerErrorOf(each) === 'TOPIC_ALREADY_EXISTS')
 }
 
-async function waitForTopics(gateway: Gateway, topics: readonly WantedTopic[]): Promise<void> {
+async function waitForTopics(gateway: Gateway, topics: readonly Pick<WantedTopic, 'name'>[]): Promise<void> {
   const names = topics.map(({ name }) => name)
   let waitedMs = 0
   for (let pauseMs = creationPollMs; !(await gateway.areServed(names)); pauseMs *= 1.5) {
-    if (waitedMs > creationTimeoutMs) {
-      throw new MessagingError('timeout', `New topics have no leader after ${creationTimeoutMs} ms`, {
-        retryable: true,
-      })
-    }
+    if (waitedMs > creationTimeoutMs) throw noLeader()
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
     waitedMs += pauseMs
   }
 }
 
-function ensureSame({ name, partitions, atLeast }: WantedTopic, existing: number | undefined): void {
-  if (existing === undefined || existing === partitions || (atLeast && existing > partitions)) return
-  const remedy = atLeast
-    ? 'lower `delayTiers` or `retryPartitions` to what it has'
-    : 'define the topic with as many partitions as it has'
-  throw new MessagingError(
-    'topology-mismatch',
-    `Topic ${name} has ${existing} partitions at the broker, but ${partitions} are asked for; ${remedy}`,
-  )
+function noLeader(): MessagingError {
+  return new MessagingError('timeout', `New topics have no leader after ${creationTimeoutMs} ms`, {
+    retryable: true,
+  })
+}
+
+/** Gives a topic the partitions that it lacks; resolves with what was, or in `verify` mode is, missing. */
+async function settleCount(
+  gateway: Gateway,
+  { name, partitions: defined, atLeast, follows }: WantedTopic,
+  counts: Map<string, number>,
+  { mode, approved, warn }: Pick<ApplyOptions, 'mode' | 'approved' | 'warn'>,
+): Promise<readonly string[]> {
+  const existing = counts.get(name)
+  if (existing === undefined) return []
+  const partitions = follows === undefined ? defined : Math.max(defined, counts.get(follows) ?? 0)
+  if (existing < partitions) {
+    if (mode === 'verify') return [`partitions ${existing} to ${partitions - 1} of topic ${name}`]
+    await growTo(gateway, name, partitions)
+    counts.set(name, partitions)
+    return [`partitions ${existing} to ${partitions - 1} of topic ${name}`]
+  }
+  if (existing > partitions && atLeast !== true && follows === undefined) {
+    const text = `Topic ${name} has ${existing} partitions at the broker and ${partitions} in its definition`
+    if (!approved.has(name)) {
+      throw new MessagingError(
+        'topology-mismatch',
+        `${text}: set \`partitions\` to ${existing} there; they cannot be made fewer`,
+      )
+    }
+    warn(`${text}: all of them are used, but set it to ${existing} there`)
+  }
+  approved.add(name)
+  return []
+}
+
+async function growTo(gateway: Gateway, name: string, partitions: number): Promise<void> {
+  try {
+    await gateway.addPartitions(name, partitions)
+  } catch (error) {
+    // Somebody else was first.
+    if (((await gateway.partitionCount(name)) ?? 0) < partitions) throw error
+  }
+  let waitedMs = 0
+  for (
+    let pauseMs = creationPollMs;
+    ((await gateway.partitionCount(name)) ?? 0) < partitions;
+    pauseMs *= 1.5
+  ) {
+    if (waitedMs > creationTimeoutMs) throw noLeader()
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    waitedMs += pauseMs
+  }
+  await waitForTopics(gateway, [{ name }])
+}
+
+/** Gives a group's retry topic as many partitions as its topic has, so that keys are where their members are. */
+export async function followPartitions(gateway: Gateway, { main, retry }: GroupNames): Promise<void> {
+  const [wanted = 0, existing = 0] = [await gateway.partitionCount(main), await gateway.partitionCount(retry)]
+  if (existing > 0 && existing < wanted) await growTo(gateway, retry, wanted)
 }
 
 /**
@@ -171,28 +221,32 @@ function ensureSame({ name, partitions, atLeast }: WantedTopic, existing: number
  */
 async function ensureGroup(
   gateway: Gateway,
-  { names, topic, from }: WantedGroup,
+  { names, from }: WantedGroup,
   counts: ReadonlyMap<string, number>,
   isNew: ReadonlySet<string>,
   mode: 'create' | 'verify',
 ): Promise<string | undefined> {
   const coordinator = await gateway.coordinatorOf(names.groupId)
   const wanted: Record<string, readonly number[]> = {}
-  for (const name of [topic, names.retry, names.delay]) {
+  for (const name of [names.main, names.retry, names.delay]) {
     wanted[name] = Array.from({ length: counts.get(name) ?? 0 }, (_, index) => index)
   }
-  const uncommitted = async () => {
+  const committed = async () => {
     const found = await coordinator.committed(wanted)
     return [...found].flatMap(([name, partitions]) =>
-      partitions.filter(({ offset }) => offset < 0).map(({ partition }) => ({ topic: name, partition })),
+      partitions.map(({ partition, offset }) => ({ topic: name, partition, offset })),
     )
   }
-  if ((await uncommitted()).length === 0) return undefined
+  const uncommitted = async () => (await committed()).filter(({ offset }) => offset < 0)
+  const before = await committed()
+  if (before.every(({ offset }) => offset >= 0)) return undefined
+  // A group with a place anywhere is no new one: where it has none, partitions were added, or its commits are gone.
+  const isKnown = before.some(({ offset }) => offset !== none)
   const label = `group ${names.groupId}`
   if (mode === 'verify') return label
   const startOf = async (name: string): Promise<Map<number, number>> => {
     if (isNew.has(name)) return new Map()
-    return gateway.offsets(name, name === topic ? from : 'earliest')
+    return gateway.offsets(name, name === names.main && !isKnown ? from : 'earliest')
   }
   const starts = new Map(
     await Promise.all(Object.keys(wanted).map(async (name) => [name, await startOf(name)] as const)),

@@ -1,19 +1,8 @@
 import type { OutboundMessage } from '@waybill/core/driver'
-import type { KafkaMessage } from 'kafkajs'
 import { expect, test } from 'vitest'
-import type { OutboundRecord } from './messages.ts'
-import {
-  dueAtOf,
-  fromLetter,
-  fromRecord,
-  letterIdOf,
-  moveAtOf,
-  toCopy,
-  toLetter,
-  toRecord,
-  toReplay,
-  toResolution,
-} from './messages.ts'
+import { fromLetter, letterIdOf, toLetter, toReplay, toResolution } from './letters.ts'
+import { deletionType, dueAtOf, fromRecord, moveAtOf, toCopy, toRecord } from './messages.ts'
+import type { ConsumedRecord, ProducedRecord } from './records.ts'
 
 const message: OutboundMessage = {
   topic: { name: 'orders', ordered: false, partitions: 8, native: {} },
@@ -29,20 +18,38 @@ const message: OutboundMessage = {
   expiresAt: undefined,
 }
 
+const place = { topic: 'orders', partition: 5 }
+
 /** A record as it is consumed. */
-function consumed({
-  key,
-  value,
-  headers,
-}: Pick<OutboundRecord, 'key' | 'headers'> & { value: Buffer | null }): KafkaMessage {
+function consumed({ key, value, headers }: ProducedRecord): ConsumedRecord {
+  const toBytes = (header: unknown): Buffer | null =>
+    typeof header === 'string' ? Buffer.from(header) : Buffer.isBuffer(header) ? header : null
   return {
-    key: typeof key === 'string' ? Buffer.from(key) : (key ?? null),
+    key: typeof key === 'string' ? Buffer.from(key) : key,
     value,
-    timestamp: '0',
-    attributes: 0,
+    timestamp: '1700000000000',
     offset: '17',
-    headers: Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)])),
+    headers: Object.fromEntries(
+      Object.entries(headers ?? {}).map(([name, header]) => [
+        name,
+        Array.isArray(header) ? header.map(toBytes) : toBytes(header),
+      ]),
+    ),
   }
+}
+
+/** As others write records: a key and headers that are no UTF-8, a repeated header, one without value. */
+const foreign: ConsumedRecord = {
+  key: Buffer.from([0x00, 0xff, 0x10, 0x80]),
+  value: Buffer.from('{}'),
+  timestamp: '1600000000000',
+  offset: '3',
+  headers: {
+    trace: [Buffer.from('a'), Buffer.from('b')],
+    flag: null,
+    raw: Buffer.from([0xff, 0xfe]),
+    'content-type': Buffer.from('application/json'),
+  },
 }
 
 test('a message becomes a record with its key, content type and mirrored attributes', () => {
@@ -69,77 +76,83 @@ test('a message without key has none, and a delayed one says when it is due', ()
   expect(dueAtOf(consumed(record))).toBe(1500)
 })
 
-test('body, key and headers arrive as they were sent', () => {
-  expect(fromRecord(consumed(toRecord({ ...message, delayMs: 500 }, 1000, 'required')))).toEqual({
+test('body, key, headers and time arrive as they were sent', () => {
+  const record = consumed(toRecord({ ...message, delayMs: 500 }, 1000, 'required'))
+  expect(fromRecord(record, place)).toEqual({
     body: Buffer.from([0, 255, 13]),
     contentType: 'application/cloudevents+json',
     headers: { tenant: 'Ærø 🏝', ce_id: 'id-1', ce_type: 'order.created' },
     attempt: 1,
     key: 'o-1',
+    timestamp: 1_700_000_000_000,
   })
 })
 
-test('foreign records need neither key, value nor headers', () => {
-  const foreign: KafkaMessage = {
-    key: null,
-    value: null,
-    timestamp: '0',
-    attributes: 0,
-    offset: '1',
-    headers: {},
-  }
-  expect(fromRecord(foreign)).toEqual({
-    body: Buffer.alloc(0),
-    contentType: undefined,
-    headers: {},
-    attempt: 1,
-    key: undefined,
-  })
-  expect(dueAtOf(foreign)).toBe(0)
+test('of several headers with one name the last counts, and one without value is none', () => {
+  expect(fromRecord(foreign, place).headers).toEqual({ trace: 'b', raw: '\uFFFD\uFFFD' })
 })
 
-test('of several headers with one name the last counts', () => {
-  const twice: KafkaMessage = {
-    key: null,
-    value: null,
-    timestamp: '0',
-    attributes: 0,
-    offset: '1',
-    headers: { tenant: [Buffer.from('a'), Buffer.from('b')] },
-  }
-  expect(fromRecord(twice).headers).toEqual({ tenant: 'b' })
+test('a record without value is an event that says so, with its key', () => {
+  const { body, contentType, headers, key } = fromRecord({ ...foreign, value: null, headers: {} }, place)
+  expect(body.toString()).toBe('null')
+  expect(contentType).toBe('application/json')
+  expect(headers).toMatchObject({ ce_type: deletionType, ce_specversion: '1.0', ce_source: 'kafka:orders' })
+  expect(headers.ce_id).toContain('orders/5/3')
+  expect(key).toBe(foreign.key?.toString('utf8'))
 })
 
-test('a copy has the body and content type of its source, exactly the headers given, and its time', () => {
-  const source = fromRecord(consumed(toRecord({ ...message, delayMs: 500 }, 1000, 'required')))
-  const copy = toCopy(source, { 'waybill-attempt': '2' }, { dueAt: 9000, moveAt: 4000, partition: 3 })
+test('a copy has the key, body and time of its source, the headers wanted, and its own times', () => {
+  const record = consumed(toRecord({ ...message, delayMs: 500 }, 1000, 'required'))
+  const wanted = { 'waybill-attempt': '2' }
+  const copy = toCopy({ record, partition: 5 }, wanted, { dueAt: 9000, moveAt: 4000, partition: 3 })
   expect(copy.partition).toBe(3)
-  expect(dueAtOf(consumed(copy))).toBe(9000)
-  expect(moveAtOf(consumed(copy))).toBe(4000)
-  expect(fromRecord(consumed(copy))).toEqual({
-    body: source.body,
-    contentType: source.contentType,
-    headers: { 'waybill-attempt': '2' },
+  const again = consumed(copy)
+  expect(dueAtOf(again)).toBe(9000)
+  expect(moveAtOf(again)).toBe(4000)
+  expect(fromRecord({ ...again, timestamp: '1' }, place)).toEqual({
+    body: record.value,
+    contentType: 'application/cloudevents+json',
+    headers: wanted,
     attempt: 2,
     key: 'o-1',
+    timestamp: 1_700_000_000_000,
   })
 })
 
-test('a dead letter is kept under its id, and goes back under its key as before it failed', () => {
-  const source = fromRecord(consumed(toRecord(message, 0, 'none')))
-  const headers = { tenant: 'x', 'waybill-dead-letter-id': 'letter-1', 'waybill-attempt': '5' }
-  const letter = consumed(toLetter(source, headers))
+test('what others wrote stays whole through a retry, a dead letter and a replay, in its partition', () => {
+  const { headers } = fromRecord(foreign, place)
+  const retried = toCopy({ record: foreign, partition: 5 }, { ...headers, 'waybill-attempt': '2' })
+  expect(retried).toMatchObject({ key: foreign.key, value: foreign.value, partition: 5 })
+  expect(retried.headers).toMatchObject({ ...foreign.headers })
+  const again = consumed(retried)
+  const wanted = { ...fromRecord(again, place).headers, 'waybill-dead-letter-id': 'letter-1' }
+  const letter = consumed(toLetter({ record: again }, wanted))
   expect(letterIdOf(letter)).toBe('letter-1')
-  expect(fromLetter(letter)).toEqual({
-    id: 'letter-1',
-    body: source.body,
-    contentType: source.contentType,
-    headers,
+  const replayed = toReplay(letter)
+  expect(replayed).toMatchObject({ key: foreign.key, value: foreign.value, partition: 5 })
+  expect(replayed.headers).toEqual({
+    ...foreign.headers,
+    'waybill-sent-at': Buffer.from('1600000000000'),
+    'waybill-partition': Buffer.from('5'),
   })
-  expect(toReplay(letter)).toEqual({
-    key: 'o-1',
-    value: source.body,
-    headers: { tenant: 'x', 'content-type': 'application/cloudevents+json' },
+  expect(Object.keys(replayed.headers ?? {}).slice(0, 3)).toEqual(['trace', 'flag', 'raw'])
+})
+
+test('a dead letter of a record without value is no tombstone itself, and goes back as it was', () => {
+  const record = { ...foreign, value: null }
+  const letter = toLetter({ record, partition: 1 }, { 'waybill-dead-letter-id': 'letter-1' })
+  expect(letter.value).toEqual(Buffer.alloc(0))
+  expect(toReplay(consumed(letter))).toMatchObject({ key: foreign.key, value: null })
+})
+
+test('a letter tells body, content type and headers', () => {
+  const record = consumed(toRecord(message, 0, 'none'))
+  const headers = { tenant: 'x', 'waybill-dead-letter-id': 'letter-1', 'waybill-attempt': '5' }
+  expect(fromLetter(consumed(toLetter({ record, partition: 0 }, headers)))).toEqual({
+    id: 'letter-1',
+    body: record.value,
+    contentType: 'application/cloudevents+json',
+    headers,
   })
 })
 

@@ -1,8 +1,11 @@
-import { createHash } from 'node:crypto'
 import type { TopicSpec } from '@waybill/core/driver'
+import { digestOf } from '@waybill/core/driver-kit'
+import { parseTopicOptions } from '../options.ts'
 
 /** The Kafka objects of a group of a topic. */
 export interface GroupNames {
+  /** The topic itself. */
+  readonly main: string
   /** The consumer group. */
   readonly groupId: string
   /** Retries and replayed dead letters that are due soon. */
@@ -16,19 +19,28 @@ export interface GroupNames {
 // that would be ambiguous a digest of both names is added.
 const joint = '..'
 
-export function groupNames({ name: topic }: Pick<TopicSpec, 'name'>, group: string): GroupNames {
+/** By what the topic's options say of existing objects, otherwise after topic and group. */
+export function groupNames(spec: Pick<TopicSpec, 'name' | 'native'>, group: string): GroupNames {
+  const { name: topic } = spec
+  const { topic: main = topic, groups } = parseTopicOptions(spec)
   const ambiguous = [topic, group].some((part) => part.includes(joint) || part.endsWith('.'))
-  const digest = createHash('sha256').update(`${topic}\n${group}`).digest('hex').slice(0, 8)
-  const base = `${topic}${joint}${group}${ambiguous ? `${joint}${digest}` : ''}`
+  const base = `${topic}${joint}${group}${ambiguous ? `${joint}${digestOf([`${topic}\n${group}`], 8)}` : ''}`
+  const existing = Object.hasOwn(groups, group) ? groups[group] : undefined
   return {
-    groupId: `${topic}:${group}`,
-    retry: `${base}${joint}retry`,
-    delay: `${base}${joint}delay`,
-    dead: `${base}${joint}dead`,
+    main,
+    groupId: existing?.groupId ?? `${topic}:${group}`,
+    retry: existing?.retryTopic ?? `${base}${joint}retry`,
+    delay: existing?.delayTopic ?? `${base}${joint}delay`,
+    dead: existing?.deadLetterTopic ?? `${base}${joint}dead`,
   }
 }
 
 /** The consumer group of one broadcast subscription; deleted with it. */
-export function broadcastGroupId({ name }: Pick<TopicSpec, 'name'>, group: string, instance: string): string {
-  return `${name}:${group}:${instance}`
+export function broadcastGroupId(groupId: string, instance: string): string {
+  return `${groupId}:${instance}`
+}
+
+/** The Kafka topic of a topic. */
+export function mainTopic(topic: Pick<TopicSpec, 'name' | 'native'>): string {
+  return parseTopicOptions(topic).topic ?? topic.name
 }

@@ -1,7 +1,7 @@
 import { MessagingError } from '@waybill/core/driver'
-import { Gateway } from '../connection/gateway.ts'
+import { Gateway } from '../client/gateway.ts'
 import { toDriverError } from '../errors.ts'
-import type { Settings } from '../options.ts'
+import type { KafkaSettings } from '../options.ts'
 
 /** Does something with the broker; what it throws is made an error of ours. */
 export type Administer = <Answer>(
@@ -9,9 +9,10 @@ export type Administer = <Answer>(
   work: (gateway: Gateway) => Promise<Answer>,
 ) => Promise<Answer>
 
-export interface AdministrationOptions {
-  readonly settings: Settings
+export interface LentGatewayOptions {
+  readonly settings: KafkaSettings
   readonly instance: string
+  readonly warn: (message: string) => void
   readonly onConnected: () => void
   readonly onDisconnected: (error: MessagingError) => void
 }
@@ -26,14 +27,14 @@ interface Lease {
  * Lends the gateway out. One whose connection failed is replaced: core calls again. So is one that does not find a topic,
  * because kafkajs asks for the metadata of every topic it was ever asked about, and fails for good once one is deleted.
  */
-export class Administration {
-  readonly #options: AdministrationOptions
+export class LentGateway {
+  readonly #options: LentGatewayOptions
   readonly #leases = new Set<Lease>()
   #current: Lease | undefined
   #isDown = false
   #closed = false
 
-  constructor(options: AdministrationOptions) {
+  constructor(options: LentGatewayOptions) {
     this.#options = options
   }
 
@@ -69,8 +70,8 @@ export class Administration {
 
   #lease(): Lease {
     if (this.#current !== undefined) return this.#current
-    const { settings, instance } = this.#options
-    const lease: Lease = { gateway: new Gateway(settings, instance), uses: 0, retired: false }
+    const { settings, instance, warn } = this.#options
+    const lease: Lease = { gateway: new Gateway(settings, instance, warn), uses: 0, retired: false }
     this.#leases.add(lease)
     this.#current = lease
     return lease

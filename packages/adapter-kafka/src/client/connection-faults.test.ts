@@ -2,16 +2,16 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { type Connection, connectAfresh } from './client-faults.ts'
+import { mendConnection } from './connection-faults.ts'
+import type { ConnectionInside } from './insides.ts'
 
-const KafkaConnection: new (options: object) => Connection = createRequire(import.meta.url)(
+const KafkaConnection: new (options: object) => ConnectionInside = createRequire(import.meta.url)(
   'kafkajs/src/network/connection.js',
 )
 
 const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
 
 test('a connection that is made again begins with nothing of the one before', async () => {
-  connectAfresh()
   const server = createServer()
   const sockets: Socket[] = []
   server.on('connection', (socket) => sockets.push(socket))
@@ -31,6 +31,7 @@ test('a connection that is made again begins with nothing of the one before', as
     socketFactory: ({ host, onConnect }: { host: string; onConnect: () => void }) =>
       connect({ host, port }, onConnect),
   })
+  mendConnection(connection)
   await connection.connect()
   await expect.poll(() => sockets.length).toBe(1)
   // The length of a response, and its first two bytes.
