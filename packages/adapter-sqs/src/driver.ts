@@ -1,8 +1,5 @@
-import { GetQueueUrlCommand } from '@aws-sdk/client-sqs'
 import {
-  type BrokerUrl,
   type Capabilities,
-  ConfigurationError,
   type DeadLetterStore,
   type Driver,
   type DriverContext,
@@ -13,24 +10,24 @@ import {
   type Outcome,
   type Subscription,
   type SubscriptionRequest,
-  sleep,
   type TopicSpec,
   type Topology,
   type TopologyReport,
   toMessagingError,
 } from '@waybill/core/driver'
-import { Clients } from './connection/clients.ts'
+import { within } from '@waybill/core/driver-kit'
+import { Connection } from './connection/connection.ts'
 import { SqsDeadLetters } from './dead-letters/dead-letters.ts'
-import { type Options, readOptions } from './options.ts'
+import type { SqsSettings } from './options.ts'
 import { SqsSubscription } from './receiving/subscription.ts'
-import type { Outgoing } from './sending/sender.ts'
-import { type Destination, ServiceTopology } from './topology/topology.ts'
-import { deduplicationIdOf, placeOf, splitDelay } from './wire/messages.ts'
+import { Publisher } from './sending/publisher.ts'
+import { SqsAdministration } from './topology/administration.ts'
+import { ServiceTopology } from './topology/topology.ts'
 
 /** Beyond the wait of the last polls; then sockets are closed with what they have under way. */
 const closeGraceMs = 1000
 
-function capabilitiesOf({ limits }: Options): Capabilities {
+function capabilitiesOf({ limits }: SqsSettings): Capabilities {
   return {
     ordered: true,
     delay: true,
@@ -51,7 +48,7 @@ function capabilitiesOf({ limits }: Options): Capabilities {
     // Core's usual lease has to end, and the next poll to see it.
     redeliveryMs: 32_000,
     maxDelayMs: Number.POSITIVE_INFINITY,
-    maxLeaseMs: 12 * 3600 * 1000,
+    maxLeaseMs: limits.visibilityMs,
     maxPrefetch: Number.POSITIVE_INFINITY,
     maxMessageBytes: limits.messageBytes,
     // Ten requests a batch. A batch ends with its slowest request, so several are under way; more would share fewer
@@ -61,103 +58,67 @@ function capabilitiesOf({ limits }: Options): Capabilities {
   }
 }
 
-/** Opens the driver; it is connected when the service answers. */
-export async function connect(url: BrokerUrl, context: DriverContext): Promise<Driver> {
-  const options = readOptions(url, context.native)
-  const clients = new Clients(options, context.emit)
-  try {
-    await requireRegion(clients)
-    await probe(clients, context.signal)
-  } catch (error) {
-    clients.destroy()
-    throw asConnectError(toMessagingError(error, 'Connecting to SQS'))
-  }
-  context.emit({ type: 'connected' })
-  return new SqsDriver(options, clients, context)
-}
-
-async function requireRegion(clients: Clients): Promise<void> {
-  try {
-    await clients.sqs.config.region()
-  } catch (error) {
-    const message = `no region: write sqs://eu-west-1, or set AWS_REGION (${toMessagingError(error, 'the SDK').message})`
-    throw new ConfigurationError('URL', [{ path: 'url', message }])
-  }
-}
-
-/** Any answer will do: that the queue does not exist, or that we may not know. Wrong credentials are told apart. */
-async function probe(clients: Clients, signal?: AbortSignal): Promise<void> {
-  const command = new GetQueueUrlCommand({ QueueName: 'waybill-probe' })
-  try {
-    await clients.call('Asking SQS for an answer', (options) =>
-      clients.sqs.send(command, { ...options, ...(signal !== undefined && { abortSignal: signal }) }),
-    )
-  } catch (error) {
-    if (!MessagingError.is(error)) throw error
-    const isAnswer =
-      error.code === 'topology-missing' || error.code === 'rejected' || error.code === 'throttled'
-    const isForbidden = error.code === 'access-denied' && /AccessDenied/.test(error.message)
-    if (!isAnswer && !isForbidden) throw error
-  }
-}
-
-function asConnectError(error: MessagingError): MessagingError {
-  if (error.code !== 'disconnected' && error.code !== 'timeout' && error.code !== 'failed') return error
-  const { message, retryable } = error
-  return new MessagingError('connection-failed', message, { retryable, cause: error.cause })
-}
-
-/** What `bus.native('sqs')` gives: the AWS SDK's clients. */
+/** What `native()` gives: the SDK's clients for the connection's region. */
 export interface SqsNative {
-  readonly sqs: Clients['sqs']
-  readonly sns: Clients['sns']
+  readonly sqs: Connection['sqs']
+  readonly sns: Connection['sns']
 }
 
-class SqsDriver implements Driver {
+export class SqsDriver implements Driver {
   readonly name = 'sqs'
   readonly capabilities: Capabilities
-  readonly #options: Options
-  readonly #clients: Clients
+  readonly administration: SqsAdministration
+  readonly #settings: SqsSettings
+  readonly #connection: Connection
   readonly #context: DriverContext
   readonly #topology: ServiceTopology
+  readonly #publisher: Publisher
   readonly #subscriptions = new Set<SqsSubscription>()
   readonly #polls = new Set<Promise<void>>()
   readonly #deadLetters = new Map<string, SqsDeadLetters>()
   #closing: Promise<void> | undefined
 
-  constructor(options: Options, clients: Clients, context: DriverContext) {
-    this.capabilities = capabilitiesOf(options)
-    this.#options = options
-    this.#clients = clients
+  private constructor(settings: SqsSettings, connection: Connection, context: DriverContext) {
+    this.capabilities = capabilitiesOf(settings)
+    this.#settings = settings
+    this.#connection = connection
     this.#context = context
-    this.#topology = new ServiceTopology(clients, options, () => context.clock.now())
+    this.#topology = new ServiceTopology(connection, settings, context.clock)
+    this.#publisher = new Publisher(settings, this.#topology)
+    this.administration = new SqsAdministration(connection, this.#topology)
   }
 
-  async apply(topology: Topology, mode: 'create' | 'verify'): Promise<TopologyReport> {
+  /** Open when the service answers and knows who we are. */
+  static async open(settings: SqsSettings, context: DriverContext): Promise<SqsDriver> {
+    const connection = await Connection.open(settings, context.emit, context.signal)
+    context.emit({ type: 'connected' })
+    return new SqsDriver(settings, connection, context)
+  }
+
+  async apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
     this.#refuseIfClosed()
-    return this.#topology.apply(topology, mode)
+    return this.#topology.apply(topology, mode, signal)
+  }
+
+  async wanted(topic: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    this.#refuseIfClosed()
+    return this.#topology.wanted(topic, group, types)
   }
 
   async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
     this.#refuseIfClosed()
-    const topic = batch[0]?.topic
-    if (topic === undefined) return []
-    const destination = await this.#topology.destination(topic)
-    const results = await destination.sender.send(
-      batch.map((message) => this.#outgoing(message, destination)),
-    )
-    if (results.some((result) => result?.error.code === 'topology-missing')) this.#topology.forget(topic)
-    return results.map((result) => (result === undefined ? { ok: true } : { ok: false, error: result.error }))
+    return this.#publisher.publish(batch)
   }
 
-  async subscribe({ topic, group, leaseMs }: SubscriptionRequest): Promise<Subscription> {
+  async subscribe({ topic, group, prefetch, leaseMs }: SubscriptionRequest): Promise<Subscription> {
     this.#refuseIfClosed()
     const subscription: SqsSubscription = new SqsSubscription({
       queue: await this.#topology.queues.get({ topic, group: group.name, dead: false }),
       deadLetters: await this.#topology.queues.get({ topic, group: group.name, dead: true }),
-      options: this.#options,
+      settings: this.#settings,
       clock: this.#context.clock,
-      leaseMs: Math.min(Math.ceil(leaseMs / 1000) * 1000, this.#options.limits.visibilityMs),
+      leaseMs: Math.min(Math.ceil(leaseMs / 1000) * 1000, this.#settings.limits.visibilityMs),
+      prefetch,
       watch: (poll) => {
         this.#polls.add(poll)
         void poll.finally(() => this.#polls.delete(poll))
@@ -176,6 +137,7 @@ class SqsDriver implements Driver {
     if (known !== undefined) return known
     const store = new SqsDeadLetters({
       clock: this.#context.clock,
+      mostHidden: this.#settings.limits.inFlight,
       deadLetters: () => queues.get({ topic, group, dead: true }),
       queue: () => queues.get({ topic, group, dead: false }),
     })
@@ -185,13 +147,6 @@ class SqsDriver implements Driver {
 
   async seek(): Promise<void> {
     throw new MessagingError('unsupported', 'sqs cannot seek: SQS keeps no message once it is handled')
-  }
-
-  readonly administration = {}
-
-  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
-  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
-    return types.map(() => true)
   }
 
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
@@ -205,12 +160,13 @@ class SqsDriver implements Driver {
   }
 
   async health(): Promise<DriverHealth> {
-    const details = { region: await this.#clients.sqs.config.region(), endpoint: this.#options.endpoint }
+    const { region, endpoint } = this.#connection
+    const details = { region, endpoint }
     if (this.#closing !== undefined) {
       return { status: 'down', error: new MessagingError('closed', 'The driver is closed'), details }
     }
     try {
-      await probe(this.#clients)
+      await this.#connection.probe({ queue: this.#topology.queues.anyName })
       return { status: 'up', details }
     } catch (error) {
       return { status: 'down', error: toMessagingError(error, 'Asking SQS for an answer'), details }
@@ -218,7 +174,7 @@ class SqsDriver implements Driver {
   }
 
   native(): SqsNative {
-    return { sqs: this.#clients.sqs, sns: this.#clients.sns }
+    return { sqs: this.#connection.sqs, sns: this.#connection.sns }
   }
 
   close(): Promise<void> {
@@ -227,35 +183,16 @@ class SqsDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const finished = new AbortController()
-    const limit = sleep(this.#context.clock, this.#options.pollWait + closeGraceMs, finished.signal)
     const closed = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()))
-    await Promise.race([limit, closed.then(() => Promise.all(this.#polls))])
-    finished.abort()
-    this.#clients.destroy()
+    await within(
+      this.#context.clock,
+      this.#settings.pollWait + closeGraceMs,
+      closed.then(() => Promise.all(this.#polls)),
+    )
+    this.#connection.destroy()
   }
 
   #refuseIfClosed(): void {
     if (this.#closing !== undefined) throw new MessagingError('closed', 'The connection to SQS is closed')
-  }
-
-  #outgoing(message: OutboundMessage, destination: Destination): Outgoing {
-    const { body, contentType, attributes, headers, key, id, delayMs } = message
-    const mirrored: Record<string, string> = {}
-    for (const name of this.#options.mirrorAttributes) {
-      const value = attributes[name]
-      if (value !== undefined) mirrored[`ce-${name}`] = value
-    }
-    const { seconds, carriedMs } = splitDelay(
-      delayMs,
-      destination.knowsDelays ? this.#options.limits.delayMs : 0,
-    )
-    return {
-      body,
-      contentType,
-      headers: { ...mirrored, ...headers },
-      ...(destination.isFifo && { fifo: placeOf(key, deduplicationIdOf(attributes.source, id)) }),
-      ...(delayMs > 0 && { delaySeconds: seconds, delayMs: carriedMs }),
-    }
   }
 }

@@ -26,11 +26,14 @@ const meanings: Readonly<Record<string, Meaning>> = {
   AuthorizationError: refused('access-denied'),
   AuthorizationErrorException: refused('access-denied'),
   CredentialsProviderError: refused('access-denied'),
-  ExpiredToken: refused('access-denied'),
-  ExpiredTokenException: refused('access-denied'),
+  // Who asks for credentials anew has other ones then.
+  ExpiredToken: refused('access-denied', true),
+  ExpiredTokenException: refused('access-denied', true),
   IncompleteSignature: refused('access-denied'),
   InvalidAccessKeyId: refused('access-denied'),
   InvalidClientTokenId: refused('access-denied'),
+  // A wrong secret, with SQS's JSON protocol.
+  InvalidSignatureException: refused('access-denied'),
   InvalidSecurity: refused('access-denied'),
   KmsAccessDenied: refused('access-denied'),
   KMSAccessDenied: refused('access-denied'),
@@ -86,10 +89,29 @@ function meaningOf(error: unknown): Meaning {
   }
   if (connectionLost.has(systemCode)) return { code: 'disconnected', retryable: true, fate: 'unknown' }
   const status = statusOf(error)
+  // Whatever its name: who we are, or what we may do.
+  if (status === 401 || status === 403) return refused('access-denied')
   if (status !== undefined && status >= 500) return { code: 'failed', retryable: true, fate: 'unknown' }
   if (status !== undefined && status >= 400) return refused('rejected')
   return { code: 'failed', retryable: false, fate: 'unknown' }
 }
+
+/**
+ * Whether the service knows who we are and does not allow it (IAM User Guide, "Troubleshoot access denied error messages");
+ * credentials that are wrong have other names.
+ */
+export function isForbidden({ code, cause }: MessagingError): boolean {
+  if (code !== 'access-denied') return false
+  const names = [textOf(cause, 'name'), textOf(cause, 'Code')]
+  return names.some((name) => name !== undefined && forbidden.has(name))
+}
+
+const forbidden = new Set([
+  'AccessDenied',
+  'AccessDeniedException',
+  'AuthorizationError',
+  'AuthorizationErrorException',
+])
 
 /** What the SDK threw, as an error of ours. */
 export function toServiceError(thrown: unknown, what: string): MessagingError {

@@ -1,9 +1,9 @@
 import { ConfigurationError, parseBrokerUrl } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { readOptions, readTopicOptions } from './options.ts'
+import { parseSqsOptions, parseSqsTopicOptions } from './options.ts'
 
 function read(url: string, native?: unknown) {
-  return readOptions(parseBrokerUrl(url), native)
+  return parseSqsOptions(parseBrokerUrl(url), native)
 }
 
 function issuesOf(run: () => unknown): string[] {
@@ -37,11 +37,33 @@ test('sqs+http: names an endpoint, for both services unless told otherwise', () 
   })
 })
 
-test('native options win over the URL', () => {
-  expect(read('sqs://eu-west-1?prefix=a-', { prefix: 'b-', fanOut: 'never' })).toMatchObject({
-    prefix: 'b-',
+test('an option is given in the URL or natively, not in both', () => {
+  expect(read('sqs://eu-west-1?prefix=a-', { fanOut: 'never' })).toMatchObject({
+    prefix: 'a-',
     fanOut: 'never',
   })
+  expect(issuesOf(() => read('sqs://eu-west-1?prefix=a-', { prefix: 'b-' }))).toEqual(['native.sqs.prefix'])
+  expect(issuesOf(() => read('sqs://eu-west-1', { region: 'us-east-1' }))).toEqual(['native.sqs.region'])
+})
+
+test('regions need not be of AWS', () => {
+  expect(read('sqs+https://mq.example.com?region=ru-central1').region).toBe('ru-central1')
+  expect(read('sqs+http://localhost:9324?region=elasticmq').region).toBe('elasticmq')
+})
+
+test('credentials are a key or a function that gives one', () => {
+  const provider = async () => ({ accessKeyId: 'a', secretAccessKey: 'b' })
+  expect(read('sqs:', { credentials: provider }).credentials).toBe(provider)
+  expect(issuesOf(() => read('sqs:', { credentials: { accessKeyId: 'a' } }))).toEqual([
+    'native.sqs.credentials',
+  ])
+})
+
+test('TLS cannot be asked for where the scheme has none', () => {
+  expect(issuesOf(() => read('sqs+http://localhost', { tls: { servername: 'x' } }))).toEqual([
+    'native.sqs.tls',
+  ])
+  expect(read('sqs+https://localhost', { tls: { servername: 'x' } }).tls).toEqual({ servername: 'x' })
 })
 
 test('messages are as large as what carries them allows', () => {
@@ -75,8 +97,10 @@ test('unknown words in the query are refused', () => {
 test('topics may name queues and topics of their own', () => {
   const topic = { name: 'orders', ordered: false, partitions: 1 }
   const native = { sqs: { queues: { billing: 'arn:aws:sqs:eu-west-1:123456789012:own' } } }
-  expect(readTopicOptions({ ...topic, native }).queues.billing).toBe('arn:aws:sqs:eu-west-1:123456789012:own')
-  expect(issuesOf(() => readTopicOptions({ ...topic, native: { sqs: { queue: 'x' } } }))).toEqual([
+  expect(parseSqsTopicOptions({ ...topic, native }).queues.billing).toBe(
+    'arn:aws:sqs:eu-west-1:123456789012:own',
+  )
+  expect(issuesOf(() => parseSqsTopicOptions({ ...topic, native: { sqs: { queue: 'x' } } }))).toEqual([
     'native.sqs',
   ])
 })

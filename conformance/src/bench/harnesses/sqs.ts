@@ -16,7 +16,9 @@ import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, startBroker } from '../brokers/index.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
-const native: NativeOptions & { readonly sqs: SqsOptions } = { sqs: { pollWait: '1s', requestTimeout: '8s' } }
+const native: NativeOptions & { readonly sqs: SqsOptions } = {
+  sqs: { pollWait: '1s', requestTimeout: '8s', fanOutRefresh: '1s' },
+}
 
 /** Emulators take any credentials, but the SDK wants some. */
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }

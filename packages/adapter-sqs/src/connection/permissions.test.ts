@@ -28,7 +28,7 @@ function topologyOf(types: readonly string[]): Topology {
   const groupOf = ({ name }: { readonly name: string }) => ({
     name,
     types,
-    wishes: [],
+    wishes: types,
     from: 'latest' as const,
   })
   return { topics: [plain, fanned].map((topic) => ({ topic, groups: topic.groups.map(groupOf) })) }

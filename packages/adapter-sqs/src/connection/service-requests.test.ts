@@ -111,9 +111,14 @@ test('groups behind a topic get raw messages of their types, and only that topic
     'Attributes.entry.2.key': 'FilterPolicy',
     'Attributes.entry.2.value': filter,
   })
-  expect(audit).not.toHaveProperty(['Attributes.entry.2.key'])
+  expect(audit).toMatchObject({
+    'Attributes.entry.2.key': 'RedrivePolicy',
+    'Attributes.entry.2.value': JSON.stringify({ deadLetterTargetArn: arnOf('sqs', 'orders_audit_dead') }),
+  })
+  expect(audit).not.toHaveProperty(['Attributes.entry.3.key'])
   const policies = service.inputsOf('SetQueueAttributes').map(({ Attributes }) => Attributes)
-  expect(policies).toHaveLength(2)
+  // Of the queues, and of their dead letters, which take what SNS cannot deliver.
+  expect(policies).toHaveLength(4)
   for (const policy of policies) {
     expect(JSON.stringify(policy)).toContain(arnOf('sns', 'orders'))
     expect(JSON.stringify(policy)).toContain('sns.amazonaws.com')
@@ -155,21 +160,6 @@ test.each([
   expect(outcome).toMatchObject({ ok: false, error: { code, fate, retryable: true } })
   expect(outcome?.ok === false && MessagingError.is(outcome.error)).toBe(true)
   expect(service.inputsOf('SendMessageBatch')).toHaveLength(1)
-})
-
-test('the SDK itself tries a throttled send as often as it was told to', async () => {
-  let refusals = 0
-  await using service = await ServiceStub.start({
-    SendMessageBatch() {
-      refusals += 1
-      if (refusals === 1) throw new Refusal(400, 'RequestThrottled')
-      return { Successful: [{ Id: '0' }] }
-    },
-  })
-  const driver = await service.connect({ maxAttempts: 2 })
-  await driver.apply(simple, 'create')
-  expect(await driver.publish([messageOf(orders, 'one')])).toEqual([{ ok: true }])
-  await driver.close()
 })
 
 test('an entry that is refused fails its message and no other', async () => {

@@ -11,8 +11,8 @@ import {
   systemClock,
   type TopicSpec,
 } from '@waybill/core/driver'
-import { connect } from '../driver.ts'
-import type { SqsOptions } from '../options.ts'
+import { SqsDriver } from '../driver.ts'
+import { parseSqsOptions, type SqsOptions } from '../options.ts'
 
 /** What was asked: members of SQS as they are, those of SNS by their flattened names (`Tags.member.1.Key`). */
 export interface Asked {
@@ -82,7 +82,7 @@ export class ServiceStub {
       signal: new AbortController().signal,
       emit: () => undefined,
     }
-    return connect(parseBrokerUrl(this.url), context)
+    return SqsDriver.open(parseSqsOptions(parseBrokerUrl(this.url), native), context)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -122,6 +122,7 @@ export class ServiceStub {
 
 function usual(): Record<string, Answer> {
   const queues = new Map<unknown, object>()
+  const tags = new Map<unknown, object>()
   const topics = new Set<unknown>()
   const subscriptions = new Map<unknown, Asked['input']>()
   const urlOf = (name: unknown) => `http://localhost/${account}/${name}`
@@ -131,8 +132,9 @@ function usual(): Record<string, Answer> {
       if (!queues.has(QueueName)) throw new Refusal(400, 'com.amazonaws.sqs#QueueDoesNotExist')
       return { QueueUrl: urlOf(QueueName) }
     },
-    CreateQueue({ QueueName, Attributes }) {
+    CreateQueue({ QueueName, Attributes, tags: given }) {
       queues.set(QueueName, Object(Attributes))
+      tags.set(QueueName, Object(given))
       return { QueueUrl: urlOf(QueueName) }
     },
     SetQueueAttributes({ QueueUrl, Attributes }) {
@@ -147,6 +149,18 @@ function usual(): Record<string, Answer> {
     GetQueueAttributes({ QueueUrl }) {
       const name = nameIn(QueueUrl)
       return { Attributes: { ...queues.get(name), QueueArn: arnOf('sqs', name) } }
+    },
+    ListQueues({ QueueNamePrefix = '' }) {
+      const names = [...queues.keys()].map(String).filter((name) => name.startsWith(String(QueueNamePrefix)))
+      return { QueueUrls: names.map(urlOf) }
+    },
+    ListQueueTags({ QueueUrl }) {
+      return { Tags: tags.get(nameIn(QueueUrl)) ?? {} }
+    },
+    TagQueue({ QueueUrl, Tags }) {
+      const name = nameIn(QueueUrl)
+      tags.set(name, { ...tags.get(name), ...Object(Tags) })
+      return {}
     },
     SendMessageBatch: ({ Entries }) => ({ Successful: Entries }),
     DeleteMessageBatch: ({ Entries }) => ({ Successful: Entries }),
@@ -174,7 +188,7 @@ function usual(): Record<string, Answer> {
     },
     GetSubscriptionAttributes({ SubscriptionArn }) {
       const given = subscriptions.get(SubscriptionArn) ?? {}
-      const entries = [1, 2].map((place) => {
+      const entries = [1, 2, 3].map((place) => {
         const [key, value] = ['key', 'value'].map((part) => given[`Attributes.entry.${place}.${part}`] ?? '')
         return `<entry><key>${key}</key><value>${value}</value></entry>`
       })

@@ -1,6 +1,8 @@
-import { type Clock, deadLetterIdOf, headerNames, type StoredDeadLetter } from '@waybill/core/driver'
-import type { Queue } from '../sending/queue.ts'
+import { type Clock, deadLetterIdOf, headerNames, MessagingError } from '@waybill/core/driver'
+import type { Queue } from '../connection/queue.ts'
+import { sendAll } from '../sending/sender.ts'
 import { placeOf, type Received } from '../wire/messages.ts'
+import type { HeldLetter, HeldLetters, Letter } from './held-letters.ts'
 
 /** How long letters that are looked at stay hidden from others if this process dies meanwhile. */
 const holdMs = 30_000
@@ -9,14 +11,13 @@ const emptyAfterMs = 1000
 /** Receives under way at once at most. */
 const mostReceives = 8
 
-export interface Letter extends StoredDeadLetter {
-  readonly received: Received
-}
-
-/** A letter that is hidden from everybody else. */
-export interface HeldLetter {
-  readonly letter: Letter
-  expiresAt: number
+export interface WalkContext {
+  readonly queue: Queue
+  readonly clock: Clock
+  /** Of all walks of this process: a letter may be replayed while a list is being read. */
+  readonly held: HeldLetters
+  /** How many messages SQS hides at a time. */
+  readonly mostHidden: number
 }
 
 /**
@@ -24,71 +25,77 @@ export interface HeldLetter {
  * others as long as the walk takes, and given back.
  */
 export class DeadLetterWalk {
-  readonly #queue: Queue
-  readonly #clock: Clock
-  /** By id, of all walks of this process: a letter may be replayed while a list is being read. */
-  readonly #held: Map<string, HeldLetter>
-  readonly #own: HeldLetter[] = []
+  readonly #context: WalkContext
+  readonly #own = new Set<HeldLetter>()
+  readonly #seen = new Set<string>()
 
-  constructor(queue: Queue, clock: Clock, held: Map<string, HeldLetter>) {
-    this.#queue = queue
-    this.#clock = clock
-    this.#held = held
+  constructor(context: WalkContext) {
+    this.#context = context
   }
 
-  /** Page by page until nothing more comes, or nothing that was there at `until` (by the service's clock). */
+  /**
+   * Page by page until nothing more comes, or nothing that was there at `until` (by the service's clock).
+   *
+   * @throws {MessagingError} `rejected` when SQS hides no more at a time.
+   */
   async *pages(until: number): AsyncGenerator<readonly Letter[]> {
-    const seen = new Set<string>()
+    const { queue, clock, held, mostHidden } = this.#context
     const adopted = new Set<string>()
-    let renewAt = this.#clock.now() + holdMs / 2
+    let renewAt = clock.now() + holdMs / 2
     for (let receives = 1; ; receives = Math.min(receives * 2, mostReceives)) {
-      const now = this.#clock.now()
+      const now = clock.now()
       if (now > renewAt) {
         await this.#renew()
         renewAt = now + holdMs / 2
       }
+      if (held.size + receives * 10 > mostHidden) throw tooMany(queue, held.size)
       const answers = await Promise.all(
-        Array.from({ length: receives }, () => this.#queue.receive(10, holdMs, emptyAfterMs)),
+        Array.from({ length: receives }, () => queue.receive(10, holdMs, emptyAfterMs)),
       )
-      const received = answers.flat().filter(({ id }) => !seen.has(id))
-      for (const { id } of received) seen.add(id)
+      const received = answers.flat().filter(({ id }) => !this.#seen.has(id))
+      for (const { id } of received) this.#seen.add(id)
       const letters = received.map(toLetter).sort(byAge)
-      for (const letter of letters) this.#hold(letter, now + holdMs)
-      const moved = this.#queue.isFifo ? await this.#adopt(letters) : []
+      for (const letter of letters) this.#own.add(held.add(letter, now + holdMs))
+      const moved = queue.isFifo ? await this.#adopt(letters) : []
       const page = letters.filter(
         (letter) => !moved.includes(letter) && (letter.received.sentAt <= until || adopted.has(letter.id)),
       )
       for (const { id } of moved) adopted.add(id)
-      if (page.length > 0) yield page
-      else if (moved.length === 0) return
+      if (page.length > 0) {
+        yield page
+        this.#forget(page)
+      } else if (moved.length === 0) return
     }
   }
 
   /** Gives back what has not been removed meanwhile. */
   async close(): Promise<void> {
+    const { queue, held } = this.#context
     const rest = this.#still()
-    for (const { letter } of rest) this.#held.delete(letter.id)
+    for (const { id } of rest) held.delete(id)
     // What fails comes back by itself when its time is over.
-    await this.#queue.hide(rest.map(({ letter }) => ({ receipt: letter.received.receipt, seconds: 0 })))
-  }
-
-  #hold(letter: Letter, expiresAt: number): void {
-    const held = { letter, expiresAt }
-    this.#own.push(held)
-    this.#held.set(letter.id, held)
+    await queue.hide(rest.map(({ receipt }) => ({ receipt, seconds: 0 })))
   }
 
   #still(): HeldLetter[] {
-    return this.#own.filter((held) => this.#held.get(held.letter.id) === held)
+    return [...this.#own].filter((each) => this.#context.held.get(each.id) === each)
+  }
+
+  /** What has been removed does not come again. */
+  #forget(page: readonly Letter[]): void {
+    const removed = new Set(
+      page.filter(({ id }) => this.#context.held.get(id) === undefined).map(({ id }) => id),
+    )
+    if (removed.size === 0) return
+    for (const each of this.#own) if (removed.has(each.id)) this.#own.delete(each)
+    for (const { id, received } of page) if (removed.has(id)) this.#seen.delete(received.id)
   }
 
   async #renew(): Promise<void> {
+    const { queue, clock } = this.#context
     const rest = this.#still()
-    const expiresAt = this.#clock.now() + holdMs
-    const seconds = holdMs / 1000
-    const results = await this.#queue.hide(
-      rest.map(({ letter }) => ({ receipt: letter.received.receipt, seconds })),
-    )
+    const expiresAt = clock.now() + holdMs
+    const results = await queue.hide(rest.map(({ receipt }) => ({ receipt, seconds: holdMs / 1000 })))
     for (const [index, held] of rest.entries()) {
       if (results[index] === undefined) held.expiresAt = expiresAt
     }
@@ -99,8 +106,10 @@ export class DeadLetterWalk {
    * They are put back as letters of ours, each its own group, and met again further on.
    */
   async #adopt(letters: readonly Letter[]): Promise<readonly Letter[]> {
+    const { queue, held } = this.#context
     const moved = letters.filter(({ headers }) => deadLetterIdOf(headers) === undefined)
-    const results = await this.#queue.sender.send(
+    const results = await sendAll(
+      queue,
       moved.map(({ id, body, contentType, headers, received }) => ({
         body,
         contentType,
@@ -110,10 +119,15 @@ export class DeadLetterWalk {
       })),
     )
     const adopted = moved.filter((_, index) => results[index] === undefined)
-    await this.#queue.delete(adopted.map(({ received }) => received.receipt))
-    for (const { id } of adopted) this.#held.delete(id)
+    await queue.delete(adopted.map(({ received }) => received.receipt))
+    for (const { id } of adopted) held.delete(id)
     return adopted
   }
+}
+
+function tooMany({ name }: Queue, count: number): MessagingError {
+  const message = `Looking through queue ${name} ends after ${count} letters: SQS hides no more at a time. Replay or discard some, then look again`
+  return new MessagingError('rejected', message)
 }
 
 /** Letters that SQS itself moved here bear no id of ours, but keep their own. */

@@ -1,9 +1,10 @@
 import { type Clock, type DeadLetterStore, replayHeaders, type StoredDeadLetter } from '@waybill/core/driver'
-import type { ItemResult } from '../sending/batches.ts'
-import type { Queue } from '../sending/queue.ts'
-import type { Outgoing } from '../sending/sender.ts'
-import { placeOf } from '../wire/messages.ts'
-import { DeadLetterWalk, type HeldLetter, type Letter } from './dead-letter-walk.ts'
+import type { ItemResult } from '../connection/batches.ts'
+import type { Queue } from '../connection/queue.ts'
+import { sendAll } from '../sending/sender.ts'
+import { type Outgoing, placeOf } from '../wire/messages.ts'
+import { DeadLetterWalk } from './dead-letter-walk.ts'
+import { HeldLetters, type Letter } from './held-letters.ts'
 
 /**
  * A list also shows what came within this time of its start, so that clocks need not agree to the millisecond; it must
@@ -13,6 +14,7 @@ const clockToleranceMs = 5000
 
 export interface DeadLetterContext {
   readonly clock: Clock
+  readonly mostHidden: number
   readonly deadLetters: () => Promise<Queue>
   readonly queue: () => Promise<Queue>
 }
@@ -20,7 +22,7 @@ export interface DeadLetterContext {
 /** The dead letters of a group, in a queue. */
 export class SqsDeadLetters implements DeadLetterStore {
   readonly #context: DeadLetterContext
-  readonly #held = new Map<string, HeldLetter>()
+  readonly #held = new HeldLetters()
 
   constructor(context: DeadLetterContext) {
     this.#context = context
@@ -32,8 +34,8 @@ export class SqsDeadLetters implements DeadLetterStore {
   }
 
   async *list(): AsyncIterable<StoredDeadLetter> {
-    const { clock, deadLetters } = this.#context
-    const walk = new DeadLetterWalk(await deadLetters(), clock, this.#held)
+    const walk = this.#walk(await this.#context.deadLetters())
+    const { clock } = this.#context
     try {
       for await (const page of walk.pages(clock.now() + clockToleranceMs)) yield* page
     } finally {
@@ -43,11 +45,21 @@ export class SqsDeadLetters implements DeadLetterStore {
 
   async replay(ids: readonly string[] | 'all'): Promise<number> {
     const queue = await this.#context.queue()
-    return this.#remove(ids, (letters) => queue.sender.send(letters.map((letter) => copyOf(letter, queue))))
+    return this.#remove(ids, (letters) =>
+      sendAll(
+        queue,
+        letters.map((letter) => copyOf(letter, queue)),
+      ),
+    )
   }
 
   discard(ids: readonly string[] | 'all'): Promise<number> {
     return this.#remove(ids, async (letters) => letters.map(() => undefined))
+  }
+
+  #walk(queue: Queue): DeadLetterWalk {
+    const { clock, mostHidden } = this.#context
+    return new DeadLetterWalk({ queue, clock, held: this.#held, mostHidden })
   }
 
   /** Deletes the letters that `prepare` succeeded with. */
@@ -72,11 +84,17 @@ export class SqsDeadLetters implements DeadLetterStore {
       if (failed !== undefined) throw failed.error
       removed += ready.length
     }
-    const isWanted = ({ id }: Letter) => wanted === undefined || wanted.has(id)
-    const inHand = [...this.#held.values()].filter(({ expiresAt }) => expiresAt > startedAt)
-    await remove(inHand.map(({ letter }) => letter).filter(isWanted))
+    const isWanted = ({ id }: Pick<Letter, 'id'>) => wanted === undefined || wanted.has(id)
+    const inHand = this.#held
+      .values()
+      .filter(({ id, expiresAt }) => expiresAt > startedAt && isWanted({ id }))
+    await remove(inHand.flatMap(({ letter }) => letter ?? []))
+    // The others have to be received anew.
+    const bare = inHand.filter(({ id, letter }) => letter === undefined && this.#held.get(id) !== undefined)
+    for (const { id } of bare) this.#held.delete(id)
+    await queue.hide(bare.map(({ receipt }) => ({ receipt, seconds: 0 })))
     if (wanted?.size === 0) return removed
-    const walk = new DeadLetterWalk(queue, clock, this.#held)
+    const walk = this.#walk(queue)
     try {
       for await (const page of walk.pages(wanted === undefined ? startedAt : Number.POSITIVE_INFINITY)) {
         await remove(page.filter(isWanted))

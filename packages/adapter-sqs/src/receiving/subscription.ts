@@ -5,26 +5,32 @@ import {
   type Outcome,
   type Settlement,
   type Subscription,
+  sleep,
+  toMessagingError,
 } from '@waybill/core/driver'
+import { Change, done } from '@waybill/core/driver-kit'
+import type { Queue } from '../connection/queue.ts'
 import { isStaleReceipt } from '../errors.ts'
-import type { Options } from '../options.ts'
-import type { Queue } from '../sending/queue.ts'
+import type { SqsSettings } from '../options.ts'
+import { sendAll } from '../sending/sender.ts'
 import { carryOut, giveBack, type OpenSettlement } from '../settling/settlement.ts'
 import { SqsDelivery } from '../wire/delivery.ts'
 import { type Received, remainingDelay, splitDelay } from '../wire/messages.ts'
+import { sortByTime } from './sort-by-time.ts'
 
 /** The service began to count a lease a little before we had its answer. */
 const answerMs = 1000
 
-/** The most messages one receive gives (Amazon SQS API Reference, ReceiveMessage, MaxNumberOfMessages). */
-const mostReceived = 10
+/** The most messages one request carries (Amazon SQS API Reference, ReceiveMessage and DeleteMessageBatch). */
+const mostAtOnce = 10
 
 export interface SubscriptionContext {
   readonly queue: Queue
   readonly deadLetters: Queue
-  readonly options: Options
+  readonly settings: SqsSettings
   readonly clock: Clock
   readonly leaseMs: number
+  readonly prefetch: number
   /** Told of every receive that is under way: closing the driver waits for them. */
   readonly watch: (poll: Promise<void>) => void
   readonly closed: () => void
@@ -32,41 +38,56 @@ export interface SubscriptionContext {
 
 const leaseOver = new MessagingError('stale', 'The lease was over before the verdict could be carried out')
 
-/** Receives by long polls, as many at once as there is to fetch and core has room for. */
+/**
+ * Receives by long polls, as many at once as there is to fetch and core has room for. Requests are what SQS charges for, so
+ * while it is busy a poll waits a moment for more room, and so do verdicts for each other.
+ */
 export class SqsSubscription implements Subscription {
   readonly leaseMs: number
   readonly #context: SubscriptionContext
+  /** Received and unsettled, whether core has it yet or not. */
   readonly #inHand = new Set<SqsDelivery>()
+  readonly #change = new Change()
   #arrived: SqsDelivery[] = []
+  #prefetch: number
   #polls = 0
   /** How many messages the polls under way may bring. */
   #expected = 0
   /** How many polls are worth having: more after full answers, one after an empty one. */
   #worthwhile = 1
+  /** Since when there has been a little room, which is waiting to become more. */
+  #roomSince: number | undefined
+  #settledAt = Number.NEGATIVE_INFINITY
   #signal: AbortSignal | undefined
-  #failure: unknown
-  #wake: (() => void) | undefined
+  #failure: MessagingError | undefined
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
   #isClosed = false
 
   constructor(context: SubscriptionContext) {
     this.#context = context
+    this.#prefetch = context.prefetch
     this.leaseMs = context.leaseMs
   }
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     this.#signal = signal
     this.#refuseIfOver()
-    if (!signal.aborted) this.#poll(max - this.#arrived.length)
-    if (this.#arrived.length === 0 && !signal.aborted) {
-      await this.#something(signal)
+    while (!signal.aborted) {
+      this.#poll(max)
+      if (this.#arrived.length > 0) break
+      await this.#change.next(signal)
       this.#refuseIfOver()
     }
-    return this.#arrived.splice(0, max)
+    const now = this.#context.clock.now()
+    const deliveries = this.#arrived.splice(0, max).filter(({ expiresAt }) => expiresAt > now)
+    // Nobody may ask for the rest for a while.
+    if (signal.aborted) await this.#return(this.#arrived.splice(0))
+    return deliveries
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    const { queue, deadLetters, clock, options } = this.#context
+  async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    const { queue, deadLetters, clock, settings } = this.#context
+    await this.#gather(settlements.length, signal)
     const now = clock.now()
     const open: OpenSettlement[] = []
     const late = new Set<Delivery>()
@@ -79,25 +100,29 @@ export class SqsSubscription implements Subscription {
         open.push({ delivery, verdict })
       }
     }
-    const failures = await carryOut(open, { queue, deadLetters, longestDelayMs: options.limits.delayMs })
-    return settlements.map(({ delivery }): Outcome => {
-      if (!this.#isOurs(delivery)) return { ok: true }
+    const { delayMs: longestDelayMs, visibilityMs: longestLeaseMs } = settings.limits
+    const failures = await carryOut(open, { queue, deadLetters, longestDelayMs, longestLeaseMs, signal })
+    const outcomes = settlements.map(({ delivery }): Outcome => {
+      if (!this.#isOurs(delivery)) return done
       delivery.isSettling = false
       const error = failures.get(delivery)
       if (error !== undefined) return { ok: false, error }
       this.#inHand.delete(delivery)
-      return late.has(delivery) ? { ok: false, error: leaseOver } : { ok: true }
+      return late.has(delivery) ? { ok: false, error: leaseOver } : done
     })
+    this.#change.notify()
+    return outcomes
   }
 
   async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
-    const { queue, clock, options } = this.#context
+    const { queue, clock, settings } = this.#context
     const now = clock.now()
     const lost: SqsDelivery[] = []
     const changes: { delivery: SqsDelivery; receipt: string; seconds: number }[] = []
-    for (const delivery of deliveries) {
+    // What core has not asked for yet it cannot name.
+    for (const delivery of [...deliveries, ...this.#arrived]) {
       if (!this.#isOurs(delivery)) continue
-      const leftMs = delivery.receivedAt + options.limits.visibilityMs - answerMs - now
+      const leftMs = delivery.receivedAt + settings.limits.visibilityMs - answerMs - now
       const seconds = Math.min(Math.ceil(leaseMs / 1000), Math.floor(leftMs / 1000))
       if (seconds > 0) changes.push({ delivery, receipt: delivery.receipt, seconds })
       else lost.push(delivery)
@@ -112,8 +137,16 @@ export class SqsSubscription implements Subscription {
       else if (this.#isOurs(delivery) && !delivery.isSettling) lost.push(delivery)
     }
     for (const delivery of lost) this.#inHand.delete(delivery)
-    if (lost.length > 0) this.#lost(lost)
+    if (lost.length > 0) {
+      this.#arrived = this.#arrived.filter((delivery) => this.#inHand.has(delivery))
+      this.#lost(lost)
+      this.#change.notify()
+    }
     if (failure !== undefined) throw failure
+  }
+
+  resize(prefetch: number): void {
+    this.#prefetch = prefetch
   }
 
   onLost(listener: (deliveries: readonly Delivery[]) => void): void {
@@ -123,11 +156,10 @@ export class SqsSubscription implements Subscription {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#wake?.()
-    const rest = [...this.#inHand]
-    this.#inHand.clear()
+    this.#change.notify()
+    this.#arrived = []
     // What cannot be given back comes back when its lease is over.
-    await giveBack(rest, this.#context.queue)
+    await this.#return([...this.#inHand])
     this.#context.closed()
   }
 
@@ -143,88 +175,111 @@ export class SqsSubscription implements Subscription {
     if (failure !== undefined) throw failure
   }
 
-  #something(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.#wake = undefined
-        signal.removeEventListener('abort', wake)
-        resolve()
-      }
-      this.#wake = wake
-      signal.addEventListener('abort', wake, { once: true })
-    })
+  /**
+   * Verdicts that come one by one, shortly after each other, go together. On FIFO queues they do not wait, because the next
+   * message of their key does.
+   */
+  async #gather(count: number, signal: AbortSignal | undefined): Promise<void> {
+    const { queue, clock, settings } = this.#context
+    const waitMs = this.#settledAt + settings.gather - clock.now()
+    if (waitMs > 0 && waitMs <= settings.gather && count < mostAtOnce && !queue.isFifo && !this.#isClosed) {
+      await sleep(clock, waitMs, signal)
+    }
+    this.#settledAt = clock.now()
   }
 
-  /** Starts polls for the room that core has and no poll under way may fill. */
-  #poll(wanted: number): void {
-    for (
-      let room = wanted - this.#expected;
-      this.#polls < this.#worthwhile && room > 0;
-      room -= mostReceived
-    ) {
-      // While others are under way, a few more messages are not worth a request.
-      if (this.#polls > 0 && room < mostReceived) return
-      this.#context.watch(this.#receiveOnce(Math.min(room, mostReceived)))
+  async #return(deliveries: readonly SqsDelivery[]): Promise<void> {
+    for (const delivery of deliveries) this.#inHand.delete(delivery)
+    await giveBack(deliveries, this.#context.queue)
+  }
+
+  /** Starts polls for the room there is and no poll under way may fill; `max` is what core asks for now, at least. */
+  #poll(max: number): void {
+    const { watch } = this.#context
+    for (;;) {
+      const room = Math.max(this.#prefetch - this.#inHand.size, max - this.#arrived.length) - this.#expected
+      if (room <= 0 || this.#polls >= this.#worthwhile) return
+      if (room < mostAtOnce && (this.#polls > 0 || !this.#isWorthPolling())) return
+      this.#roomSince = undefined
+      watch(this.#receiveOnce(Math.min(room, mostAtOnce)))
     }
+  }
+
+  /** A little room waits to become more, while there is something in hand that will make it so. */
+  #isWorthPolling(): boolean {
+    const { clock, settings } = this.#context
+    if (this.#inHand.size === 0 || settings.gather === 0) return true
+    const now = clock.now()
+    if (this.#roomSince === undefined) {
+      this.#roomSince = now
+      clock.after(settings.gather, () => this.#change.notify(), { background: true })
+    }
+    return now >= this.#roomSince + settings.gather
   }
 
   /** One poll from start to end. It is never cut off: what SQS gave it meanwhile would stay hidden for a lease. */
   async #receiveOnce(most: number): Promise<void> {
-    const { queue, options } = this.#context
+    const { queue, settings } = this.#context
     this.#polls += 1
     this.#expected += most
     try {
-      const received = await queue.receive(most, this.leaseMs, options.pollWait)
-      if (received.length === most) this.#worthwhile = Math.min(this.#worthwhile * 2, options.maxPolls)
+      const received = await queue.receive(most, this.leaseMs, settings.pollWait)
+      if (received.length === most) this.#worthwhile = Math.min(this.#worthwhile * 2, settings.maxPolls)
       else if (received.length === 0) this.#worthwhile = 1
       await this.#take(received)
-    } catch (error) {
-      this.#failure = error
+    } catch (thrown) {
+      this.#failure = asReceiveError(toMessagingError(thrown, `Receiving from queue ${queue.name}`))
     } finally {
       this.#polls -= 1
       this.#expected -= most
-      if (this.#arrived.length > 0 || this.#failure !== undefined || this.#polls === 0) this.#wake?.()
+      if (this.#arrived.length > 0 || this.#failure !== undefined || this.#polls === 0) this.#change.notify()
     }
   }
 
   async #take(received: readonly Received[]): Promise<void> {
     const { queue, clock } = this.#context
     const now = clock.now()
-    const early: Received[] = []
-    const arrived: SqsDelivery[] = []
-    for (const each of received) {
-      if (remainingDelay(each, now) > 0) early.push(each)
-      else arrived.push(new SqsDelivery(each, now, this.leaseMs))
-    }
+    const { due, early, behind } = sortByTime(received, now)
+    const arrived = due.map((each) => new SqsDelivery(each, now, this.leaseMs))
     if (this.#isClosed || this.#signal?.aborted) await giveBack(arrived, queue)
     else {
       for (const delivery of arrived) this.#inHand.add(delivery)
       this.#arrived.push(...arrived)
-      if (arrived.length > 0) this.#wake?.()
+      if (arrived.length > 0) this.#change.notify()
     }
-    if (early.length > 0) await this.#postpone(early, now)
+    if (early.length > 0) await this.#postpone(early, behind, now)
   }
 
   /**
-   * Sends messages on their way again until their time has come; on FIFO queues they wait where they are. What fails
-   * stays hidden until its lease is over, and is tried again then.
+   * Sends messages on their way again until their time has come; on FIFO queues they wait where they are, and hold their
+   * key. What fails stays hidden until its lease is over, and is tried again then.
    */
-  async #postpone(early: readonly Received[], now: number): Promise<void> {
-    const { queue, options } = this.#context
-    const { delayMs: longestMs, visibilityMs } = options.limits
+  async #postpone(early: readonly Received[], behind: readonly Received[], now: number): Promise<void> {
+    const { queue, settings } = this.#context
+    const { delayMs: longestMs, visibilityMs } = settings.limits
     if (queue.isFifo) {
       const secondsOf = (each: Received) =>
         Math.ceil(Math.min(remainingDelay(each, now), visibilityMs - 1000) / 1000)
       await queue.hide(early.map((each) => ({ receipt: each.receipt, seconds: secondsOf(each) })))
+      // Last first, as with all that goes back. None is received before what is early of its key.
+      await queue.hide(behind.toReversed().map(({ receipt }) => ({ receipt, seconds: 0 })))
       return
     }
-    const results = await queue.sender.send(
+    const results = await sendAll(
+      queue,
       early.map((each) => {
-        const { body, contentType, headers } = each
+        const { body, contentType, headers, key } = each
         const { seconds, carriedMs } = splitDelay(remainingDelay(each, now), longestMs)
-        return { body, contentType, headers, delayMs: carriedMs, delaySeconds: seconds }
+        return { body, contentType, headers, key, delayMs: carriedMs, delaySeconds: seconds }
       }),
     )
     await queue.delete(early.flatMap(({ receipt }, index) => (results[index] === undefined ? [receipt] : [])))
   }
+}
+
+/** Receipts outlive whatever is wrong with a receive; only a queue that is gone ends the subscription. */
+function asReceiveError(error: MessagingError): MessagingError {
+  const retryable = error.code !== 'topology-missing'
+  if (error.retryable === retryable) return error
+  return new MessagingError(error.code, error.message, { retryable, cause: error.cause })
 }

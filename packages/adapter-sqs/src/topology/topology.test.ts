@@ -41,6 +41,7 @@ test('of two that subscribe a queue at once with other types, the slower one wid
   await apply(driver, ['order.paid'], topicOf('orders', ['billing']))
   await driver.close()
   expect(service.inputsOf('SetSubscriptionAttributes')).toMatchObject([
+    { SubscriptionArn: 'faster', AttributeName: 'RedrivePolicy' },
     {
       SubscriptionArn: 'faster',
       AttributeName: 'FilterPolicy',

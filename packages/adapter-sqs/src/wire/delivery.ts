@@ -1,5 +1,5 @@
 import { attemptOf, type Delivery } from '@waybill/core/driver'
-import type { Received } from './messages.ts'
+import type { Past, Received } from './messages.ts'
 
 /** A message in hand. */
 export class SqsDelivery implements Delivery {
@@ -8,6 +8,12 @@ export class SqsDelivery implements Delivery {
   readonly headers: Readonly<Record<string, string>>
   readonly attempt: number
   readonly deliveries: number
+  /**
+   * SQS counts crashes and releases together. On standard queues what is given back goes as a copy, so all that is left are
+   * crashes. On FIFO queues, where a copy would lose its place, none is certain.
+   */
+  readonly crashes: number
+  readonly timestamp: number
   readonly key: string | undefined
   readonly receipt: string
   readonly receivedAt: number
@@ -18,14 +24,22 @@ export class SqsDelivery implements Delivery {
   isCopied = false
 
   constructor(received: Received, receivedAt: number, leaseMs: number) {
+    const { past = { deliveries: 0, crashes: 0 }, receives } = received
     this.body = received.body
     this.contentType = received.contentType
     this.headers = received.headers
     this.attempt = attemptOf(received.headers)
-    this.deliveries = received.deliveries
+    this.deliveries = past.deliveries + receives
+    this.crashes = received.groupId === undefined ? past.crashes + receives - 1 : 0
+    this.timestamp = received.sentAt
     this.key = received.key
     this.receipt = received.receipt
     this.receivedAt = receivedAt
     this.expiresAt = receivedAt + leaseMs
+  }
+
+  /** What a copy carries on that is given back. */
+  get past(): Past {
+    return { deliveries: this.deliveries, crashes: this.crashes }
   }
 }

@@ -128,7 +128,7 @@ describe('delays', () => {
   })
 
   test('go on by ours when a message comes again, for its first receipt says nothing of now', () => {
-    expect(remainingDelay({ ...delayed, deliveries: 2 }, 9000)).toBe(2000)
+    expect(remainingDelay({ ...delayed, receives: 2 }, 9000)).toBe(2000)
   })
 })
 

@@ -12,6 +12,22 @@ export interface Content {
   readonly key?: string | undefined
   /** Not to be delivered before this many milliseconds after it was sent, where the service is not told. */
   readonly delayMs?: number | undefined
+  /** What the copies before this one went through, where a message was given back as a copy. */
+  readonly past?: Past | undefined
+}
+
+/** SQS counts how often a message was received, whatever for; a copy begins anew, and carries what shall count on. */
+export interface Past {
+  readonly deliveries: number
+  readonly crashes: number
+}
+
+/** What goes into a queue or topic. */
+export interface Outgoing extends Content {
+  /** On FIFO queues and topics. */
+  readonly fifo?: FifoPlace | undefined
+  /** Whole seconds, on standard queues. */
+  readonly delaySeconds?: number | undefined
 }
 
 /** A message as SQS and SNS take it. */
@@ -26,7 +42,10 @@ export interface Encoded {
 export interface Received extends Content {
   readonly id: string
   readonly receipt: string
-  readonly deliveries: number
+  /** ApproximateReceiveCount: of this copy. */
+  readonly receives: number
+  /** On FIFO queues; standard ones may tell one too, which only shares them out fairly. */
+  readonly groupId: string | undefined
   /** By the service's clock, in milliseconds since the epoch. */
   readonly sentAt: number
   readonly firstReceivedAt: number
@@ -48,6 +67,7 @@ const wrapperSchema = z.strictObject({
   encoding: z.literal('base64').optional(),
   key: z.string().optional(),
   delayMs: z.number().min(0).optional(),
+  past: z.strictObject({ deliveries: z.int().min(0), crashes: z.int().min(0) }).optional(),
 })
 
 /**
@@ -90,6 +110,7 @@ export function encode(content: Content, asText = true): Encoded {
     ...(plain === undefined && { encoding: 'base64' }),
     ...(content.key !== undefined && { key: content.key }),
     ...(content.delayMs !== undefined && { delayMs: content.delayMs }),
+    ...(content.past !== undefined && { past: content.past }),
   }
   if (Object.keys(wrapped).length > 0) {
     const json = JSON.stringify(wrapped).replaceAll(
@@ -120,7 +141,7 @@ function readWrapper(value: string): z.output<typeof wrapperSchema> | undefined 
 }
 
 /** What was received, whoever sent it. */
-export function decode(message: Message): Received {
+export function decode(message: Message, isFifo = false): Received {
   const { MessageId = '', ReceiptHandle = '', Body = '', Attributes = {}, MessageAttributes = {} } = message
   let contentType: string | undefined
   let wrapped: ReturnType<typeof readWrapper>
@@ -139,7 +160,9 @@ export function decode(message: Message): Received {
     headers: Object.assign(headers, wrapped?.headers),
     key: wrapped?.key ?? Attributes.MessageGroupId,
     delayMs: wrapped?.delayMs,
-    deliveries: Math.max(1, Number(Attributes.ApproximateReceiveCount ?? 1)),
+    past: wrapped?.past,
+    receives: Math.max(1, Number(Attributes.ApproximateReceiveCount ?? 1)),
+    groupId: isFifo ? Attributes.MessageGroupId : undefined,
     sentAt: Number(Attributes.SentTimestamp ?? 0),
     firstReceivedAt: Number(Attributes.ApproximateFirstReceiveTimestamp ?? 0),
   }
@@ -151,7 +174,7 @@ export function decode(message: Message): Received {
  */
 export function remainingDelay(message: Received, now: number): number {
   if (message.delayMs === undefined) return 0
-  const receivedAt = message.deliveries > 1 ? now : message.firstReceivedAt
+  const receivedAt = message.receives > 1 ? now : message.firstReceivedAt
   return Math.max(0, message.delayMs - (receivedAt - message.sentAt))
 }
 

@@ -41,10 +41,18 @@ test('the longest names fit', () => {
 })
 
 test('references are names or ARNs', () => {
-  expect(parseReference('orders')).toEqual({ name: 'orders', account: undefined })
-  expect(parseReference('arn:aws:sqs:eu-west-1:123456789012:orders.fifo')).toEqual({
+  expect(parseReference('orders')).toEqual({
+    name: 'orders',
+    account: undefined,
+    region: undefined,
+    arn: undefined,
+  })
+  const arn = 'arn:aws:sqs:eu-west-1:123456789012:orders.fifo'
+  expect(parseReference(arn)).toEqual({
     name: 'orders.fifo',
     account: '123456789012',
+    region: 'eu-west-1',
+    arn,
   })
 })
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { brokerName } from '@waybill/core/driver-kit'
 
 /** The longest name of a queue, `.fifo` included (Amazon SQS API Reference, CreateQueue, QueueName). */
 const longestQueueName = 80
@@ -11,22 +11,16 @@ export interface Named {
   readonly ordered: boolean
 }
 
+const rules = {
+  joint: '_',
+  // Queues and topics allow letters, digits, `-` and `_`; the last parts ours from one another, so it is not plain.
+  isPlain: (part: string) => /^[A-Za-z0-9-]+$/.test(part),
+  clean: (part: string) => part.replaceAll(/[._]/g, '-'),
+}
+
 /** Names of FIFO queues and topics end so (Amazon SQS API Reference, CreateQueue; Amazon SNS, CreateTopic). */
 function suffix(ordered: boolean): string {
   return ordered ? '.fifo' : ''
-}
-
-/** Queues and topics allow letters, digits, `-` and `_`; the last parts ours from one another, so it is not plain. */
-function isPlain(name: string): boolean {
-  return /^[A-Za-z0-9-]+$/.test(name)
-}
-
-function clean(name: string): string {
-  return name.replaceAll(/[._]/g, '-')
-}
-
-function digest(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('/')).digest('hex').slice(0, 12)
 }
 
 /**
@@ -34,33 +28,43 @@ function digest(...parts: readonly string[]): string {
  * know, or the name would be too long, a digest tells it apart: `orders-v1_billing_0f343b0931ab`.
  */
 export function queueName({ prefix, topic, ordered }: Named, group: string, dead = false): string {
-  const end = `${dead ? '_dead' : ''}${suffix(ordered)}`
-  const plain = `${prefix}${topic}_${group}${end}`
-  if (isPlain(topic) && isPlain(group) && plain.length <= longestQueueName) return plain
-  const tail = `_${digest(topic, group)}`
-  const room = longestQueueName - prefix.length - tail.length - end.length
-  // Even the longest names of a queue and of its dead letters shall begin alike.
-  const length = room - (dead ? 0 : '_dead'.length)
-  return `${prefix}${`${clean(topic)}_${clean(group)}`.slice(0, length)}${tail}${end}`
+  return brokerName([topic, group], {
+    ...rules,
+    prefix,
+    maxLength: longestQueueName,
+    suffix: `${dead ? '_dead' : ''}${suffix(ordered)}`,
+    // Even the longest names of a queue and of its dead letters shall begin alike.
+    suffixRoom: `_dead${suffix(ordered)}`.length,
+  })
+}
+
+/** What the names of all queues of a topic begin with. */
+export function queueNamePrefix({ prefix, topic }: Pick<Named, 'prefix' | 'topic'>): string {
+  // The longest names are cut to leave room for digest and suffix.
+  return `${prefix}${rules.clean(topic)}_`.slice(0, longestQueueName - '_0123456789ab_dead.fifo'.length)
 }
 
 /** `orders`; names with other characters as in `queueName`. Topics may have 256 characters, so none is too long. */
 export function topicName({ prefix, topic, ordered }: Named): string {
-  const plain = isPlain(topic) ? topic : `${clean(topic)}_${digest(topic)}`
-  return `${prefix}${plain}${suffix(ordered)}`
+  return brokerName([topic], { ...rules, prefix, suffix: suffix(ordered) })
 }
 
 /** An ARN's parts: `arn:aws:sqs:eu-west-1:123456789012:orders`. */
 const arnShape =
   /^arn:(?<partition>[^:]+):(?:sqs|sns):(?<region>[^:]+):(?<account>\d+):(?<name>[A-Za-z0-9_.-]+)$/
 
-/** What users name a queue or topic of their own by: a name or an ARN. */
-export function parseReference(text: string): {
+/** What users name a queue or topic of their own by. A name alone means our own account and region. */
+export interface Reference {
   readonly name: string
   readonly account: string | undefined
-} {
+  readonly region: string | undefined
+  readonly arn: string | undefined
+}
+
+export function parseReference(text: string): Reference {
   const groups = arnShape.exec(text)?.groups
-  return { name: groups?.name ?? text, account: groups?.account }
+  const { name = text, account, region } = groups ?? {}
+  return { name, account, region, arn: groups && text }
 }
 
 /** The topic of that name in a queue's partition, region and account. */

@@ -1,4 +1,5 @@
 import { MessagingError, toMessagingError } from '@waybill/core/driver'
+import { inChunks } from '@waybill/core/driver-kit'
 import { type EntryFailure, toEntryError } from '../errors.ts'
 
 /** Entries of a batch (Amazon SQS API Reference, SendMessageBatch; Amazon SNS API Reference, PublishBatch). */
@@ -22,31 +23,6 @@ export interface BatchOptions<Item> {
   readonly call: (batch: readonly Item[]) => Promise<BatchAnswer>
   /** Where the size of an item and of a batch is limited. */
   readonly size?: { readonly of: (item: Item) => number; readonly most: number }
-  /** Items of one key go into the same batch where they fit, in their order. */
-  readonly keyOf?: ((item: Item) => string) | undefined
-}
-
-/** Carries items out in as few batches as the service allows. Result i belongs to item i; it never rejects. */
-export async function inBatches<Item>(
-  items: readonly Item[],
-  { what, call, size, keyOf }: BatchOptions<Item>,
-): Promise<ItemResult[]> {
-  const results: ItemResult[] = new Array(items.length).fill(undefined)
-  const placed = items.map((item, index) => ({ index, item }))
-  const batches = split(
-    keyOf === undefined ? placed : keysTogether(placed, keyOf),
-    size,
-    (index, bytes, most) => {
-      const message = `${what}: the message has ${bytes} bytes on the wire, ${most} are allowed`
-      results[index] = { error: new MessagingError('too-large', message, { fate: 'not-sent' }) }
-    },
-  )
-  const queue = batches.values()
-  const work = async () => {
-    for (const batch of queue) await run(batch, what, call, results)
-  }
-  await Promise.all(Array.from({ length: Math.min(batches.length, mostCalls) }, work))
-  return results
 }
 
 interface Placed<Item> {
@@ -54,41 +30,28 @@ interface Placed<Item> {
   readonly item: Item
 }
 
-function keysTogether<Item>(placed: readonly Placed<Item>[], keyOf: (item: Item) => string): Placed<Item>[] {
-  const byKey = new Map<string, Placed<Item>[]>()
-  for (const each of placed) {
-    const key = keyOf(each.item)
-    const same = byKey.get(key)
-    if (same === undefined) byKey.set(key, [each])
-    else same.push(each)
+/** Carries items out in as few batches as the service allows. Result i belongs to item i; it never rejects. */
+export async function inBatches<Item>(
+  items: readonly Item[],
+  { what, call, size }: BatchOptions<Item>,
+): Promise<ItemResult[]> {
+  const results: ItemResult[] = new Array(items.length).fill(undefined)
+  const fitting: Placed<Item>[] = []
+  for (const [index, item] of items.entries()) {
+    const bytes = size?.of(item) ?? 0
+    if (size === undefined || bytes <= size.most) fitting.push({ index, item })
+    else results[index] = { error: tooLarge(what, bytes, size.most) }
   }
-  return [...byKey.values()].flat()
-}
-
-function split<Item>(
-  placed: readonly Placed<Item>[],
-  size: BatchOptions<Item>['size'],
-  refuse: (index: number, bytes: number, most: number) => void,
-): Placed<Item>[][] {
-  const batches: Placed<Item>[][] = []
-  let room = 0
-  let current: Placed<Item>[] = []
-  for (const each of placed) {
-    const bytes = size?.of(each.item) ?? 0
-    const most = size?.most ?? 0
-    if (bytes > most) {
-      refuse(each.index, bytes, most)
-      continue
-    }
-    if (current.length === 0 || current.length === mostEntries || bytes > room) {
-      current = []
-      batches.push(current)
-      room = most
-    }
-    current.push(each)
-    room -= bytes
+  const chunks = inChunks(fitting, {
+    maxItems: mostEntries,
+    ...(size !== undefined && { maxBytes: size.most, bytesOf: ({ item }) => size.of(item) }),
+  })
+  const waiting = chunks.values()
+  const work = async () => {
+    for (const batch of waiting) await run(batch, what, call, results)
   }
-  return batches
+  await Promise.all(Array.from({ length: Math.min(chunks.length, mostCalls) }, work))
+  return results
 }
 
 async function run<Item>(
@@ -111,6 +74,11 @@ async function run<Item>(
     const error = toMessagingError(thrown, what, { fate: 'unknown' })
     for (const { index } of batch) results[index] = { error }
   }
+}
+
+function tooLarge(what: string, bytes: number, most: number): MessagingError {
+  const message = `${what}: the message has ${bytes} bytes on the wire, ${most} are allowed`
+  return new MessagingError('too-large', message, { fate: 'not-sent' })
 }
 
 function unanswered(what: string): MessagingError {

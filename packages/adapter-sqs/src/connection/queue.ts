@@ -2,15 +2,18 @@ import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
   GetQueueAttributesCommand,
+  ListQueueTagsCommand,
   type QueueAttributeName,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
+  type SQSClient,
+  TagQueueCommand,
 } from '@aws-sdk/client-sqs'
-import type { Clients } from '../connection/clients.ts'
 import { isStaleReceipt } from '../errors.ts'
 import { decode, type Received } from '../wire/messages.ts'
-import { type ItemResult, inBatches } from './batches.ts'
-import { Sender } from './sender.ts'
+import { type BatchAnswer, type ItemResult, inBatches } from './batches.ts'
+import type { CallOptions, Connection } from './connection.ts'
+import type { Entry } from './sns-topic.ts'
 
 /** What a queue is asked for with every message (Amazon SQS API Reference, ReceiveMessage). */
 const systemAttributes = [
@@ -20,48 +23,53 @@ const systemAttributes = [
   'MessageGroupId',
 ] as const
 
+export interface QueueAddress {
+  readonly name: string
+  readonly url: string
+  readonly arn: string
+  readonly region: string
+}
+
 /** A queue of SQS and what can be done with it, in batches, errors as ours. Methods that give results never reject. */
 export class Queue {
   readonly name: string
   readonly url: string
   readonly arn: string
+  readonly region: string
   readonly isFifo: boolean
   /** FIFO queues delay no single message (Amazon SQS API Reference, SendMessage, DelaySeconds). */
   readonly knowsDelays: boolean
-  readonly sender: Sender
-  readonly #clients: Clients
+  /** Of a message and of a batch. */
+  readonly mostBytes: number
+  /** For people. */
+  readonly sending: string
+  readonly #connection: Connection
 
-  constructor(
-    clients: Clients,
-    mostBytes: number,
-    { name, url, arn }: { readonly name: string; readonly url: string; readonly arn: string },
-  ) {
-    this.#clients = clients
+  constructor(connection: Connection, mostBytes: number, { name, url, arn, region }: QueueAddress) {
+    this.#connection = connection
     this.name = name
     this.url = url
     this.arn = arn
+    this.region = region
     this.isFifo = name.endsWith('.fifo')
     this.knowsDelays = !this.isFifo
-    const what = `Sending to queue ${name}`
-    this.sender = new Sender({
-      what,
-      mostBytes,
-      isFifo: this.isFifo,
-      call(entries) {
-        const command = new SendMessageBatchCommand({
-          QueueUrl: url,
-          Entries: entries.map(({ id, text, attributes, outgoing: { fifo, delaySeconds } }) => ({
-            Id: id,
-            MessageBody: text,
-            MessageAttributes: attributes,
-            MessageGroupId: fifo?.groupId,
-            MessageDeduplicationId: fifo?.deduplicationId,
-            DelaySeconds: delaySeconds === 0 ? undefined : delaySeconds,
-          })),
-        })
-        return clients.call(what, (options) => clients.sqs.send(command, options))
-      },
+    this.mostBytes = mostBytes
+    this.sending = `Sending to queue ${name}`
+  }
+
+  send(entries: readonly Entry[]): Promise<BatchAnswer> {
+    const command = new SendMessageBatchCommand({
+      QueueUrl: this.url,
+      Entries: entries.map(({ id, text, attributes, fifo, delaySeconds }) => ({
+        Id: id,
+        MessageBody: text,
+        MessageAttributes: attributes,
+        MessageGroupId: fifo?.groupId,
+        MessageDeduplicationId: fifo?.deduplicationId,
+        DelaySeconds: delaySeconds === 0 ? undefined : delaySeconds,
+      })),
     })
+    return this.#connection.call(this.sending, (options) => this.#sqs.send(command, options))
   }
 
   /** Waits up to `waitMs` for up to ten messages and hides them for `leaseMs`, both in whole seconds. */
@@ -74,23 +82,26 @@ export class Queue {
       MessageAttributeNames: ['All'],
       MessageSystemAttributeNames: [...systemAttributes],
     })
-    const { Messages = [] } = await this.#clients.call(
-      `Receiving from queue ${this.name}`,
-      (options) => this.#clients.sqs.send(command, options),
-      waitMs,
+    const what = `Receiving from queue ${this.name}`
+    const { Messages = [] } = await this.#connection.call(
+      what,
+      (options) => this.#sqs.send(command, options),
+      {
+        waitMs,
+      },
     )
-    return Messages.map(decode)
+    return Messages.map((message) => decode(message, this.isFifo))
   }
 
   /** Deletes; what is no longer ours is left alone, which counts as done. */
-  async delete(receipts: readonly string[]): Promise<ItemResult[]> {
+  async delete(receipts: readonly string[], options: CallOptions = {}): Promise<ItemResult[]> {
     const what = `Deleting from queue ${this.name}`
     const results = await inBatches(receipts, {
       what,
       call: (batch) => {
         const Entries = batch.map((ReceiptHandle, place) => ({ Id: String(place), ReceiptHandle }))
         const command = new DeleteMessageBatchCommand({ QueueUrl: this.url, Entries })
-        return this.#clients.call(what, (options) => this.#clients.sqs.send(command, options))
+        return this.#connection.call(what, (request) => this.#sqs.send(command, request), options)
       },
     })
     return results.map((result) =>
@@ -99,7 +110,10 @@ export class Queue {
   }
 
   /** Hides messages for so many seconds from now; 0 gives them back. Stale receipts fail, see `isStaleReceipt`. */
-  hide(messages: readonly { readonly receipt: string; readonly seconds: number }[]): Promise<ItemResult[]> {
+  hide(
+    messages: readonly { readonly receipt: string; readonly seconds: number }[],
+    options: CallOptions = {},
+  ): Promise<ItemResult[]> {
     const what = `Changing visibility in queue ${this.name}`
     return inBatches(messages, {
       what,
@@ -110,7 +124,7 @@ export class Queue {
           VisibilityTimeout: seconds,
         }))
         const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: this.url, Entries })
-        return this.#clients.call(what, (options) => this.#clients.sqs.send(command, options))
+        return this.#connection.call(what, (request) => this.#sqs.send(command, request), options)
       },
     })
   }
@@ -118,10 +132,22 @@ export class Queue {
   async attributes(names: readonly QueueAttributeName[]): Promise<Partial<Record<string, string>>> {
     const command = new GetQueueAttributesCommand({ QueueUrl: this.url, AttributeNames: [...names] })
     const what = `Asking for attributes of queue ${this.name}`
-    const { Attributes = {} } = await this.#clients.call(what, (options) =>
-      this.#clients.sqs.send(command, options),
+    const { Attributes = {} } = await this.#connection.call(what, (options) =>
+      this.#sqs.send(command, options),
     )
     return Attributes
+  }
+
+  async tags(): Promise<Readonly<Record<string, string>>> {
+    const command = new ListQueueTagsCommand({ QueueUrl: this.url })
+    const what = `Asking for the tags of queue ${this.name}`
+    const { Tags = {} } = await this.#connection.call(what, (options) => this.#sqs.send(command, options))
+    return Tags
+  }
+
+  async tag(tags: Readonly<Record<string, string>>): Promise<void> {
+    const command = new TagQueueCommand({ QueueUrl: this.url, Tags: tags })
+    await this.#connection.call(`Tagging queue ${this.name}`, (options) => this.#sqs.send(command, options))
   }
 
   /** Figures of SQS are approximate, and up to a minute old (Amazon SQS API Reference, GetQueueAttributes). */
@@ -136,5 +162,9 @@ export class Queue {
       inFlight: Number(found.ApproximateNumberOfMessagesNotVisible ?? 0),
       delayed: Number(found.ApproximateNumberOfMessagesDelayed ?? 0),
     }
+  }
+
+  get #sqs(): SQSClient {
+    return this.#connection.clientsOf(this.region).sqs
   }
 }

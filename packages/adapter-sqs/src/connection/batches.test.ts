@@ -56,22 +56,3 @@ test('a failed call fails its batch and no other', async () => {
     items.map((item) => (item < 10 ? 'disconnected' : undefined)),
   )
 })
-
-test('items of a key travel together and in order, so that batches share few keys', async () => {
-  const items = Array.from({ length: 20 }, (_, index) => ({ key: `${index % 2}`, n: index }))
-  const batches: number[][] = []
-  const results = await inBatches(items, {
-    what: 'Sending',
-    keyOf: ({ key }) => key,
-    call: async (batch) => {
-      batches.push(batch.map(({ n }) => n))
-      if (batch.some(({ n }) => n === 1)) throw new MessagingError('failed', 'why')
-      return allDone(batch)
-    },
-  })
-  expect(batches).toEqual([
-    [0, 2, 4, 6, 8, 10, 12, 14, 16, 18],
-    [1, 3, 5, 7, 9, 11, 13, 15, 17, 19],
-  ])
-  expect(results.map((result) => result === undefined)).toEqual(items.map(({ key }) => key === '0'))
-})

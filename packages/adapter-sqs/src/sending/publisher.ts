@@ -1,0 +1,53 @@
+import type { OutboundMessage, Outcome } from '@waybill/core/driver'
+import { done } from '@waybill/core/driver-kit'
+import type { SqsMirror, SqsSettings } from '../options.ts'
+import type { ServiceTopology } from '../topology/topology.ts'
+import { deduplicationIdOf, type Outgoing, placeOf, splitDelay } from '../wire/messages.ts'
+import { type Destination, sendAll } from './sender.ts'
+
+const required = new Set(['id', 'source', 'specversion', 'type'])
+
+/** Sends what core hands over, to wherever the topic's messages go at the moment. */
+export class Publisher {
+  readonly #settings: SqsSettings
+  readonly #topology: ServiceTopology
+
+  constructor(settings: SqsSettings, topology: ServiceTopology) {
+    this.#settings = settings
+    this.#topology = topology
+  }
+
+  async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
+    const topic = batch[0]?.topic
+    if (topic === undefined) return []
+    const destination = await this.#topology.destination(topic)
+    const results = await sendAll(
+      destination,
+      batch.map((message) => this.#outgoing(message, destination)),
+    )
+    if (results.some((result) => result?.error.code === 'topology-missing')) this.#topology.forget(topic)
+    return results.map((result) => (result === undefined ? done : { ok: false, error: result.error }))
+  }
+
+  #outgoing(message: OutboundMessage, destination: Destination): Outgoing {
+    const { body, contentType, attributes, headers, key, id, delayMs } = message
+    const { mirrorAttributes, limits } = this.#settings
+    const { seconds, carriedMs } = splitDelay(delayMs, destination.knowsDelays ? limits.delayMs : 0)
+    return {
+      body,
+      contentType,
+      headers: { ...mirrored(attributes, mirrorAttributes), ...headers },
+      ...(destination.isFifo && { fifo: placeOf(key, deduplicationIdOf(attributes.source, id)) }),
+      ...(delayMs > 0 && { delaySeconds: seconds, delayMs: carriedMs }),
+    }
+  }
+}
+
+function mirrored(attributes: Readonly<Record<string, string>>, mirror: SqsMirror): Record<string, string> {
+  if (mirror === 'none') return {}
+  const names = Object.keys(attributes)
+  // First those that filters and foreign readers look at: there is room for eight.
+  const chosen = names.filter((name) => required.has(name))
+  if (mirror === 'all') chosen.push(...names.filter((name) => !required.has(name)))
+  return Object.fromEntries(chosen.map((name) => [`ce-${name}`, attributes[name] ?? '']))
+}
