@@ -1,4 +1,5 @@
 import {
+  type Administration,
   type Capabilities,
   type DeadLetterStore,
   type Driver,
@@ -24,6 +25,8 @@ import type { Legacy } from './receiving/handover.ts'
 import { KafkaSubscription } from './receiving/subscription.ts'
 import { Publisher } from './sending/publisher.ts'
 import { groupStats, seekGroup } from './settling/groups.ts'
+import { KafkaAdministration } from './topology/administration.ts'
+import { type Send, TopicBook } from './topology/topic-book.ts'
 import { applyTopology, followPartitions } from './topology/topology.ts'
 import { toRecord } from './wire/messages.ts'
 import { broadcastGroupId, groupNames, mainTopic } from './wire/names.ts'
@@ -39,6 +42,7 @@ const publishBatchSize = 500
 export class KafkaDriver implements Driver {
   readonly name = 'kafka'
   readonly capabilities: Capabilities
+  readonly administration: Administration
   readonly #settings: KafkaSettings
   readonly #context: DriverContext
   readonly #gateway: LentGateway
@@ -46,6 +50,7 @@ export class KafkaDriver implements Driver {
   /** Of its own, so that a topic that takes no copies holds up no sends. */
   readonly #copyist: Publisher
   readonly #approved = new Set<string>()
+  readonly #books = new Map<string, TopicBook>()
   readonly #names = new WeakMap<TopicSpec, string>()
   readonly #told = new Set<string>()
   readonly #subscriptions = new Set<KafkaSubscription>()
@@ -68,6 +73,7 @@ export class KafkaDriver implements Driver {
       onDisconnected: (error) => emit({ type: 'disconnected', error }),
     })
     this.#publisher = new Publisher(settings, instance, warn)
+    this.administration = new KafkaAdministration(this.#gateway.run, (topic) => this.#bookOf(topic))
     this.#copyist = new Publisher(settings, `${instance}-copies`, warn)
   }
 
@@ -90,9 +96,9 @@ export class KafkaDriver implements Driver {
     return driver
   }
 
-  apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
+  async apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
     signal?.throwIfAborted()
-    return this.#gateway.run('Provisioning', (gateway) =>
+    const report = await this.#gateway.run('Provisioning', (gateway) =>
       applyTopology(gateway, topology, {
         settings: this.#settings,
         mode,
@@ -100,6 +106,12 @@ export class KafkaDriver implements Driver {
         warn: (message) => this.#warnOnce(message),
       }),
     )
+    // A book that is missing, in `verify` mode, is in the report.
+    if (report.missing.length > 0) return report
+    for (const { topic, groups } of topology.topics) {
+      if (groups.length > 0) await this.#bookOf(topic).add(topic, groups)
+    }
+    return report
   }
 
   publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
@@ -170,11 +182,8 @@ export class KafkaDriver implements Driver {
     )
   }
 
-  readonly administration = {}
-
-  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
-  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
-    return types.map(() => true)
+  wanted(topic: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    return this.#bookOf(topic).wanted(group, types)
   }
 
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
@@ -221,6 +230,16 @@ export class KafkaDriver implements Driver {
 
   #ensureOpen(): void {
     if (this.#closing !== undefined) throw new MessagingError('closed', 'The connection to Kafka is closed')
+  }
+
+  readonly #bookOf = ({ name }: Pick<TopicSpec, 'name'>): TopicBook => {
+    let book = this.#books.get(name)
+    if (book === undefined) {
+      const send: Send = (topic, records) => this.#copyist.send(topic, records)
+      book = new TopicBook(this.#gateway.run, send, { name })
+      this.#books.set(name, book)
+    }
+    return book
   }
 
   #nameOf(topic: TopicSpec): string {

@@ -6,8 +6,10 @@ import { Latch } from '../../case/latch.ts'
 import { refusal } from '../../case/refusal.ts'
 import type { Stage } from '../../case/stage.ts'
 import { administer } from './administration.ts'
+import { bookCases } from './book-cases.ts'
 import { compression } from './compression.ts'
 import { copyCases } from './copy-cases.ts'
+import { foreignRecordCases } from './foreign-record-cases.ts'
 import { growthCases } from './growth-cases.ts'
 import { movedOffsetCases } from './moved-offset-cases.ts'
 import { secured } from './secured.ts'
@@ -250,6 +252,8 @@ export function kafkaCases(client: Kafka): Section {
       ...movedOffsetCases(client),
       ...growthCases(client),
       ...copyCases(client),
+      ...bookCases(client),
+      ...foreignRecordCases(client),
       secured,
       compression(client),
     ],

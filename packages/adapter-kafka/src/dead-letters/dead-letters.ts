@@ -1,7 +1,7 @@
 import { type DeadLetterStore, MessagingError, type StoredDeadLetter } from '@waybill/core/driver'
 import { firstFailure } from '@waybill/core/driver-kit'
-import type { FetchedRecords } from '../client/gateway.ts'
 import type { Administer } from '../connection/lent-gateway.ts'
+import { LogReader } from '../connection/log-reader.ts'
 import type { KafkaCompression } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import {
@@ -18,8 +18,6 @@ import type { ConsumedRecord, ProducedRecord } from '../wire/records.ts'
 // One fetch of the letters; the answer of a broker that has more comes at once.
 const fetchBytes = 4 * 1024 * 1024
 const fetchWaitMs = 100
-/** How often the same place is read before it counts as empty. */
-const emptyTries = 20
 const resolveBatch = 500
 
 /**
@@ -30,15 +28,16 @@ export class KafkaDeadLetters implements DeadLetterStore {
   readonly #administer: Administer
   readonly #publisher: Publisher
   readonly #names: GroupNames
-  /** Letters by id with their offsets, oldest first, as of `#readUpTo`. */
+  readonly #reader: LogReader
+  /** Letters by id with their offsets, oldest first, as far as they were read. */
   readonly #letters = new Map<string, number>()
-  #readUpTo = 0
   #reading: Promise<void> = Promise.resolve()
 
   constructor(administer: Administer, publisher: Publisher, names: GroupNames) {
     this.#administer = administer
     this.#publisher = publisher
     this.#names = names
+    this.#reader = new LogReader(administer, names.dead)
   }
 
   async count(): Promise<number> {
@@ -123,9 +122,9 @@ export class KafkaDeadLetters implements DeadLetterStore {
     const end = Math.max(-1, ...offsets.slice(-1)) + 1
     let at = offsets[0] ?? end
     while (at < end) {
-      const { records, next } = await this.#fetch(at)
+      const { records, next } = await this.#reader.fetch(at)
       // They were there before.
-      if (next === at) throw withheldByBroker(this.#names.dead)
+      if (next === at) throw this.#reader.withheld()
       at = next
       const page = records.filter((record) => wanted.get(letterIdOf(record)) === Number(record.offset))
       if (page.length > 0) yield page
@@ -138,49 +137,17 @@ export class KafkaDeadLetters implements DeadLetterStore {
     return this.#reading
   }
 
-  async #readOn(): Promise<void> {
-    const { dead } = this.#names
-    const [start, end] = await this.#administer(`Reading topic ${dead}`, async (gateway) => {
-      const earliest = await gateway.offsets(dead, 'earliest')
-      const latest = await gateway.offsets(dead, 'latest')
-      return [earliest.get(0) ?? 0, latest.get(0) ?? 0]
-    })
-    // The topic was made anew.
-    if (end < this.#readUpTo) {
-      this.#letters.clear()
-      this.#readUpTo = 0
-    }
-    this.#readUpTo = Math.max(this.#readUpTo, start)
-    while (this.#readUpTo < end) {
-      const { records, next } = await this.#fetch(this.#readUpTo)
-      // Compaction may have removed all that is left. Or the broker gives nothing for now: so it is asked again next time.
-      if (next === this.#readUpTo) return
-      for (const message of records) {
-        const id = letterIdOf(message)
+  #readOn(): Promise<void> {
+    return this.#reader.readOn(
+      (record) => {
+        const id = letterIdOf(record)
         // Written twice, the later one counts: it is the one that compaction keeps.
         this.#letters.delete(id)
-        if (message.value !== null) this.#letters.set(id, Number(message.offset))
-      }
-      this.#readUpTo = next
-    }
+        if (record.value !== null) this.#letters.set(id, Number(record.offset))
+      },
+      () => this.#letters.clear(),
+    )
   }
-
-  /** `next` is `from` when there is nothing, or nothing is given: an answer without records is no end of the log. */
-  async #fetch(from: number): Promise<FetchedRecords> {
-    const { dead } = this.#names
-    return this.#administer(`Reading topic ${dead}`, async (gateway) => {
-      const read = () => gateway.read(dead, 0, from, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs })
-      let answer = await read()
-      for (let tries = 1; answer.next === from && tries < emptyTries; tries += 1) answer = await read()
-      if (answer.next === from && answer.isThrottled) throw withheldByBroker(dead)
-      return answer
-    })
-  }
-}
-
-function withheldByBroker(topic: string): MessagingError {
-  const message = `The broker gives nothing of topic ${topic} for now, though there is more: a quota, perhaps; try again`
-  return new MessagingError('throttled', message, { retryable: true })
 }
 
 function bodyGone(id: string, topic: string): MessagingError {

@@ -9,7 +9,7 @@ import type { Gateway } from '../client/gateway.ts'
 import type { TopicCommits } from '../client/group-coordinator.ts'
 import { brokerErrorOf } from '../errors.ts'
 import { type KafkaSettings, parseTopicOptions } from '../options.ts'
-import { type GroupNames, groupNames, mainTopic } from '../wire/names.ts'
+import { bookTopic, type GroupNames, groupNames, mainTopic } from '../wire/names.ts'
 import { batchBytes } from '../wire/record-limits.ts'
 
 /** A Kafka topic that is to exist. */
@@ -92,6 +92,12 @@ function wantedTopics(
   const { partitions } = topic
   return [
     { name: main, partitions, replicationFactor, config: { ...config, ...own.config } },
+    {
+      name: bookTopic(topic),
+      partitions: 1,
+      replicationFactor,
+      config: { ...config, 'cleanup.policy': 'compact' },
+    },
     ...groups.flatMap(({ name }): WantedTopic[] => {
       const { retry, delay, dead } = groupNames(topic, name)
       const tiers = settings.delayTiers.length

@@ -44,3 +44,15 @@ export function broadcastGroupId(groupId: string, instance: string): string {
 export function mainTopic(topic: Pick<TopicSpec, 'name' | 'native'>): string {
   return parseTopicOptions(topic).topic ?? topic.name
 }
+
+const bookSuffix = `${joint}groups`
+
+/** Where a topic's groups and what they ever asked for are kept. */
+export function bookTopic({ name }: Pick<TopicSpec, 'name'>): string {
+  return `${name}${bookSuffix}`
+}
+
+/** The topic of which this is the book; undefined for other names. */
+export function topicOfBook(name: string): string | undefined {
+  return name.endsWith(bookSuffix) ? name.slice(0, -bookSuffix.length) : undefined
+}

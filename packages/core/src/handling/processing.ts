@@ -133,8 +133,9 @@ export class Processing {
   }
 
   #read(delivery: DeliveryInHand): void {
-    const message = toMessage(decodeDelivery(delivery.delivery), delivery.receivedAt)
-    delivery.read(message, this.#settings.ordered ? (message.key ?? delivery.delivery.key) : undefined)
+    const { timestamp = delivery.receivedAt, key } = delivery.delivery
+    const message = toMessage(decodeDelivery(delivery.delivery), timestamp, key)
+    delivery.read(message, this.#settings.ordered ? message.key : undefined)
   }
 
   /** Upcasts and validates the data; a disposition when it cannot be handled. Synchronous when the schema is. */

@@ -179,8 +179,8 @@ const metadataOf: ReadonlyMap<string, string> = new Map([
   ['causationid', 'causationId'],
 ])
 
-/** The message of an envelope, with its data as it travelled. */
-export function toMessage({ attributes, data, headers }: Envelope, receivedAt: number): Message {
+/** The message of an envelope, with its data as it travelled; `sentAt` and `key` where the event does not say. */
+export function toMessage({ attributes, data, headers }: Envelope, sentAt: number, key?: string): Message {
   const { id, source, type, time, dataversion, partitionkey, expirytime, all } = attributes
   const metadata: Record<string, string> & { source: string } = { ...headers, source }
   for (const name in all) {
@@ -192,11 +192,12 @@ export function toMessage({ attributes, data, headers }: Envelope, receivedAt: n
     id,
     type,
     version: dataversion,
-    timestamp: time ?? new Date(receivedAt),
+    timestamp: time ?? new Date(sentAt),
     data,
     metadata,
   }
-  if (partitionkey !== undefined) message.key = partitionkey
+  const orderingKey = partitionkey ?? key
+  if (orderingKey !== undefined) message.key = orderingKey
   if (expirytime !== undefined) message.expiresAt = expirytime
   return message
 }

@@ -1,0 +1,62 @@
+import { MessagingError } from '@waybill/core/driver'
+import type { FetchedRecords } from '../client/gateway.ts'
+import type { ConsumedRecord } from '../wire/records.ts'
+import type { Administer } from './lent-gateway.ts'
+
+// One fetch; the answer of a broker that has more comes at once.
+const fetchBytes = 4 * 1024 * 1024
+const fetchWaitMs = 100
+/** How often the same place is read before it counts as empty. */
+const emptyTries = 20
+
+/** Reads a topic of one partition through, without a consumer group, and later what came since. */
+export class LogReader {
+  readonly #administer: Administer
+  readonly #topic: string
+  #readUpTo = 0
+
+  constructor(administer: Administer, topic: string) {
+    this.#administer = administer
+    this.#topic = topic
+  }
+
+  /** `onAnew`: what was read before counts no more, because the topic was made again. */
+  async readOn(onRecord: (record: ConsumedRecord) => void, onAnew: () => void): Promise<void> {
+    const topic = this.#topic
+    const [start, end] = await this.#administer(`Reading topic ${topic}`, async (gateway) => {
+      const earliest = await gateway.offsets(topic, 'earliest')
+      const latest = await gateway.offsets(topic, 'latest')
+      return [earliest.get(0) ?? 0, latest.get(0) ?? 0]
+    })
+    if (end < this.#readUpTo) {
+      onAnew()
+      this.#readUpTo = 0
+    }
+    this.#readUpTo = Math.max(this.#readUpTo, start)
+    while (this.#readUpTo < end) {
+      const { records, next } = await this.fetch(this.#readUpTo)
+      // Compaction may have removed all that is left. Or the broker gives nothing for now: so it is asked again next time.
+      if (next === this.#readUpTo) return
+      for (const record of records) onRecord(record)
+      this.#readUpTo = next
+    }
+  }
+
+  /** `next` is `from` when there is nothing, or nothing is given: an answer without records is no end of the log. */
+  async fetch(from: number): Promise<FetchedRecords> {
+    const topic = this.#topic
+    return this.#administer(`Reading topic ${topic}`, async (gateway) => {
+      const read = () => gateway.read(topic, 0, from, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs })
+      let answer = await read()
+      for (let tries = 1; answer.next === from && tries < emptyTries; tries += 1) answer = await read()
+      if (answer.next === from && answer.isThrottled) throw this.withheld()
+      return answer
+    })
+  }
+
+  /** Tells that the broker does not give what it has. */
+  withheld(): MessagingError {
+    const message = `The broker gives nothing of topic ${this.#topic} for now, though there is more: a quota, perhaps; try again`
+    return new MessagingError('throttled', message, { retryable: true })
+  }
+}
