@@ -21,6 +21,7 @@ const groups: readonly (readonly {
     { name: 'types of the packages', command: ['tsc', '-b'] },
     { name: 'bundles of the packages', command: ['rolldown', '--config', 'rolldown.config.ts'] },
     { name: 'import rules', command: ['node', 'scripts/import-rules.ts'] },
+    { name: 'Lua of the Redis adapter', command: ['node', 'scripts/lua.ts', '--check'] },
   ],
   [
     { name: 'types of the tests and scripts', command: ['tsc', '-p', 'tsconfig.test.json'] },

@@ -1,11 +1,11 @@
 import {
-  type BrokerUrl,
   type Capabilities,
   type DeadLetterStore,
   type Driver,
   type DriverContext,
   type DriverHealth,
   type GroupStats,
+  matchesPattern,
   type OutboundMessage,
   type Outcome,
   type SeekPosition,
@@ -16,56 +16,74 @@ import {
   type TopologyReport,
   toMessagingError,
 } from '@waybill/core/driver'
-import { type Client, makeClient } from './connection/clients.ts'
-import { type ConnectionSettings, SharedConnection } from './connection/connection.ts'
-import { NoticeSubscription, unsupportedOnNotices } from './connection/notices.ts'
-import { Reader } from './connection/reader.ts'
-import { evictionWarning, parseServerInfo, type ServerInfo } from './connection/server-info.ts'
+import { bounded } from '@waybill/core/driver-kit'
+import { diagnose } from './client/diagnose.ts'
+import { type Client, makeClient } from './client/make-client.ts'
+import type { ConnectionSettings } from './connection/connection.ts'
+import { ListeningConnection } from './connection/listening-connection.ts'
+import { MemoryWatch } from './connection/memory-watch.ts'
+import { SharedConnection } from './connection/shared-connection.ts'
 import { RedisDeadLetters } from './dead-letters/dead-letters.ts'
-import { parseSettings, type Settings } from './options.ts'
-import { BroadcastSubscription } from './receiving/broadcast.ts'
-import { PartitionSubscription } from './receiving/partitions.ts'
-import { GroupSubscription } from './receiving/subscription.ts'
+import { unsupportedOnNotices } from './errors.ts'
+import type { RedisSettings } from './options.ts'
+import { BroadcastSubscription } from './receiving/broadcast-subscription.ts'
+import { GroupSubscription } from './receiving/group-subscription.ts'
+import { NoticeSubscription } from './receiving/notice-subscription.ts'
+import { OrderedSubscription } from './receiving/ordered-subscription.ts'
 import { Upkeep } from './receiving/upkeep.ts'
-import { allScripts } from './scripts/all-scripts.ts'
+import { driverScripts } from './scripts/script.ts'
 import { Publisher } from './sending/publisher.ts'
+import { RedisAdministration } from './topology/administration.ts'
+import { apply } from './topology/apply.ts'
 import { groupStats } from './topology/group-stats.ts'
-import { type KnownTopic, Topics } from './topology/topics.ts'
-import { apply } from './topology/topology.ts'
-import { consumerName, groupKeys, idBefore } from './wire/messages.ts'
+import { Housekeeping } from './topology/housekeeping.ts'
+import { type KnownTopic, KnownTopics } from './topology/known-topics.ts'
+import { idBefore } from './wire/ids.ts'
+import { connectionName, groupKeys } from './wire/names.ts'
+import { asArray, asUtf8 } from './wire/reply.ts'
+import { evictionWarning, parseServerInfo, type ServerInfo } from './wire/server-info.ts'
 
 export class RedisDriver implements Driver {
   readonly name = 'redis'
   readonly capabilities: Capabilities
-  readonly #settings: Settings
+  readonly administration: RedisAdministration
+  readonly #settings: RedisSettings
   readonly #context: DriverContext
-  readonly #connections: ConnectionSettings
   readonly #shared: SharedConnection
   readonly #waiting: SharedConnection
-  readonly #topics: Topics
+  readonly #listening: ListeningConnection
+  readonly #memory: MemoryWatch
+  readonly #topics: KnownTopics
   readonly #publisher: Publisher
   readonly #subscriptions = new Set<Subscription>()
-  #subscribed = 0
+  /** The groups seen at the broker, as `topic/group`. */
+  readonly #seen = new Set<string>()
+  #numbers = 0
   #closing: Promise<void> | undefined
 
-  private constructor(settings: Settings, context: DriverContext) {
+  private constructor(settings: RedisSettings, context: DriverContext) {
+    const { clock, emit, instance } = context
     this.#settings = settings
     this.#context = context
-    this.#connections = {
-      makeClient: () => makeClient(settings, context.instance),
+    const connections: ConnectionSettings = {
+      makeClient: () => makeClient(settings, connectionName(instance)),
+      ...(settings.cluster && { diagnose: () => diagnose(settings, connectionName(instance)) }),
+      database: settings.database,
       connectTimeoutMs: settings.connectTimeout,
-      clock: context.clock,
-      scripts: allScripts,
+      clock,
+      scripts: driverScripts,
     }
-    this.#shared = new SharedConnection(this.#connections, context.emit)
-    // Opened by the first send that waits for replicas. Its loss is told to those who send.
-    this.#waiting = new SharedConnection(this.#connections, () => {})
-    this.#topics = new Topics(settings, { clock: context.clock, run: (...call) => this.#shared.run(...call) })
+    this.#shared = new SharedConnection(connections, emit)
+    // Opened by the first send that waits for replicas. Those who send are told of its loss.
+    this.#waiting = new SharedConnection(connections, () => {})
+    this.#listening = new ListeningConnection(connections, settings.requestTimeout)
+    const shared = this.#shared
+    const { prefix, mirrorAttributes } = settings
+    this.#memory = new MemoryWatch({ shared, clock, emit, probeKey: `${prefix}:probe` })
+    this.#topics = new KnownTopics(settings, { clock, shared, emit })
+    this.administration = new RedisAdministration({ shared, prefix, seen: this.#seen })
     this.#publisher = new Publisher({
-      shared: this.#shared,
-      waiting: this.#waiting,
-      topics: this.#topics,
-      mirrorAttributes: settings.mirrorAttributes,
+      ...{ shared, waiting: this.#waiting, topics: this.#topics, memory: this.#memory, mirrorAttributes },
     })
     this.capabilities = {
       ordered: true,
@@ -82,10 +100,10 @@ export class RedisDriver implements Driver {
       seek: true,
       lease: true,
       countsCrashes: true,
-      // A member that waits looks this often; the rest is for the way there and back.
-      delayGranularityMs: settings.pollInterval + 250,
-      // Gone connections are looked for every second; a cluster tells nothing of them, so there leases must end.
-      redeliveryMs: settings.cluster ? 35_000 : 3000,
+      // Who waits knows when the next is due; the rest is for the way there and back.
+      delayGranularityMs: 500,
+      // Members are missed after three seconds of silence; a cluster tells nothing of connections, so there leases must end.
+      redeliveryMs: (settings.cluster ? 35_000 : 4000) + settings.pollInterval,
       maxDelayMs: Number.POSITIVE_INFINITY,
       maxLeaseMs: Number.POSITIVE_INFINITY,
       maxPrefetch: Number.POSITIVE_INFINITY,
@@ -96,8 +114,8 @@ export class RedisDriver implements Driver {
     }
   }
 
-  static async connect(url: BrokerUrl, context: DriverContext): Promise<RedisDriver> {
-    const driver = new RedisDriver(parseSettings(url, context.native), context)
+  static async open(settings: RedisSettings, context: DriverContext): Promise<RedisDriver> {
+    const driver = new RedisDriver(settings, context)
     // Closing ends what is under way.
     const onAbort = () => void driver.close()
     context.signal.addEventListener('abort', onAbort, { once: true })
@@ -106,6 +124,7 @@ export class RedisDriver implements Driver {
       const info = await driver.#serverInfo()
       const warning = info && evictionWarning(info)
       if (warning !== undefined) context.emit({ type: 'warning', message: warning })
+      if (info !== undefined) driver.#memory.warn(info)
       return driver
     } catch (error) {
       await driver.close()
@@ -115,13 +134,21 @@ export class RedisDriver implements Driver {
     }
   }
 
-  async apply(topology: Topology, mode: 'create' | 'verify'): Promise<TopologyReport> {
+  async apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
     const kept = topology.topics.filter(({ topic, groups }) => {
       if (this.#topics.of(topic).mode === 'stream') return true
       if (groups.length > 0) throw unsupportedOnNotices(topic.name, 'groups')
       return false
     })
-    return apply(this.#shared, this.#settings.prefix, { topics: kept }, mode)
+    const { prefix } = this.#settings
+    const settings = { shared: this.#shared, prefix, emit: this.#context.emit, seen: this.#seen }
+    return this.#bounded('Applying the topology', apply(settings, { topics: kept }, mode), signal)
+  }
+
+  async wanted(topic: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    const { wishes } = groupKeys(this.#topics.of(topic).keys, group)
+    const patterns = asArray(await this.#shared.call('SMEMBERS', wishes)).map(asUtf8)
+    return types.map((type) => patterns.some((pattern) => matchesPattern(pattern, type)))
   }
 
   publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
@@ -132,20 +159,10 @@ export class RedisDriver implements Driver {
     const known = this.#topics.of(request.topic)
     if (known.mode === 'notices' && !request.broadcast)
       throw unsupportedOnNotices(request.topic.name, 'groups')
-    const number = ++this.#subscribed
-    const reader = await Reader.open(this.#connections, this.#shared, (id) =>
-      consumerName(this.#context.instance, number, id, request.leaseMs),
-    )
-    try {
-      const subscription = await this.#start(request, reader, known)
-      this.#subscriptions.add(subscription)
-      reader.onClose(() => this.#subscriptions.delete(subscription))
-      if (this.#closing !== undefined) await subscription.close()
-      return subscription
-    } catch (error) {
-      await reader.close()
-      throw error
-    }
+    const subscription = await this.#start(request, known)
+    this.#subscriptions.add(subscription)
+    if (this.#closing !== undefined) await subscription.close()
+    return subscription
   }
 
   deadLetters(topic: TopicSpec, group: string): DeadLetterStore {
@@ -158,13 +175,6 @@ export class RedisDriver implements Driver {
       position.to === 'offset' ? streams.slice(position.partition, position.partition + 1) : streams
     const id = lastIdBefore(position)
     await Promise.all(moved.map((stream) => this.#shared.call('XGROUP', 'SETID', stream, group, id)))
-  }
-
-  readonly administration = {}
-
-  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
-  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
-    return types.map(() => true)
   }
 
   stats(topic: TopicSpec, group: string): Promise<GroupStats> {
@@ -193,30 +203,48 @@ export class RedisDriver implements Driver {
 
   async #close(): Promise<void> {
     await Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.close()))
-    await Promise.all([this.#shared.close(), this.#waiting.close()])
+    await Promise.all([this.#shared.close(), this.#waiting.close(), this.#listening.close()])
   }
 
-  async #start(
-    { topic, group: { name }, leaseMs, broadcast }: SubscriptionRequest,
-    reader: Reader,
-    { keys, mode, retention }: KnownTopic,
-  ): Promise<Subscription> {
-    const { clock, emit } = this.#context
+  #bounded<Value>(what: string, promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+    const { connectTimeout, requestTimeout } = this.#settings
+    const { clock } = this.#context
+    return bounded(promise, { clock, timeoutMs: connectTimeout + 2 * requestTimeout, what, signal })
+  }
+
+  async #start(request: SubscriptionRequest, known: KnownTopic): Promise<Subscription> {
+    const { topic, leaseMs, broadcast } = request
+    const { clock, emit, instance } = this.#context
+    const { keys, mode, retention, deduplicationMs } = known
     const pollIntervalMs = this.#settings.pollInterval
-    if (mode === 'notices')
-      return NoticeSubscription.start({ reader, clock, emit, pollIntervalMs }, keys.notices)
+    const shared = this.#shared
+    const listening = this.#listening
+    const subscriptions = this.#subscriptions
+    const onClosed = () => subscriptions.delete(subscription)
+    const ways = { shared, listening, clock, emit, onClosed }
+    const name = request.group.name
     const group = broadcast ? undefined : groupKeys(keys, name)
-    const upkeep = new Upkeep({ reader, keys, group, retention, pollIntervalMs, clock })
-    if (group === undefined) return BroadcastSubscription.start({ reader, upkeep, topic: keys })
-    const parts = {
-      ...{ reader, upkeep, clock, emit, topic: keys, group, leaseMs, pollIntervalMs },
-      shared: this.#shared,
-      groupName: name,
-      consumer: reader.name,
+    const housekeeping = new Housekeeping({
+      ...{ shared, keys, clock, emit, retention, deduplicationMs },
+      group: group && { name, keys: group },
+    })
+    const upkeep = new Upkeep({
+      ...{ shared, keys, group, housekeeping, clock },
+      // Often enough to renew the lease.
+      pollIntervalMs: Math.min(pollIntervalMs, leaseMs / 3),
+    })
+    const start = (): Promise<Subscription> => {
+      if (mode === 'notices') return NoticeSubscription.start({ ...ways, pollIntervalMs }, keys.notices)
+      if (group === undefined) return BroadcastSubscription.start({ ...ways, upkeep, topic: keys })
+      const parts = {
+        ...{ ...ways, upkeep, topic: keys, group, groupName: name, leaseMs, instance, memory: this.#memory },
+        nextNumber: () => ++this.#numbers,
+      }
+      return topic.ordered
+        ? OrderedSubscription.start(parts, topic.partitions)
+        : GroupSubscription.start(parts)
     }
-    if (!topic.ordered) return new GroupSubscription(parts)
-    const subscription = new PartitionSubscription(parts, topic.partitions)
-    await subscription.claim()
+    const subscription = await start()
     return subscription
   }
 

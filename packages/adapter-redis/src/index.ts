@@ -1,16 +1,16 @@
 import type { Adapter } from '@waybill/core/driver'
 import { RedisDriver } from './driver.ts'
-
-import type { RedisOptions } from './options.ts'
+import { parseRedisOptions, type RedisOptions } from './options.ts'
 
 export { type RedisIdempotencyStore, redisIdempotencyStore } from './idempotency/idempotency.ts'
 export type {
+  RedisCredentials,
+  RedisDeadLetterRetention,
   RedisDurability,
   RedisMirror,
   RedisOptions,
   RedisRetention,
   RedisSentinelOptions,
-  RedisTlsOptions,
   RedisTopicOptions,
 } from './options.ts'
 
@@ -19,7 +19,7 @@ export const adapter: Adapter = {
   name: 'redis',
   schemes: ['redis', 'rediss'],
   contractVersion: 1,
-  connect: (url, context) => RedisDriver.connect(url, context),
+  connect: async (url, context) => RedisDriver.open(parseRedisOptions(url, context.native), context),
 }
 
 declare module '@waybill/core' {

@@ -1,10 +1,10 @@
 import { ConfigurationError, parseBrokerUrl } from '@waybill/core/driver'
 import { describe, expect, it } from 'vitest'
-import { parseSettings, parseTopicSettings } from './options.ts'
+import { parseRedisOptions, parseRedisTopicOptions } from './options.ts'
 
 function issuesOf(url: string, native?: unknown): string[] {
   try {
-    parseSettings(parseBrokerUrl(url), native)
+    parseRedisOptions(parseBrokerUrl(url), native)
   } catch (error) {
     if (error instanceof ConfigurationError) return error.issues.map(({ path }) => path).sort()
     throw error
@@ -12,31 +12,34 @@ function issuesOf(url: string, native?: unknown): string[] {
   return []
 }
 
-describe('parseSettings', () => {
+describe('parseRedisOptions', () => {
   it('reads user, database, and options of the URL', () => {
     const url = 'rediss://user:p%40ss@example.org:6380/3?prefix=shop&pollInterval=100ms'
-    expect(parseSettings(parseBrokerUrl(url), undefined)).toMatchObject({
+    expect(parseRedisOptions(parseBrokerUrl(url), undefined)).toMatchObject({
       prefix: 'shop',
       pollInterval: 100,
-      url: {
-        scheme: 'rediss',
-        username: 'user',
-        password: 'p@ss',
-        path: 3,
-        hosts: [{ host: 'example.org', port: 6380 }],
-      },
+      ...{ username: 'user', password: 'p@ss', database: 3, tls: {} },
+      hosts: [{ host: 'example.org', port: 6380 }],
     })
   })
 
-  it('lets native options win over those of the URL', () => {
-    expect(parseSettings(parseBrokerUrl('redis://localhost?prefix=a'), { prefix: 'b' }).prefix).toBe('b')
+  it('takes an option in one place only', () => {
+    expect(issuesOf('redis://localhost?prefix=a', { prefix: 'b' })).toEqual(['native.redis.prefix'])
+  })
+
+  it('refuses what would end consumers or senders again and again', () => {
+    const url = 'redis://localhost'
+    expect(issuesOf(url, { pollInterval: '10s' })).toEqual(['native.redis.pollInterval'])
+    expect(issuesOf(url, { requestTimeout: '2s', durability: { replicas: 1 } })).toEqual([
+      'native.redis.durability.timeout',
+    ])
   })
 
   it('has defaults for everything else', () => {
-    expect(parseSettings(parseBrokerUrl('redis://localhost'), undefined)).toMatchObject({
-      ...{ prefix: 'waybill', pollInterval: 250, cluster: false, mirrorAttributes: 'none' },
+    expect(parseRedisOptions(parseBrokerUrl('redis://localhost'), undefined)).toMatchObject({
+      ...{ prefix: 'waybill', pollInterval: 1500, cluster: false, mirrorAttributes: 'none' },
       retention: { maxLength: 10_000 },
-      url: { hosts: [{ host: 'localhost', port: 6379 }], path: 0 },
+      ...{ hosts: [{ host: 'localhost', port: 6379 }], database: 0 },
     })
   })
 
@@ -44,14 +47,14 @@ describe('parseSettings', () => {
     expect(issuesOf('redis://localhost/orders?nonsense=1', { pollInterval: 'soon', unknown: 1 })).toEqual([
       'native.redis',
       'native.redis.pollInterval',
-      'url.path',
-      'url.query',
+      'url',
+      'url?nonsense',
     ])
   })
 
   it('refuses what contradicts itself', () => {
-    expect(issuesOf('redis://a,b')).toEqual(['url.hosts'])
-    expect(issuesOf('redis://a,b/1?cluster=true')).toEqual(['url.path'])
+    expect(issuesOf('redis://a,b')).toEqual(['native.redis'])
+    expect(issuesOf('redis://a,b/1?cluster=true')).toEqual(['url'])
     expect(issuesOf('redis://a,b?cluster=true', { durability: { replicas: 1 } })).toEqual([
       'native.redis.durability',
     ])
@@ -65,9 +68,9 @@ describe('parseSettings', () => {
 })
 
 const settingsOf = (redis: unknown, cluster = false) =>
-  parseTopicSettings({ name: 'orders', native: { redis } }, { cluster })
+  parseRedisTopicOptions({ name: 'orders', native: { redis } }, { cluster, requestTimeout: 10_000 })
 
-describe('parseTopicSettings', () => {
+describe('parseRedisTopicOptions', () => {
   it('reads durations and names what is wrong', () => {
     expect(settingsOf({ deduplication: '5m' })).toEqual({ mode: 'stream', deduplication: 300_000 })
     expect(() => settingsOf({ mode: 'queue' })).toThrow('native.redis.mode')

@@ -1,18 +1,33 @@
+import type { BrokerUrl, Duration, TopicSpec } from '@waybill/core/driver'
+import { parseOptions } from '@waybill/core/driver'
 import {
-  type BrokerUrl,
-  type Duration,
-  parseDuration,
-  parseOptions,
-  type TopicSpec,
-} from '@waybill/core/driver'
+  asFlag,
+  asText,
+  durationOption,
+  parseConnectionOptions,
+  type TlsOptions,
+  tlsOption,
+} from '@waybill/core/driver-kit'
 import { z } from 'zod'
 
 /** Settings of the Redis adapter: `connect({ native: { redis: … } })`. */
 export interface RedisOptions {
   /** Put before every key and channel. Default: `waybill`. */
   readonly prefix?: string
-  /** TLS settings beyond what `rediss:` implies. */
-  readonly tls?: RedisTlsOptions
+  /** TLS settings beyond what `rediss:` implies; with `redis:`, they turn TLS on. */
+  readonly tls?: boolean | TlsOptions
+  /**
+   * Asked for each new connection, instead of a user and password in the URL: for passwords that change, such as the
+   * tokens of cloud providers.
+   *
+   * @example credentials: async () => ({ username: 'app', password: await newToken() })
+   */
+  readonly credentials?: () => Promise<RedisCredentials>
+  /**
+   * Turns the name of a host into an address. Default: the system's resolver; over TLS to a cluster, names are kept as
+   * they are, because certificates bear names.
+   */
+  readonly dnsLookup?: (host: string) => Promise<string>
   /** The URL's hosts are Sentinels, which are asked for the master of this name. */
   readonly sentinel?: RedisSentinelOptions
   /** The URL's hosts are nodes of a Redis Cluster. Default: false. */
@@ -21,15 +36,18 @@ export interface RedisOptions {
   readonly natMap?: Readonly<Record<string, { readonly host: string; readonly port: number }>>
   /** How long opening one connection may take. Default: 10 s. */
   readonly connectTimeout?: Duration
-  /** A connection on which an answer is due, and none comes for so long, counts as lost. Default: 10 s. */
-  readonly responseTimeout?: Duration
-  /** How often each consumer looks for due messages and gone members while nothing arrives. Default: 250 ms. */
+  /** How long the server may take to answer; after that the connection counts as lost. Default: 10 s. */
+  readonly requestTimeout?: Duration
+  /**
+   * How often an idle consumer asks for what no notification told it of: entries of foreign producers, members that
+   * died. Below `requestTimeout`. Default: 1.5 s.
+   */
   readonly pollInterval?: Duration
   /** The largest message in bytes, headers included. Default: 16 MiB. */
   readonly maxMessageBytes?: number
   /** How much of what every group has settled is kept, for topics that do not say otherwise. */
   readonly retention?: RedisRetention
-  /** For so long, a second message with the same id is dropped by the broker. Default: off. */
+  /** For so long, a second message with the same source and id is dropped by the broker. Default: off. */
   readonly deduplication?: Duration
   /** A send resolves only after this much of Redis has the message. Default: the master's memory alone. */
   readonly durability?: RedisDurability
@@ -42,13 +60,9 @@ export interface RedisOptions {
 
 export type RedisMirror = 'required' | 'all' | 'none'
 
-export interface RedisTlsOptions {
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
-  readonly passphrase?: string
-  readonly servername?: string
-  readonly rejectUnauthorized?: boolean
+export interface RedisCredentials {
+  readonly username?: string | undefined
+  readonly password?: string | undefined
 }
 
 export interface RedisSentinelOptions {
@@ -56,7 +70,7 @@ export interface RedisSentinelOptions {
   readonly name: string
   readonly username?: string
   readonly password?: string
-  /** Whether the Sentinels themselves are reached over TLS. Default: false. */
+  /** Whether the Sentinels themselves are reached over TLS, with the settings of `tls`. Default: false. */
   readonly tls?: boolean
 }
 
@@ -66,6 +80,13 @@ export interface RedisRetention {
   readonly maxLength?: number
   /** Default: no bound. */
   readonly maxAge?: Duration
+  /** Each group's dead letters; the oldest beyond a bound are removed for good, with a warning. Default: all stay. */
+  readonly deadLetters?: RedisDeadLetterRetention
+}
+
+export interface RedisDeadLetterRetention {
+  readonly maxLength?: number
+  readonly maxAge?: Duration
 }
 
 /** Checked with `WAIT` and `WAITAOF` after each batch of sends. Not with a cluster. */
@@ -74,7 +95,7 @@ export interface RedisDurability {
   readonly replicas?: number
   /** Whether the append-only files, of the master and of those replicas, are on disk. Default: false. */
   readonly appendOnly?: boolean
-  /** How long to wait for that before the send is tried again. Default: 2 s. */
+  /** How long to wait for that before the send is tried again. Below `requestTimeout`. Default: 2 s. */
   readonly timeout?: Duration
 }
 
@@ -90,157 +111,137 @@ export interface RedisTopicOptions {
   readonly durability?: RedisDurability
 }
 
-const duration = z
-  .union([z.number(), z.string()])
-  .refine(
-    (value) => parseDuration(value) !== undefined,
-    "expected a duration such as 250, '250ms', '5s' or '1h'",
-  )
-  .transform((value) => parseDuration(value) ?? 0)
+const timeout = () => durationOption({ min: 1 })
 
-const timeout = duration.refine((milliseconds) => milliseconds >= 1, 'expected at least 1 ms')
+const deadLetters = z.strictObject({
+  maxLength: z.int().min(0).optional(),
+  maxAge: durationOption().optional(),
+})
 
 const retention = z.strictObject({
   maxLength: z.int().min(0).default(10_000),
-  maxAge: duration.optional(),
-})
-
-const tls = z.strictObject({
-  ca: z.string().optional(),
-  cert: z.string().optional(),
-  key: z.string().optional(),
-  passphrase: z.string().optional(),
-  servername: z.string().optional(),
-  rejectUnauthorized: z.boolean().optional(),
+  maxAge: durationOption().optional(),
+  deadLetters: deadLetters.prefault({}),
 })
 
 const durability = z.strictObject({
   replicas: z.int().min(0).default(0),
   appendOnly: z.boolean().default(false),
-  timeout: timeout.default(2000),
+  timeout: timeout().default(2000),
 })
 
-const nativeSchema = z.strictObject({
-  prefix: z
-    .string()
-    .regex(/^[^{}\s]{1,64}$/, 'expected 1 to 64 characters without braces or white space')
-    .default('waybill'),
-  tls: tls.optional(),
-  sentinel: z
-    .strictObject({
-      name: z.string().min(1),
-      username: z.string().optional(),
-      password: z.string().optional(),
-      tls: z.boolean().default(false),
-    })
-    .optional(),
-  cluster: z.boolean().default(false),
-  natMap: z
-    .record(z.string(), z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) }))
-    .optional(),
-  connectTimeout: timeout.default(10_000),
-  responseTimeout: timeout.default(10_000),
-  pollInterval: timeout.default(250),
-  maxMessageBytes: z
-    .int()
-    .min(1)
-    // A bulk string of the protocol holds at most this many bytes (redis.conf, proto-max-bulk-len).
-    .max(512 * 1024 * 1024)
-    .default(16 * 1024 * 1024),
-  retention: retention.prefault({}),
-  deduplication: timeout.optional(),
-  durability: durability.optional(),
-  mirrorAttributes: z.enum(['required', 'all', 'none']).default('none'),
-})
+const aFunction = <Called>() =>
+  z.custom<Called>((value) => typeof value === 'function', 'expected a function').optional()
 
-const whether = z.enum(['true', 'false']).transform((text) => text === 'true')
-
-const urlSchema = z.strictObject({
-  scheme: z.enum(['redis', 'rediss']),
-  hosts: z
-    .array(z.object({ host: z.string(), port: z.number().default(6379) }))
-    .min(1, 'expected a host, such as redis://localhost:6379'),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  path: z
-    .string()
-    .regex(/^\d{1,5}$/, 'expected the number of a database, such as /0')
-    .default('0')
-    .transform(Number),
-  query: z.strictObject({
-    prefix: z.string().optional(),
-    sentinel: z
-      .string()
-      .transform((name) => ({ name }))
-      .optional(),
-    cluster: whether.optional(),
-    connectTimeout: z.string().optional(),
-    responseTimeout: z.string().optional(),
-    pollInterval: z.string().optional(),
-    mirrorAttributes: z.string().optional(),
-  }),
-})
+const address = z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) })
 
 const noWaitInCluster = 'WAIT tells nothing about the node of a topic in a cluster; not supported there'
+const waitsTooLong = (requestTimeout: number) =>
+  `expected less than requestTimeout (${requestTimeout} ms), at which a connection without answers counts as lost`
 
-const optionsSchema = z
-  .object({ url: urlSchema, native: z.object({ redis: nativeSchema }) })
-  .superRefine(({ url, native: { redis } }, context) => {
-    const { cluster, sentinel, durability } = redis
-    const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message })
-    if (cluster && sentinel !== undefined)
-      issue(['native', 'redis', 'cluster'], 'either cluster or sentinel, not both')
-    if (url.hosts.length > 1 && !cluster && sentinel === undefined) {
-      issue(['url', 'hosts'], 'several hosts need the cluster or the sentinel option')
-    }
-    if (cluster && url.path !== 0) issue(['url', 'path'], 'a cluster has database 0 only')
-    if (cluster && durability !== undefined) issue(['native', 'redis', 'durability'], noWaitInCluster)
-  })
+const optionsSchema = ({ scheme, hosts }: BrokerUrl) =>
+  z
+    .strictObject({
+      prefix: z.string().min(1).default('waybill'),
+      username: z.string().optional(),
+      password: z.string().optional(),
+      database: z
+        .string()
+        .regex(/^\d{1,5}$/, 'expected the number of a database, such as /0')
+        .default('0')
+        .transform(Number),
+      tls: tlsOption({ isSecure: scheme === 'rediss', secureScheme: 'rediss', byOption: true }),
+      credentials: aFunction<NonNullable<RedisOptions['credentials']>>(),
+      dnsLookup: aFunction<NonNullable<RedisOptions['dnsLookup']>>(),
+      sentinel: z
+        .strictObject({
+          name: z.string().min(1),
+          username: z.string().optional(),
+          password: z.string().optional(),
+          tls: z.boolean().default(false),
+        })
+        .optional(),
+      cluster: z.boolean().default(false),
+      natMap: z.record(z.string(), address).optional(),
+      connectTimeout: timeout().default(10_000),
+      requestTimeout: timeout().default(10_000),
+      pollInterval: timeout().default(1500),
+      maxMessageBytes: z
+        .int()
+        .min(1)
+        // A bulk string of the protocol holds at most this many bytes (redis.conf, proto-max-bulk-len).
+        .max(512 * 1024 * 1024)
+        .default(16 * 1024 * 1024),
+      retention: retention.prefault({}),
+      deduplication: timeout().optional(),
+      durability: durability.optional(),
+      mirrorAttributes: z.enum(['required', 'all', 'none']).default('none'),
+    })
+    .superRefine((options, context) => {
+      const { cluster, sentinel, requestTimeout } = options
+      const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message })
+      if (hosts.length === 0) issue([], 'expected a host, such as redis://localhost:6379')
+      if (cluster && sentinel !== undefined) issue(['cluster'], 'either cluster or sentinel, not both')
+      if (hosts.length > 1 && !cluster && sentinel === undefined)
+        issue([], 'several hosts need the cluster or the sentinel option')
+      if (cluster && options.database !== 0) issue(['database'], 'a cluster has database 0 only')
+      if (cluster && options.durability !== undefined) issue(['durability'], noWaitInCluster)
+      if (options.durability !== undefined && options.durability.timeout >= requestTimeout)
+        issue(['durability', 'timeout'], waitsTooLong(requestTimeout))
+      if (options.pollInterval >= requestTimeout)
+        issue(['pollInterval'], `expected less than requestTimeout (${requestTimeout} ms)`)
+      if (options.credentials !== undefined && options.password !== undefined)
+        issue(['credentials'], 'either credentials or a password in the URL, not both')
+    })
 
 const topicSchema = z.strictObject({
   mode: z.enum(['stream', 'notices']).default('stream'),
   retention: retention.optional(),
-  deduplication: timeout.optional(),
+  deduplication: timeout().optional(),
   durability: durability.optional(),
 })
 
-const clusterTopicSchema = topicSchema.refine((topic) => topic.durability === undefined, {
-  path: ['durability'],
-  message: noWaitInCluster,
-})
-
-export interface Settings extends z.output<typeof nativeSchema> {
-  readonly url: Omit<z.output<typeof urlSchema>, 'query'>
+export interface RedisSettings extends z.output<ReturnType<typeof optionsSchema>> {
+  readonly hosts: readonly { readonly host: string; readonly port: number }[]
 }
 
-export type TopicSettings = z.output<typeof topicSchema>
+export type RedisTopicSettings = z.output<typeof topicSchema>
+
+const defaultPort = 6379
 
 /**
- * URL and native options as one; native options win over the URL's query.
+ * URL and native options as one.
  *
  * @throws {ConfigurationError} with every problem of both.
  */
-export function parseSettings(url: BrokerUrl, native: unknown): Settings {
-  const query = urlSchema.shape.query.safeParse(url.query)
-  const fromUrl = query.success ? withoutUndefined(query.data) : {}
-  const merged = native === undefined || isObject(native) ? { ...fromUrl, ...native } : native
-  const parsed = parseOptions(optionsSchema, { url, native: { redis: merged } }, 'Redis options')
-  return { ...parsed.native.redis, url: parsed.url }
+export function parseRedisOptions(url: BrokerUrl, native: unknown): RedisSettings {
+  const settings = parseConnectionOptions({
+    ...{ adapter: 'redis', url, native, schema: optionsSchema(url) },
+    query: {
+      ...{ prefix: asText, cluster: asFlag, mirrorAttributes: asText },
+      ...{ connectTimeout: asText, requestTimeout: asText, pollInterval: asText },
+      sentinel: (name) => ({ name }),
+    },
+    fromUrl: {
+      username: url.username,
+      password: url.password,
+      database: url.path === '' ? undefined : url.path,
+    },
+  })
+  return { ...settings, hosts: url.hosts.map(({ host, port = defaultPort }) => ({ host, port })) }
 }
 
 /** @throws {ConfigurationError} with every problem. */
-export function parseTopicSettings(
+export function parseRedisTopicOptions(
   { name, native }: Pick<TopicSpec, 'name' | 'native'>,
-  { cluster }: Pick<Settings, 'cluster'>,
-): TopicSettings {
-  const schema = cluster ? clusterTopicSchema : topicSchema
+  { cluster, requestTimeout }: Pick<RedisSettings, 'cluster' | 'requestTimeout'>,
+): RedisTopicSettings {
+  const schema = topicSchema.superRefine((options, context) => {
+    const { durability } = options
+    if (durability === undefined) return
+    const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message })
+    if (cluster) issue(['durability'], noWaitInCluster)
+    if (durability.timeout >= requestTimeout) issue(['durability', 'timeout'], waitsTooLong(requestTimeout))
+  })
   return parseOptions(schema, native.redis ?? {}, `options of topic "${name}"`, 'native.redis')
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function withoutUndefined(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

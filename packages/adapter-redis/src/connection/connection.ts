@@ -1,21 +1,29 @@
-import { type Clock, type DriverContext, MessagingError } from '@waybill/core/driver'
+import { type Clock, MessagingError } from '@waybill/core/driver'
 import { Cluster } from 'ioredis'
-import type { Script } from '../scripts/script.ts'
-import { type Argument, needsNewConnection, toRedisError } from '../wire/messages.ts'
-import type { Client } from './clients.ts'
+import { causeOf } from '../client/cause-of.ts'
+import type { Client } from '../client/make-client.ts'
+import { needsNewConnection, toRedisError } from '../errors.ts'
+import { type ScriptName, script } from '../scripts/script.ts'
+import { type Answer, type Argument, type Call, decodeAnswer, encodeCall } from '../wire/call.ts'
+import { asText } from '../wire/reply.ts'
 
 /** How connections are made; the same for all of a driver. */
 export interface ConnectionSettings {
-  readonly makeClient: () => Client
+  readonly makeClient: () => Promise<Client>
+  /** Why no connection could be opened, where the client does not say. */
+  readonly diagnose?: () => Promise<Error | undefined>
+  readonly database: number
   readonly connectTimeoutMs: number
   readonly clock: Clock
   /** Loaded when the shared connection opens. */
-  readonly scripts: readonly Script[]
+  readonly scripts: readonly ScriptName[]
 }
 
 /** One open connection. Once lost it stays lost. */
 export class Connection {
   readonly client: Client
+  /** The server's id of it; empty in a cluster, where one client is many connections, and where our user may not ask. */
+  id = ''
   readonly #clock: Clock
   #lastError: Error | undefined
   #lost: ((error: MessagingError) => void) | undefined
@@ -25,9 +33,13 @@ export class Connection {
   private constructor(client: Client, clock: Clock) {
     this.client = client
     this.#clock = clock
-    client.on('error', (error: Error) => {
-      this.#lastError = error
-    })
+    const note = (error: Error) => {
+      const cause = causeOf(error)
+      // Of a node that cannot be reached, a cluster repeats in the end only that its connection is closed.
+      if (this.#lastError === undefined || cause.message !== 'Connection is closed.') this.#lastError = cause
+    }
+    client.on('error', note)
+    client.on('node error', note)
     client.on('end', () => {
       if (!this.#closing)
         this.#lost?.(this.#toError(new Error('Connection is closed.'), 'The connection was lost'))
@@ -36,10 +48,9 @@ export class Connection {
 
   /** Rejects with `connection-failed`, `access-denied` or, once the signal fires, `aborted`. */
   static async open(
-    { makeClient, connectTimeoutMs, clock }: ConnectionSettings,
+    { makeClient, diagnose, connectTimeoutMs, clock, database }: ConnectionSettings,
     signal?: AbortSignal,
   ): Promise<Connection> {
-    const connection = new Connection(makeClient(), clock)
     const over = Promise.withResolvers<never>()
     const giveUp = (code: 'timeout' | 'aborted', why: string) =>
       over.reject(new MessagingError(code, why, { retryable: code === 'timeout', fate: 'not-sent' }))
@@ -49,12 +60,20 @@ export class Connection {
     )
     signal?.addEventListener('abort', onAbort, { once: true })
     if (signal?.aborted) onAbort()
+    let connection: Connection | undefined
     try {
-      await Promise.race([connection.client.connect(), over.promise])
+      connection = new Connection(await Promise.race([makeClient(), over.promise]), clock)
+      await Promise.race([connection.#connect(database), over.promise])
       return connection
     } catch (thrown) {
-      const error = connection.#toError(thrown, 'Connecting to Redis failed')
-      await connection.close()
+      const what = 'Connecting to Redis failed'
+      let error =
+        connection === undefined ? toRedisError(thrown, what) : connection.#toError(causeOf(thrown), what)
+      await connection?.close()
+      if (error.code === 'disconnected' && diagnose !== undefined) {
+        const cause = await Promise.race([diagnose(), over.promise]).catch(() => undefined)
+        if (cause !== undefined) error = toRedisError(new Error('no node can be reached'), what, cause)
+      }
       if (error.code !== 'disconnected' && error.code !== 'timeout') throw error
       throw new MessagingError('connection-failed', error.message, {
         retryable: true,
@@ -80,20 +99,28 @@ export class Connection {
     }
   }
 
-  async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+  async run(name: ScriptName, call: Call): Promise<Answer> {
+    const { sha, source } = script(name)
+    const args = encodeCall(call)
     try {
-      return await this.client.callBuffer('EVALSHA', script.sha, keys.length, ...keys, ...args)
+      return decodeAnswer(await this.client.callBuffer('EVALSHA', sha, ...args))
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) {
-        throw this.#failed(error, 'A Redis script failed')
+        throw this.#failed(error, `The Redis script ${name} failed`)
       }
-      return this.call('EVAL', script.source, keys.length, ...keys, ...args)
+      return decodeAnswer(await this.call('EVAL', source, ...args))
     }
   }
 
   /** So that scripts run in the order in which they are called, none of them going round by way of NOSCRIPT. */
-  async load(scripts: readonly Script[]): Promise<void> {
-    await Promise.all(scripts.map(({ source }) => this.call('SCRIPT', 'LOAD', source)))
+  async load(names: readonly ScriptName[]): Promise<void> {
+    await Promise.all(names.map((name) => this.call('SCRIPT', 'LOAD', script(name).source)))
+  }
+
+  /** Gives the connection up: whatever waits for it fails, and its loss is reported. */
+  drop(): void {
+    this.#dropped = true
+    this.client.disconnect()
   }
 
   /** Bounded by ioredis' `disconnectTimeout`. */
@@ -114,85 +141,25 @@ export class Connection {
     cancel()
   }
 
+  async #connect(database: number): Promise<void> {
+    await this.client.connect()
+    // Before anything else, and answered: commands must not reach another database than the URL's.
+    if (database !== 0) await this.client.callBuffer('SELECT', database)
+    if (this.client instanceof Cluster) return
+    try {
+      this.id = asText(await this.client.callBuffer('CLIENT', 'ID'))
+    } catch (thrown) {
+      if (!/^NOPERM|unknown/i.test(thrown instanceof Error ? thrown.message : '')) throw thrown
+    }
+  }
+
   #failed(thrown: unknown, what: string): MessagingError {
     const error = this.#toError(thrown, what)
-    if (needsNewConnection(thrown) && !this.#dropped) {
-      this.#dropped = true
-      this.client.disconnect()
-    }
+    if (needsNewConnection(thrown) && !this.#dropped) this.drop()
     return error
   }
 
   #toError(thrown: unknown, what: string): MessagingError {
     return toRedisError(thrown, what, this.#lastError)
   }
-}
-
-/** A connection for commands that do not block, opened when it is needed and again after a loss. */
-export class SharedConnection {
-  readonly #settings: ConnectionSettings
-  readonly #emit: DriverContext['emit']
-  readonly #closing = new AbortController()
-  #opening: Promise<Connection> | undefined
-  #current: Connection | undefined
-
-  constructor(settings: ConnectionSettings, emit: DriverContext['emit']) {
-    this.#settings = settings
-    this.#emit = emit
-  }
-
-  /** Undefined while there is none. */
-  get client(): Client | undefined {
-    return this.#current?.client
-  }
-
-  async get(): Promise<Connection> {
-    if (this.#current !== undefined) return this.#current
-    if (this.#closing.signal.aborted) throw closed()
-    this.#opening ??= this.#open().finally(() => {
-      this.#opening = undefined
-    })
-    return this.#opening
-  }
-
-  async call(command: string, ...args: readonly Argument[]): Promise<unknown> {
-    return (this.#current ?? (await this.get())).call(command, ...args)
-  }
-
-  async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
-    return (this.#current ?? (await this.get())).run(script, keys, args)
-  }
-
-  /** Ends an opening too. */
-  async close(): Promise<void> {
-    this.#closing.abort()
-    await this.#opening?.catch(() => undefined)
-    const connection = this.#current
-    this.#current = undefined
-    await connection?.close()
-  }
-
-  async #open(): Promise<Connection> {
-    const { signal } = this.#closing
-    const connection = await Connection.open(this.#settings, signal)
-    try {
-      await connection.load(this.#settings.scripts)
-      if (signal.aborted) throw closed()
-    } catch (error) {
-      await connection.close()
-      throw error
-    }
-    connection.onLost((error) => {
-      if (this.#current !== connection) return
-      this.#current = undefined
-      this.#emit({ type: 'disconnected', error })
-    })
-    this.#current = connection
-    this.#emit({ type: 'connected' })
-    return connection
-  }
-}
-
-function closed(): MessagingError {
-  return new MessagingError('closed', 'The connection to Redis is closed', { fate: 'not-sent' })
 }

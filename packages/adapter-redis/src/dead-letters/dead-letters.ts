@@ -4,22 +4,16 @@ import {
   replayHeaders,
   type StoredDeadLetter,
 } from '@waybill/core/driver'
-import type { SharedConnection } from '../connection/connection.ts'
-import { discard } from '../scripts/discard.ts'
-import { replay } from '../scripts/replay.ts'
-import { chunksOfBytes } from '../wire/chunks.ts'
-import {
-  type Argument,
-  decodeFields,
-  type Entry,
-  encodeFields,
-  type GroupKeys,
-  lineOfHeaders,
-} from '../wire/messages.ts'
+import { inChunks } from '@waybill/core/driver-kit'
+import type { SharedConnection } from '../connection/shared-connection.ts'
+import { bounds } from '../wire/bounds.ts'
+import { decodeFields, type Entry, encodeFields } from '../wire/entries.ts'
+import { type GroupKeys, lineOfHeaders } from '../wire/names.ts'
 import { asArray, asNumber, asText } from '../wire/reply.ts'
 
-// How many letters are read at once.
-const pageSize = 100
+// How many letters are read at once: few at first, then as many as have the size of one call.
+const firstPageSize = 8
+const largestPageSize = 100
 
 interface Letter extends Entry {
   readonly entryId: string
@@ -51,20 +45,32 @@ export class RedisDeadLetters implements DeadLetterStore {
 
   replay(ids: readonly string[] | 'all'): Promise<number> {
     return this.#forEachPage(ids, async (letters) => {
-      const args = letters.flatMap((letter): Argument[] => {
+      const { dead, deadIndex, own, wake } = this.#keys
+      const copies = letters.map((letter) => {
         const headers = replayHeaders(letter.headers)
-        const fields = encodeFields({ ...letter, headers })
-        return [letter.entryId, letter.id, this.#lineOf(letter, headers), fields.length, ...fields]
+        return { letter, line: this.#lineOf(letter, headers), fields: encodeFields({ ...letter, headers }) }
       })
-      const { dead, deadIndex, own } = this.#keys
-      return asNumber(await this.#shared.run(replay, [dead, deadIndex, ...own], args))
+      const answer = await this.#shared.run('replay', {
+        keys: { dead, deadIndex, own, groupWake: wake },
+        args: {
+          letters: copies.map(({ letter: { entryId, id }, line, fields }) => ({
+            ...{ entry: entryId, letter: id, line, size: fields.length },
+          })),
+        },
+        values: copies.flatMap(({ fields }) => fields),
+      })
+      return asNumber(answer.fields.count)
     })
   }
 
   discard(ids: readonly string[] | 'all'): Promise<number> {
     return this.#forEachPage(ids, async (letters) => {
-      const args = letters.flatMap(({ entryId, id }) => [entryId, id])
-      return asNumber(await this.#shared.run(discard, [this.#keys.dead, this.#keys.deadIndex], args))
+      const { dead, deadIndex } = this.#keys
+      const answer = await this.#shared.run('discard', {
+        keys: { dead, deadIndex },
+        args: { letters: letters.map(({ entryId, id }) => ({ entry: entryId, letter: id })) },
+      })
+      return asNumber(answer.fields.count)
     })
   }
 
@@ -81,7 +87,7 @@ export class RedisDeadLetters implements DeadLetterStore {
     let total = 0
     const pages = ids === 'all' ? this.#pages(await this.#newest()) : this.#named(ids)
     for await (const page of pages) {
-      for (const chunk of chunksOfBytes(page)) total += await act(chunk)
+      for (const chunk of inChunks(page, bounds)) total += await act(chunk)
     }
     return total
   }
@@ -93,19 +99,22 @@ export class RedisDeadLetters implements DeadLetterStore {
 
   async *#pages(end: string): AsyncIterable<readonly Letter[]> {
     let start = '-'
+    let size = firstPageSize
     for (;;) {
-      const reply = asArray(await this.#shared.call('XRANGE', this.#keys.dead, start, end, 'COUNT', pageSize))
+      const reply = asArray(await this.#shared.call('XRANGE', this.#keys.dead, start, end, 'COUNT', size))
       const page = reply.map(toLetter)
       if (page.length > 0) yield page
       const last = page.at(-1)
-      if (last === undefined || page.length < pageSize) return
+      if (last === undefined || page.length < size) return
       start = `(${last.entryId}`
+      const average = page.reduce((sum, { bytes }) => sum + bytes, 0) / page.length
+      size = Math.max(1, Math.min(largestPageSize, Math.floor(bounds.maxBytes / (average + 1))))
     }
   }
 
   async *#named(ids: readonly string[]): AsyncIterable<readonly Letter[]> {
-    for (let first = 0; first < ids.length; first += pageSize) {
-      const page = ids.slice(first, first + pageSize)
+    for (let first = 0; first < ids.length; first += firstPageSize) {
+      const page = ids.slice(first, first + firstPageSize)
       const entries = asArray(await this.#shared.call('HMGET', this.#keys.deadIndex, ...page))
       const entryIds = page.map((id, index) => (entries[index] === null ? id : asText(entries[index])))
       // A letter that somebody else put there goes by its entry's id.

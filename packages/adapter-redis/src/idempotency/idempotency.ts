@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { IdempotencyMark, IdempotencyState, IdempotencyStore } from '@waybill/core'
 import { parseBrokerUrl, systemClock } from '@waybill/core/driver'
-import { makeClient } from '../connection/clients.ts'
-import { SharedConnection } from '../connection/connection.ts'
-import { parseSettings, type RedisOptions } from '../options.ts'
-import { script } from '../scripts/script.ts'
-import { asArray, asNumber, asText } from '../wire/reply.ts'
+import { makeClient } from '../client/make-client.ts'
+import { SharedConnection } from '../connection/shared-connection.ts'
+import { parseRedisOptions, type RedisOptions } from '../options.ts'
+import { markScripts } from '../scripts/script.ts'
+import { connectionName } from '../wire/names.ts'
+import { asNumber, asText } from '../wire/reply.ts'
 
 /** A store of marks that holds a connection of its own; close it when its consumers have stopped. */
 export interface RedisIdempotencyStore extends IdempotencyStore, AsyncDisposable {
@@ -15,35 +16,6 @@ export interface RedisIdempotencyStore extends IdempotencyStore, AsyncDisposable
 // A mark is one key: a token while its effect is under way, and this when it is done. Expiry is Redis' own.
 const done = 'done'
 
-/** KEYS: mark. ARGV: token, lease. Returns the state, and how long it lasts. */
-const begin = script(`
-local mark = redis.call('GET', KEYS[1])
-if not mark then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  return { 'started', 0 }
-end
-if mark == '${done}' then return { 'done', 0 } end
-return { 'processing', redis.call('PTTL', KEYS[1]) }
-`)
-
-/** KEYS: mark. ARGV: token, lease. Returns whether the token still owns the mark. */
-const extend = script(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-`)
-
-/** KEYS: mark. ARGV: token, window. */
-const complete = script(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], '${done}', 'PX', ARGV[2]) end
-return 1
-`)
-
-/** KEYS: mark. ARGV: token. */
-const abandon = script(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 1
-`)
-
 /**
  * Remembers in Redis which messages had their effect, for consumers on any broker. The URL and the connection options are
  * those of the adapter; it connects when it is first used, and again after a loss.
@@ -51,13 +23,14 @@ return 1
  * @throws {ConfigurationError} listing every problem of both.
  */
 export function redisIdempotencyStore(url: string, options: RedisOptions = {}): RedisIdempotencyStore {
-  const settings = parseSettings(parseBrokerUrl(url), options)
+  const settings = parseRedisOptions(parseBrokerUrl(url), options)
   const shared = new SharedConnection(
     {
-      makeClient: () => makeClient(settings, `idempotency-${randomUUID()}`),
+      makeClient: () => makeClient(settings, connectionName(`idempotency-${randomUUID()}`)),
       connectTimeoutMs: settings.connectTimeout,
       clock: systemClock,
-      scripts: [begin, extend, complete, abandon],
+      database: settings.database,
+      scripts: markScripts,
     },
     () => {},
   )
@@ -65,22 +38,26 @@ export function redisIdempotencyStore(url: string, options: RedisOptions = {}): 
   const keyOf = ({ group, source, id }: IdempotencyMark) =>
     `${settings.prefix}:idempotency:${[group, source, id].map((part) => `${part.length}:${part}`).join(':')}`
 
+  const run = (name: (typeof markScripts)[number], mark: IdempotencyMark, args: object) =>
+    shared.run(name, { keys: { mark: keyOf(mark) }, args: { ...args, done } })
+
   return {
     async begin(mark, leaseMs): Promise<IdempotencyState> {
       const token = randomUUID()
-      const reply = asArray(await shared.run(begin, [keyOf(mark)], [token, Math.ceil(leaseMs)]))
-      const state = asText(reply[0])
-      if (state === 'processing') return { state, remainingMs: Math.max(0, asNumber(reply[1])) }
+      const { fields } = await run('markBegin', mark, { token, leaseMs: Math.ceil(leaseMs) })
+      const state = asText(fields.state)
+      if (state === 'processing') return { state, remainingMs: Math.max(0, asNumber(fields.remainingMs)) }
       return state === 'done' ? { state } : { state: 'started', token }
     },
     async extend(mark, token, leaseMs) {
-      return asNumber(await shared.run(extend, [keyOf(mark)], [token, Math.ceil(leaseMs)])) === 1
+      const { fields } = await run('markExtend', mark, { token, leaseMs: Math.ceil(leaseMs) })
+      return fields.isOurs === true
     },
     async complete(mark, token, windowMs) {
-      await shared.run(complete, [keyOf(mark)], [token, Math.ceil(windowMs)])
+      await run('markComplete', mark, { token, windowMs: Math.ceil(windowMs) })
     },
     async abandon(mark, token) {
-      await shared.run(abandon, [keyOf(mark)], [token])
+      await run('markAbandon', mark, { token })
     },
     close: () => shared.close(),
     [Symbol.asyncDispose]: () => shared.close(),

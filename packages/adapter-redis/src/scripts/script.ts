@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
+import { lua } from './lua.ts'
+
+export type ScriptName = keyof typeof lua
 
 /**
- * Lua that the server runs in one step. Rules for all of it: time is the server's; keys come as KEYS and share one hash
- * tag; a consumer's own work is allowed when memory is full (`allow-oom`), since it is what frees memory. Numbers of lines
- * and sources count from 0, as in `wire.ts`.
+ * Lua that the server runs in one step. Rules for all of it: time is the server's; keys come as KEYS and share one hash tag;
+ * a call is bounded in bytes and items by its arguments; a consumer's own work is allowed when memory is full
+ * (`allow-oom`), since it is what frees memory. Lines and sources count from 0, as in `wire/names.ts`.
  */
 export interface Script {
   readonly source: string
@@ -11,8 +14,23 @@ export interface Script {
   readonly sha: string
 }
 
-/** `flags` stand in a script's first line (Redis documentation, "Eval scripts", script flags; since 7.0). */
-export function script(source: string, flags = ''): Script {
-  const text = `${flags === '' ? '' : `#!lua flags=${flags}\n`}${source.trim()}\n`
-  return { source: text, sha: createHash('sha1').update(text).digest('hex') }
+const scripts = new Map<ScriptName, Script>()
+
+export function script(name: ScriptName): Script {
+  let found = scripts.get(name)
+  if (found === undefined) {
+    const source = lua[name]
+    found = { source, sha: createHash('sha1').update(source).digest('hex') }
+    scripts.set(name, found)
+  }
+  return found
 }
+
+/** Those that the idempotency store needs. */
+export const markScripts: readonly ScriptName[] = ['markBegin', 'markExtend', 'markComplete', 'markAbandon']
+
+/** Those that the driver needs. */
+export const driverScripts: readonly ScriptName[] = [
+  ...(['applyTopology', 'publish', 'moveDue', 'cancelDelayed', 'fetch', 'settle'] as const),
+  ...(['tend', 'depart', 'handOver', 'tidy', 'replay', 'discard'] as const),
+]

@@ -1,24 +1,21 @@
 import {
   type Clock,
   deadLetterIdOf,
+  type MessagingError,
   type Outcome,
   type Settlement,
   toMessagingError,
+  type Verdict,
 } from '@waybill/core/driver'
-import type { SharedConnection } from '../connection/connection.ts'
-import { settle } from '../scripts/settle.ts'
-import { chunksOfBytes } from '../wire/chunks.ts'
+import { done, failed, inChunks } from '@waybill/core/driver-kit'
+import type { SharedConnection } from '../connection/shared-connection.ts'
+import { fromErrorReply } from '../errors.ts'
+import { bounds } from '../wire/bounds.ts'
+import { listOf } from '../wire/call.ts'
 import { RedisDelivery } from '../wire/delivery.ts'
-import {
-  type Argument,
-  encodeFields,
-  type Fields,
-  fromErrorReply,
-  type GroupKeys,
-  lineOfHeaders,
-  type TopicKeys,
-} from '../wire/messages.ts'
-import { asArray, asNumber, asUtf8 } from '../wire/reply.ts'
+import { encodeFields, type Fields } from '../wire/entries.ts'
+import { type GroupKeys, lineOfHeaders, returnedName, type TopicKeys } from '../wire/names.ts'
+import { asNumber, asText } from '../wire/reply.ts'
 import type { Holdings } from './holdings.ts'
 
 export interface SettlerSettings {
@@ -28,19 +25,22 @@ export interface SettlerSettings {
   readonly group: GroupKeys
   readonly groupName: string
   /** Under whose name the deliveries are pending. */
-  readonly consumer: string
-  readonly ordered: boolean
+  readonly consumer: () => string
+  /** Ordered topics: who owns the partition, as the broker has it. Undefined: it is no longer ours. */
+  readonly ownerOf?: (partition: number) => string | undefined
   readonly leaseMs: number
 }
 
-interface Copy {
+interface Item {
   readonly index: number
   readonly delivery: RedisDelivery
-  readonly args: readonly Argument[]
+  /** What the script is told of it, by name. */
+  readonly described: object
+  readonly fields: Fields
   readonly bytes: number
 }
 
-const settled: Outcome = Object.freeze({ ok: true })
+type Fail = (index: number, error: MessagingError) => void
 
 /** Carries verdicts out: acks as one XACK a stream, all else in a script that checks whose delivery it is. */
 export class Settler {
@@ -56,100 +56,114 @@ export class Settler {
   }
 
   async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    const outcomes = new Array<Outcome>(settlements.length).fill(settled)
+    const outcomes = new Array<Outcome>(settlements.length).fill(done)
     const acks: { index: number; delivery: RedisDelivery }[][] = []
-    const copies: Copy[] = []
-    const safeUntil = this.#settings.clock.now() + this.#marginMs
+    const items: Item[] = []
+    const safeUntil = this.#settings.clock.monotonic() + this.#marginMs
     settlements.forEach((settlement, index) => {
       const { delivery, verdict } = settlement
-      if (!(delivery instanceof RedisDelivery) || !this.#holdings.has(delivery)) return
+      if (!(delivery instanceof RedisDelivery)) return
+      if (!this.#holdings.has(delivery)) {
+        outcomes[index] = failed(fromErrorReply('STALE the delivery is no longer ours', 'Settling'))
+        return
+      }
       delivery.isSettling = true
       if (verdict.kind !== 'ack' || delivery.leaseUntil < safeUntil)
-        copies.push(this.#copy(index, delivery, settlement))
+        items.push(this.#item(index, delivery, verdict))
       else {
         acks[delivery.source] ??= []
         acks[delivery.source]?.push({ index, delivery })
       }
     })
-    const fail = (index: number, thrown: unknown) => {
-      outcomes[index] = { ok: false, error: toMessagingError(thrown, 'Settling failed') }
+    const fail: Fail = (index, error) => {
+      outcomes[index] = failed(error)
       const delivery = settlements[index]?.delivery
-      if (delivery instanceof RedisDelivery) delivery.isSettling = false
+      if (!(delivery instanceof RedisDelivery)) return
+      delivery.isSettling = false
+      if (error.code === 'stale') this.#holdings.remove(delivery)
     }
     await Promise.all([
       ...acks.map((acked, source) => this.#ack(source, acked, fail)),
-      ...chunksOfBytes(copies).map((chunk) => this.#run(chunk, fail)),
+      ...inChunks(items, bounds).map((chunk) => this.#run(chunk, fail)),
     ])
     return outcomes
+  }
+
+  /** Gives back to the group what core no longer extends; unlike a release, that counts as a crash. */
+  async expire(deliveries: readonly RedisDelivery[]): Promise<void> {
+    const expired = { kind: 'expire' } as const
+    const items = deliveries.map((delivery, index) => this.#item(index, delivery, expired))
+    for (const delivery of deliveries) delivery.isSettling = true
+    await Promise.all(inChunks(items, bounds).map((chunk) => this.#run(chunk, () => {})))
   }
 
   async #ack(
     source: number,
     acked: readonly { readonly index: number; readonly delivery: RedisDelivery }[],
-    fail: (index: number, thrown: unknown) => void,
+    fail: Fail,
   ): Promise<void> {
     const { shared, group, groupName } = this.#settings
     try {
-      await shared.call(
-        'XACK',
-        group.sources[source] ?? '',
-        groupName,
-        ...acked.map(({ delivery }) => delivery.id),
-      )
+      const ids = acked.map(({ delivery }) => delivery.id)
+      await shared.call('XACK', group.sources[source] ?? '', groupName, ...ids)
       for (const { delivery } of acked) this.#holdings.remove(delivery)
-    } catch (error) {
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'Settling failed')
       for (const { index } of acked) fail(index, error)
     }
   }
 
-  async #run(copies: readonly Copy[], fail: (index: number, thrown: unknown) => void): Promise<void> {
+  async #run(items: readonly Item[], fail: Fail): Promise<void> {
     const { shared, topic, group, groupName, consumer } = this.#settings
-    const keys = [topic.topic, group.delayed, group.dead, group.deadIndex, ...group.sources]
+    const { sources, own, delayed, delayedEntries, dead, deadIndex, owners, wake } = group
     try {
-      const reply = await shared.run(settle, keys, [
-        groupName,
-        consumer,
-        ...copies.flatMap(({ args }) => args),
-      ])
-      const failures = new Map<number, string>()
-      const flat = asArray(reply)
-      for (let at = 0; at + 1 < flat.length; at += 2) failures.set(asNumber(flat[at]), asUtf8(flat[at + 1]))
-      copies.forEach(({ index, delivery }, position) => {
+      const { fields } = await shared.run('settle', {
+        keys: {
+          ...{ topic: topic.topic, sources, own, dead, deadIndex, owners },
+          ...{ groupDelayed: delayed, groupDelayedEntries: delayedEntries, groupWake: wake },
+        },
+        args: {
+          ...{ group: groupName, consumer: consumer(), returned: returnedName },
+          settlements: items.map(({ described }) => described),
+        },
+        values: items.flatMap((item) => item.fields),
+      })
+      const failures = new Map(
+        listOf(fields.failures).map((each) => [asNumber(each.index), asText(each.error)]),
+      )
+      items.forEach(({ index, delivery }, position) => {
         const failure = failures.get(position)
         if (failure === undefined) this.#holdings.remove(delivery)
-        else fail(index, fromErrorReply(failure, 'Redis refused the copy, so the delivery stays unsettled'))
+        else
+          fail(
+            index,
+            fromErrorReply(failure, 'Redis refused the settlement, so the delivery stays unsettled'),
+          )
       })
-    } catch (error) {
-      for (const { index } of copies) fail(index, error)
+    } catch (thrown) {
+      const error = toMessagingError(thrown, 'Settling failed')
+      for (const { index } of items) fail(index, error)
     }
   }
 
-  #copy(index: number, delivery: RedisDelivery, { verdict }: Settlement): Copy {
-    const { ordered } = this.#settings
-    const { body, contentType, source, id, count } = delivery
-    const headers =
-      verdict.kind === 'retry' || verdict.kind === 'dead-letter' ? verdict.headers : delivery.headers
-    // On an ordered topic a copy stays in its partition.
-    const line = ordered ? source >> 1 : lineOfHeaders(headers)
-    let detail: string | number = 0
-    let fields: Fields = []
-    switch (verdict.kind) {
-      case 'ack':
-        break
-      case 'retry':
-        detail = Math.ceil(verdict.delayMs)
-        fields = encodeFields({ body, contentType, headers })
-        break
-      case 'release':
-        // Given back is not died with: this delivery does not count.
-        fields = encodeFields(delivery, { earlierDeliveries: delivery.deliveries - 1 })
-        break
-      case 'dead-letter':
-        detail = deadLetterIdOf(headers) ?? id
-        fields = encodeFields({ body, contentType, headers }, { line })
-        break
+  #item(index: number, delivery: RedisDelivery, verdict: Verdict | { readonly kind: 'expire' }): Item {
+    const { ownerOf } = this.#settings
+    const { source, id, count, body, contentType } = delivery
+    const headers = 'headers' in verdict ? verdict.headers : delivery.headers
+    const partition = source >> 1
+    // On an ordered topic a copy stays in its partition; what is released stays where it is.
+    const isCopy = verdict.kind === 'retry' || verdict.kind === 'dead-letter'
+    const line = ownerOf === undefined && isCopy ? lineOfHeaders(headers) : partition
+    const fields =
+      verdict.kind === 'retry' || verdict.kind === 'dead-letter'
+        ? encodeFields({ body, contentType, headers }, verdict.kind === 'retry' ? undefined : line)
+        : []
+    const described = {
+      ...{ verdict: verdict.kind, source, id, count, line, size: fields.length },
+      ...(verdict.kind === 'retry' && { delay: Math.ceil(verdict.delayMs) }),
+      ...(verdict.kind === 'dead-letter' && { letter: deadLetterIdOf(headers) ?? id }),
+      ...(ownerOf !== undefined && { partition, owner: ownerOf(partition) ?? '' }),
     }
-    const args = [verdict.kind, source, id, count, line, detail, fields.length, ...fields]
-    return { index, delivery, args, bytes: body.byteLength }
+    return { index, delivery, described, fields, bytes: fields.length === 0 ? 0 : body.byteLength }
   }
 }

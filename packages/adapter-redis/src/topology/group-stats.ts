@@ -1,16 +1,20 @@
-import type { GroupStats, PartitionStats, TopicSpec } from '@waybill/core/driver'
-import type { SharedConnection } from '../connection/connection.ts'
-import { type GroupKeys, idAfter, type TopicKeys } from '../wire/messages.ts'
+import { type GroupStats, MessagingError, type PartitionStats, type TopicSpec } from '@waybill/core/driver'
+import { sumOf } from '@waybill/core/driver-kit'
+import type { SharedConnection } from '../connection/shared-connection.ts'
+import { idAfter } from '../wire/ids.ts'
+import { type GroupKeys, returnedName, type TopicKeys } from '../wire/names.ts'
 import { asArray, asFigure, asNumber, asRecord, asText, asUtf8 } from '../wire/reply.ts'
 
 interface SourceStats {
   readonly lag: number | undefined
   readonly pending: number
+  /** Of these, given back to the group. */
+  readonly returned: number
   readonly committed: string
   readonly end: string
 }
 
-/** The figures of a group; `native` has the bytes that its topic and it take in the broker's memory. */
+/** The figures of a group; `native` has what its topic and it take of the server's memory. */
 export async function groupStats(
   shared: SharedConnection,
   topic: TopicSpec,
@@ -18,39 +22,59 @@ export async function groupStats(
   group: GroupKeys,
   name: string,
 ): Promise<GroupStats> {
-  const [sources, delayed, dead, owners, bytes] = await Promise.all([
+  const [sources, delayed, dead, owners, native] = await Promise.all([
     Promise.all(group.sources.map((stream) => sourceStats(shared, stream, name))),
     Promise.all([keys.delayed, group.delayed].map((set) => shared.call('ZCARD', set))),
     shared.call('XLEN', group.dead),
     topic.ordered ? shared.call('HGETALL', group.owners) : undefined,
-    Promise.all([
-      bytesOf(shared, [...keys.streams, keys.delayed]),
-      bytesOf(shared, [...group.own, group.delayed, group.dead]),
-    ]),
+    nativeStats(shared, keys, group),
   ])
   return {
-    waiting: sum(sources.map(({ lag }) => lag)),
-    inFlight: sum(sources.map(({ pending }) => pending)),
-    delayed: sum(delayed.map(asNumber)),
+    waiting: sumOf(sources.map(({ lag, returned }) => (lag === undefined ? undefined : lag + returned))),
+    inFlight: sumOf(sources.map(({ pending, returned }) => pending - returned)),
+    delayed: sumOf(delayed.map(asNumber)),
     dead: asNumber(dead),
     partitions: lineStats(sources, asRecord(owners)),
-    native: { topicBytes: bytes[0], groupBytes: bytes[1] },
+    native,
+  }
+}
+
+async function nativeStats(
+  shared: SharedConnection,
+  keys: TopicKeys,
+  group: GroupKeys,
+): Promise<Record<string, unknown>> {
+  const [topicBytes, groupBytes, deadLetterBytes, deduplicationBytes, deduplicated, members] =
+    await Promise.all([
+      bytesOf(shared, [...keys.streams, keys.delayed, keys.delayedEntries, keys.delayedIds]),
+      bytesOf(shared, [...group.own, group.delayed, group.delayedEntries, group.dead]),
+      bytesOf(shared, [group.dead, group.deadIndex]),
+      bytesOf(shared, [keys.sent]),
+      shared.call('ZCARD', keys.sent),
+      shared.call('ZCARD', group.members),
+    ])
+  return {
+    ...{ topicBytes, groupBytes, deadLetterBytes, deduplicationBytes },
+    ...{ deduplicated: asNumber(deduplicated), members: asNumber(members) },
   }
 }
 
 async function sourceStats(shared: SharedConnection, stream: string, name: string): Promise<SourceStats> {
-  const [groups, information] = await Promise.all([
+  const [groups, information, returned] = await Promise.all([
     shared.call('XINFO', 'GROUPS', stream),
     shared.call('XINFO', 'STREAM', stream),
+    shared.call('XPENDING', stream, name),
   ])
   const group =
     asArray(groups)
       .map(asRecord)
       .find((each) => asUtf8(each.name) === name) ?? {}
+  const holders = asArray(asArray(returned)[3]).map(asArray)
   return {
     // Nil when entries were deleted from the middle, or the group was moved there.
     lag: asFigure(group.lag),
     pending: asFigure(group.pending) ?? 0,
+    returned: asNumber(holders.find(([holder]) => asText(holder) === returnedName)?.[1] ?? 0),
     committed: idAfter(asText(group['last-delivered-id'])),
     end: idAfter(asText(asRecord(information)['last-generated-id'])),
   }
@@ -80,16 +104,13 @@ function lineStats(
   return partitions
 }
 
-async function bytesOf(shared: SharedConnection, keys: readonly string[]): Promise<number> {
-  const sizes = await Promise.all(keys.map((key) => shared.call('MEMORY', 'USAGE', key)))
-  return sizes.reduce((total: number, size) => total + (asFigure(size) ?? 0), 0)
-}
-
-function sum(figures: readonly (number | undefined)[]): number | undefined {
-  let total = 0
-  for (const figure of figures) {
-    if (figure === undefined) return undefined
-    total += figure
+/** Undefined where our user may not ask, or the service has no MEMORY. */
+async function bytesOf(shared: SharedConnection, keys: readonly string[]): Promise<number | undefined> {
+  try {
+    const sizes = await Promise.all(keys.map((key) => shared.call('MEMORY', 'USAGE', key)))
+    return sizes.reduce((total: number, size) => total + (asFigure(size) ?? 0), 0)
+  } catch (error) {
+    if (MessagingError.is(error) && !error.retryable) return undefined
+    throw error
   }
-  return total
 }

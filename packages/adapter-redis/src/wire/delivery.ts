@@ -1,6 +1,7 @@
 import { attemptOf, type Delivery } from '@waybill/core/driver'
-import { type Content, decodeFields, decodeHeaders, noHeaders, usualContentType } from './messages.ts'
-import { asArray, asNumber, asText, asUtf8 } from './reply.ts'
+import { type Answer, listOf } from './call.ts'
+import { type Content, decodeFields, decodeHeaders, noHeaders, usualContentType } from './entries.ts'
+import { asArray, asNumber, asText, type Fields } from './reply.ts'
 
 /** Where a delivery came from, and which of an entry's deliveries it is. */
 export interface Position {
@@ -19,7 +20,9 @@ export class RedisDelivery implements Delivery, Position {
   readonly headers: Readonly<Record<string, string>>
   readonly attempt: number
   readonly deliveries: number
+  readonly crashes: number
   readonly key = undefined
+  readonly timestamp: number
   readonly source: number
   readonly id: string
   readonly count: number
@@ -28,12 +31,15 @@ export class RedisDelivery implements Delivery, Position {
   /** Its verdict is on the way: that it is no longer pending then does not mean that somebody else has it. */
   isSettling = false
 
-  constructor(content: Content, { source, id, count }: Position, deliveries: number, leaseUntil: number) {
+  constructor(content: Content, { source, id, count }: Position, leaseUntil: number, expired = 0) {
     this.body = content.body
     this.contentType = content.contentType
     this.headers = content.headers
     this.attempt = content.headers === noHeaders ? 1 : attemptOf(content.headers)
-    this.deliveries = deliveries
+    this.deliveries = count + expired
+    // What is given back is not counted, so what counts more than once was in the hands of a member that died.
+    this.crashes = this.deliveries - 1
+    this.timestamp = Number.parseInt(id, 10)
     this.source = source
     this.id = id
     this.count = count
@@ -41,53 +47,38 @@ export class RedisDelivery implements Delivery, Position {
   }
 }
 
-/** What the fetch script answers with, row by row; `sources` where it was not given all of them. */
-export function fromRows(reply: unknown, leaseUntil: number, sources?: readonly number[]): RedisDelivery[] {
-  const rows = asArray(reply)
-  const deliveries: RedisDelivery[] = []
-  for (let at = 0; at + 2 < rows.length; at += 3) {
-    const index = asNumber(rows[at])
-    const source = sources?.[index] ?? index
-    const id = asText(rows[at + 1])
-    const told = rows[at + 2]
-    if (Buffer.isBuffer(told)) {
-      const content = { body: told, contentType: usualContentType, headers: noHeaders }
-      deliveries.push(new RedisDelivery(content, { source, id, count: 1 }, 1, leaseUntil))
-      continue
-    }
-    const [count, type, headers, body] = asArray(told)
-    const position = { source, id, count: asNumber(count) }
-    if (Array.isArray(type)) {
-      deliveries.push(fromEntry(position, type, leaseUntil))
-      continue
-    }
-    const content = {
-      body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
-      contentType: asUtf8(type),
-      headers: headers === null ? noHeaders : decodeHeaders(asUtf8(headers)),
-    }
-    deliveries.push(new RedisDelivery(content, position, position.count, leaseUntil))
-  }
-  return deliveries
-}
-
-/** What the reclaim script answers with. */
-export function fromClaims(reply: unknown, leaseUntil: number): RedisDelivery[] {
-  const rows = asArray(reply)
-  const deliveries: RedisDelivery[] = []
-  for (let at = 0; at + 3 < rows.length; at += 4) {
-    const position = { source: asNumber(rows[at]), id: asText(rows[at + 1]), count: asNumber(rows[at + 2]) }
-    deliveries.push(fromEntry(position, asArray(rows[at + 3]), leaseUntil))
-  }
-  return deliveries
-}
-
-/** What XREAD and XREADGROUP answer with: new entries, stream by stream. */
-export function fromStreams(
-  reply: unknown,
-  sources: ReadonlyMap<string, number>,
+/** What the fetch script answers with; `sources` where it was not given all of them. */
+export function fromAnswer(
+  { fields, values }: Answer,
   leaseUntil: number,
+  sources?: readonly number[],
 ): RedisDelivery[] {
+  let at = 0
+  return listOf(fields.entries).map((entry) => {
+    const index = asNumber(entry.source)
+    const position = { source: sources?.[index] ?? index, id: asText(entry.id), count: countOf(entry) }
+    if (entry.fields === undefined) return new RedisDelivery(ours(entry, values[at++]), position, leaseUntil)
+    const end = at + asNumber(entry.fields)
+    const content = decodeFields(values.slice(at, end))
+    at = end
+    return new RedisDelivery(content, position, leaseUntil)
+  })
+}
+
+function countOf({ count }: Fields): number {
+  return count === undefined ? 1 : asNumber(count)
+}
+
+function ours({ type, headers }: Fields, body: unknown): Content {
+  return {
+    body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
+    contentType: type === undefined ? usualContentType : asText(type),
+    headers: headers === undefined ? noHeaders : decodeHeaders(asText(headers)),
+  }
+}
+
+/** What XREAD answers with: new entries, stream by stream. */
+export function fromStreams(reply: unknown, sources: ReadonlyMap<string, number>): RedisDelivery[] {
   const deliveries: RedisDelivery[] = []
   for (const stream of asArray(reply)) {
     const [name, entries] = asArray(stream)
@@ -95,13 +86,9 @@ export function fromStreams(
     if (source === undefined) continue
     for (const entry of asArray(entries)) {
       const [id, fields] = asArray(entry)
-      deliveries.push(fromEntry({ source, id: asText(id), count: 1 }, asArray(fields), leaseUntil))
+      const position = { source, id: asText(id), count: 1 }
+      deliveries.push(new RedisDelivery(decodeFields(asArray(fields)), position, Number.POSITIVE_INFINITY))
     }
   }
   return deliveries
-}
-
-function fromEntry(position: Position, fields: readonly unknown[], leaseUntil: number): RedisDelivery {
-  const entry = decodeFields(fields)
-  return new RedisDelivery(entry, position, entry.earlierDeliveries + position.count, leaseUntil)
 }

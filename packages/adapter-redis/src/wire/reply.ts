@@ -30,3 +30,14 @@ export function asRecord(reply: unknown): Readonly<Record<string, unknown>> {
   for (let index = 0; index + 1 < flat.length; index += 2) record[asText(flat[index])] = flat[index + 1]
   return record
 }
+
+export type Fields = Readonly<Record<string, unknown>>
+
+/** An object of JSON. */
+export function asFields(value: unknown): Fields {
+  return isFields(value) ? value : {}
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

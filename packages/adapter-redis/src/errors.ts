@@ -1,0 +1,66 @@
+import { MessagingError, toError } from '@waybill/core/driver'
+
+type Row = readonly [pattern: RegExp, code: MessagingError['code'], retryable: boolean]
+
+/** Replies begin with a code (Redis documentation, "Redis serialization protocol", simple errors). The first match counts. */
+const replies: readonly Row[] = [
+  [/^(NOAUTH|WRONGPASS|NOPERM|DENIED)\b|invalid password/, 'access-denied', false],
+  [/^OOM\b|^MISCONF\b|^NOREPLICAS\b/, 'rejected', true],
+  [/^WITHHELD\b/, 'rejected', true],
+  [/^STALE\b/, 'stale', false],
+  [/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|UNBLOCKED)\b/, 'disconnected', true],
+  [/max number of clients/, 'connection-failed', true],
+  [/^BUSY\b/, 'throttled', true],
+  [/^(NOGROUP|NOTOPIC)\b/, 'topology-missing', true],
+  [/^WRONGTYPE\b/, 'topology-mismatch', false],
+  // A server of before Redis 7 takes the first line for Lua (Redis documentation, "Eval scripts", script flags).
+  [/unexpected symbol near '#'|Unexpected engine in script shebang/, 'unsupported', false],
+]
+
+/** Whether the reply means that this connection leads to a server that is no master, or not ready. */
+export function needsNewConnection(error: unknown): boolean {
+  return /^(READONLY|LOADING|MASTERDOWN)\b/.test(toError(error).message)
+}
+
+/** Whether a write was refused because the server's memory is full. */
+export function isMemoryFull(error: unknown): boolean {
+  return /(^|: )OOM\b/.test(toError(error).message)
+}
+
+// ioredis' words for a command that it never wrote to the socket.
+const neverWritten = "Stream isn't writeable"
+
+const needsFlags =
+  'This server does not know "#!lua" script flags, which the adapter needs: use Redis 7 or later, or Valkey'
+
+/** An error reply of the server, as one of ours. */
+export function fromErrorReply(reply: string, what: string, cause?: Error): MessagingError {
+  const [, code, retryable] = replies.find(([pattern]) => pattern.test(reply)) ?? [undefined, 'failed', false]
+  const options = { retryable, fate: 'not-sent' } as const
+  const text = code === 'unsupported' ? `${needsFlags} (${reply})` : `${what}: ${reply}`
+  return new MessagingError(code, text, cause === undefined ? options : { ...options, cause })
+}
+
+/** Whatever ioredis rejects with, as one of ours. `cause` is the connection's own error, which ioredis reports elsewhere. */
+export function toRedisError(thrown: unknown, what: string, cause?: Error): MessagingError {
+  if (MessagingError.is(thrown)) return thrown
+  const error = toError(thrown)
+  if (error.name === 'ReplyError') return fromErrorReply(error.message, what, error)
+  // A connection that the server refused is only reported as closed.
+  if (cause?.name === 'ReplyError') return fromErrorReply(cause.message, what, cause)
+  const because = cause === undefined || cause.message === error.message ? '' : ` (${cause.message})`
+  return new MessagingError('disconnected', `${what}: ${error.message}${because}`, {
+    retryable: true,
+    cause: cause ?? error,
+    fate: error.message.startsWith(neverWritten) ? 'not-sent' : 'unknown',
+  })
+}
+
+/** What a topic of notices cannot do. */
+export function unsupportedOnNotices(topic: string, what: string): MessagingError {
+  return new MessagingError(
+    'unsupported',
+    `Topic ${topic} is of mode "notices", which keeps nothing: no ${what}. Use mode "stream", or broadcast consumers and plain sends`,
+    { fate: 'not-sent' },
+  )
+}

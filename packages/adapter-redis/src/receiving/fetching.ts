@@ -1,0 +1,14 @@
+import { MessagingError } from '@waybill/core/driver'
+
+/** How many entries a script reads at once before it looks how large they are. */
+export const readStep = 8
+
+export function deletedWarning(count: number, group: string): string {
+  return `${count} entries were deleted while group ${group} had them in hand: somebody trims or deletes from the stream by other means`
+}
+
+/** A group that is gone does not come back by itself: core applies the topology and subscribes again. */
+export function endsSubscription(error: unknown): never {
+  if (!MessagingError.is(error) || error.code !== 'topology-missing') throw error
+  throw new MessagingError(error.code, error.message, { cause: error })
+}
