@@ -6,10 +6,10 @@ import { z } from 'zod'
 import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, type RunningBroker, startBroker } from '../brokers/index.ts'
 import { base, sources, streams } from '../redis/keys.ts'
-import { consumerNames, plainly as usePlainly } from '../redis/plain-client.ts'
+import { plainly as usePlainly } from '../redis/plain-client.ts'
 
 // A connection that says nothing counts as lost sooner than by default: soon enough for a test.
-const native = { redis: { responseTimeout: '3s', connectTimeout: '3s' } } as const
+const native = { redis: { requestTimeout: '3s', connectTimeout: '3s' } } as const
 
 const lines = z.array(z.tuple([z.string(), z.array(z.instanceof(Buffer))]))
 const pending = z.tuple([z.number()]).rest(z.unknown())
@@ -77,13 +77,8 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
         }),
       breakSubscription: (topic, group) =>
         plainly(async (client) => {
-          const members = topic.ordered
-            ? await client.zrange(`${base(topic)}:group:${group}:members`, '0', '-1')
-            : await consumerNames(client, sources(topic, group), group)
-          for (const name of members) {
-            const id = /#(\d+)~/.exec(name)?.[1]
-            if (id !== undefined) await client.client('KILL', 'ID', id)
-          }
+          const connections = await client.hvals(`${base(topic)}:group:${group}:members:connections`)
+          for (const id of new Set(connections)) if (id !== '') await client.client('KILL', 'ID', id)
         }),
       async failDeadLetterWrites(topic, group) {
         const key = `${base(topic)}:group:${group}:dead`

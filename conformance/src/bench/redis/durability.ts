@@ -73,7 +73,7 @@ export const durability = (servers: Servers): readonly Case[] => [
       await servers.until('the Sentinel to know both replicas', async () =>
         (await servers.cli(`-p ${sentinel} sentinel master main`)).includes('num-slaves\n2'),
       )
-      const redis = { durability: { replicas: 1 }, responseTimeout: '2s', connectTimeout: '2s' } as const
+      const redis = { durability: { replicas: 1 }, requestTimeout: '2500ms', connectTimeout: '2s' } as const
       const connect = { url: `redis://${address}:${sentinel}?sentinel=main`, native: { redis } }
       const stage = await context.stage({ connect, topic: { groups: [context.unique('group')] } })
       const recorder = context.recorder()

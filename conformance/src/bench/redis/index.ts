@@ -1,10 +1,14 @@
 import type { Section } from '../../case/case.ts'
 import type { RunningBroker } from '../brokers/index.ts'
 import { access } from './access.ts'
+import { bounds } from './bounds.ts'
 import { durability } from './durability.ts'
+import { faults } from './faults.ts'
+import { handover } from './handover.ts'
 import { marks } from './marks.ts'
 import { notices } from './notices.ts'
 import { ownership } from './ownership.ts'
+import { rest } from './rest.ts'
 import { retention } from './retention.ts'
 import { Servers } from './servers.ts'
 
@@ -17,6 +21,10 @@ export function redisSections(broker: RunningBroker): readonly Section[] {
     { title: 'Notices', cases: notices },
     { title: 'Marks, deduplication, scripts', cases: marks },
     { title: 'Durability and failover', cases: durability(servers) },
+    { title: 'Handover and order', cases: handover },
+    { title: 'Bounded calls', cases: bounds },
+    { title: 'At rest', cases: rest },
+    { title: 'Faults and limits', cases: faults(servers) },
     { title: 'Access', cases: access(servers) },
   ]
 }
