@@ -26,3 +26,17 @@ test('what is removed does not come out', () => {
   expect(heap.remove((item) => item % 2 === 1).toSorted()).toEqual([1, 3, 5, 7])
   expect(drain(heap)).toEqual([4, 8])
 })
+
+test('adding and taking compare each item with few others, in whatever order they come', () => {
+  const count = 10_000
+  for (const numbered of [(n: number) => n, (n: number) => -n, (n: number) => (n * 7919) % count]) {
+    let comparisons = 0
+    const heap = new Heap<number>((one, other) => {
+      comparisons += 1
+      return one < other
+    })
+    for (let n = 0; n < count; n += 1) heap.add(numbered(n))
+    drain(heap)
+    expect(comparisons).toBeLessThan(4 * count * Math.log2(count))
+  }
+})

@@ -95,3 +95,32 @@ test('a negative delay is none', async () => {
   await clock.advance(0)
   expect(ran).toBe(true)
 })
+
+test('of ten thousand timers those run that were not cancelled', async () => {
+  const clock = virtualClock(0)
+  let calls = 0
+  for (let n = 0; n < 10_000; n += 1) {
+    const cancel = clock.after(1000 + (n % 10), () => {
+      calls += 1
+    })
+    if (n % 10 !== 0) cancel()
+  }
+  await clock.advance('1h')
+  expect(calls).toBe(1000)
+})
+
+test('a timer that another of its moment cancels does not run', async () => {
+  const clock = virtualClock(0)
+  let calls = 0
+  const cancels: (() => void)[] = []
+  clock.after(10, () => {
+    for (const cancel of cancels) cancel()
+  })
+  cancels.push(
+    clock.after(10, () => {
+      calls += 1
+    }),
+  )
+  await clock.advance(10)
+  expect(calls).toBe(0)
+})

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers'
 import type { Clock } from './clock.ts'
 import { type Duration, toMilliseconds } from './duration.ts'
+import { Heap } from './heap.ts'
 
 export interface VirtualClock extends Clock {
   /**
@@ -14,7 +15,10 @@ export interface VirtualClock extends Clock {
 
 interface Timer {
   readonly at: number
+  /** Equal times keep the order they were set in. */
+  readonly place: number
   readonly callback: () => void
+  cancelled: boolean
 }
 
 /** Lets everything that only waits for promises and for the event loop go on. */
@@ -27,30 +31,54 @@ export async function settle(): Promise<void> {
 export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClock {
   let elapsed = 0
   let epoch = startMs
-  const timers = new Set<Timer>()
+  let places = 0
+  let cancelled = 0
+  const timers = new Heap<Timer>(
+    (one, other) => one.at < other.at || (one.at === other.at && one.place < other.place),
+  )
 
-  function nextUntil(end: number): Timer | undefined {
-    let next: Timer | undefined
-    for (const timer of timers)
-      if (timer.at <= end && (next === undefined || timer.at < next.at)) next = timer
-    return next
+  function cancel(timer: Timer): void {
+    if (timer.cancelled) return
+    timer.cancelled = true
+    cancelled += 1
+    // Most timers are timeouts that never fire: swept out when they are the most of what there is.
+    if (cancelled < 1000 || cancelled * 2 < timers.size) return
+    timers.remove((each) => each.cancelled)
+    cancelled = 0
+  }
+
+  /** Takes out all timers of the next moment until then; they fire together, so that many cost no more than one. */
+  function nextUntil(end: number): readonly Timer[] {
+    const due: Timer[] = []
+    for (let first = timers.first; first !== undefined && first.at <= end; first = timers.first) {
+      if (!first.cancelled && due[0] !== undefined && first.at > due[0].at) break
+      timers.take()
+      if (first.cancelled) cancelled = Math.max(0, cancelled - 1)
+      else due.push(first)
+    }
+    return due
   }
 
   return {
     now: () => epoch + elapsed,
     monotonic: () => elapsed,
     after(delayMs, callback) {
-      const timer = { at: elapsed + Math.max(0, delayMs), callback }
+      places += 1
+      const timer = { at: elapsed + Math.max(0, delayMs), place: places, callback, cancelled: false }
       timers.add(timer)
-      return () => timers.delete(timer)
+      return () => cancel(timer)
     },
     async advance(duration) {
       const end = elapsed + toMilliseconds(duration)
       await settle()
-      for (let timer = nextUntil(end); timer !== undefined; timer = nextUntil(end)) {
-        elapsed = Math.max(elapsed, timer.at)
-        timers.delete(timer)
-        timer.callback()
+      for (let due = nextUntil(end); due[0] !== undefined; due = nextUntil(end)) {
+        elapsed = Math.max(elapsed, due[0].at)
+        // One may cancel another of its own moment.
+        for (const timer of due) {
+          if (timer.cancelled) continue
+          timer.cancelled = true
+          timer.callback()
+        }
         await settle()
       }
       elapsed = end
