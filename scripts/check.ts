@@ -26,6 +26,7 @@ const groups: readonly (readonly {
   [
     { name: 'types of the tests and scripts', command: ['tsc', '-p', 'tsconfig.test.json'] },
     { name: 'what the packages hold', command: ['node', 'scripts/packed-packages.ts'] },
+    { name: 'applications in bundles', command: ['node', 'scripts/bundles.ts'] },
     ...publishedFolders.flatMap((folder) => [
       { name: `publint ${folder}`, command: ['publint', '--strict', folder] as const },
       {
