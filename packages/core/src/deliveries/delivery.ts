@@ -56,6 +56,8 @@ export class DeliveryInHand {
   readonly group: string
   /** By the wall clock. All other times here are monotonic. */
   readonly receivedAt: number
+  /** When it came into our hands. */
+  readonly heldSince: number
   readonly #owner: DeliveryOwner
   readonly #place: Place<DeliveryInHand>
   #state: DeliveryState = 'waiting'
@@ -75,6 +77,7 @@ export class DeliveryInHand {
     this.topic = topic
     this.group = group
     this.receivedAt = receivedAt
+    this.heldSince = since
     this.#since = since
     this.#attempt = delivery.attempt
     this.#owner = owner

@@ -1,4 +1,4 @@
-import type { Delivery, Subscription } from '../driver.ts'
+import type { Subscription } from '../driver.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type MessagingError, toMessagingError } from '../lib/errors.ts'
 import type { DeliveryInHand } from './delivery.ts'
@@ -9,44 +9,95 @@ export interface LeasesSettings {
   readonly inHand: () => readonly DeliveryInHand[]
   /** Those that have been in hand too long. */
   readonly onOverdue: (overdue: readonly DeliveryInHand[]) => void
+  /** Those whose lease has run out, because it could not be renewed: somebody else may have them. */
+  readonly onExpired: (expired: readonly DeliveryInHand[]) => void
   readonly report: (what: string, error: MessagingError) => void
 }
 
-/** Renews the leases of what is in hand, up to `maxLease`. */
+/** Renews the leases of what is in hand up to `maxLease`, which also holds where the driver knows no leases. */
 export class Leases {
   readonly #subscription: Subscription
   readonly #settings: LeasesSettings
-  #cancelRenewal: (() => void) | undefined
+  readonly #intervalMs: number
+  /** When the latest renewal that succeeded began. */
+  #renewedAt = Number.NEGATIVE_INFINITY
+  #error: MessagingError | undefined
+  #cancelTick: (() => void) | undefined
+  #cancelExpiry: (() => void) | undefined
+  #isClosed = false
 
   constructor(subscription: Subscription, settings: LeasesSettings) {
     this.#subscription = subscription
     this.#settings = settings
-    this.#scheduleRenewal()
+    const { leaseMs } = subscription
+    // Without leases nothing is renewed, and only maxLease is to be held.
+    this.#intervalMs =
+      leaseMs === undefined ? Math.max(100, Math.min(settings.maxLeaseMs / 4, 10_000)) : leaseMs / 3
+    this.#scheduleTick()
+  }
+
+  /** Why leases cannot be renewed at the moment. */
+  get error(): MessagingError | undefined {
+    return this.#error
+  }
+
+  /** Its lease has run out, as far as we know. */
+  isExpired(inHand: DeliveryInHand, now: number): boolean {
+    return this.#endOf(inHand) <= now
   }
 
   close(): void {
-    this.#cancelRenewal?.()
+    this.#isClosed = true
+    this.#cancelTick?.()
+    this.#cancelExpiry?.()
   }
 
-  #scheduleRenewal(): void {
-    const { leaseMs } = this.#subscription
-    if (leaseMs === undefined) return
-    const renew = () => {
-      this.#scheduleRenewal()
+  #endOf({ heldSince }: DeliveryInHand): number {
+    return Math.max(heldSince, this.#renewedAt) + (this.#subscription.leaseMs ?? Number.POSITIVE_INFINITY)
+  }
+
+  #scheduleTick(): void {
+    const tick = () => {
+      this.#scheduleTick()
       this.#settings.onOverdue(this.#overdue())
-      void this.#renew(leaseMs)
+      this.#checkExpiry()
+      void this.#renew()
     }
-    this.#cancelRenewal = this.#settings.clock.after(leaseMs / 3, renew, { background: true })
+    this.#cancelTick = this.#settings.clock.after(this.#intervalMs, tick, { background: true })
   }
 
-  async #renew(leaseMs: number): Promise<void> {
-    const current: Delivery[] = this.#settings.inHand().map(({ delivery }) => delivery)
-    if (current.length === 0) return
+  async #renew(): Promise<void> {
+    const { leaseMs } = this.#subscription
+    const { clock, inHand, report } = this.#settings
+    const current = inHand().map(({ delivery }) => delivery)
+    if (leaseMs === undefined || current.length === 0) return
+    const startedAt = clock.monotonic()
     try {
       await this.#subscription.extend(current, leaseMs)
-    } catch (error) {
-      this.#settings.report('renewing leases', toMessagingError(error, 'Renewing leases failed'))
+      this.#renewedAt = Math.max(this.#renewedAt, startedAt)
+      this.#error = undefined
+    } catch (thrown) {
+      this.#error = toMessagingError(thrown, 'Renewing leases failed')
+      report('renewing leases', this.#error)
     }
+  }
+
+  /** Lets go of what has expired, and looks again when the next one would, if that is before the next tick. */
+  #checkExpiry(): void {
+    const { clock, inHand, onExpired } = this.#settings
+    if (this.#subscription.leaseMs === undefined || this.#isClosed) return
+    const now = clock.monotonic()
+    const expired = inHand().filter((each) => this.isExpired(each, now))
+    if (expired.length > 0) onExpired(expired)
+    const next = inHand().reduce(
+      (earliest, each) => Math.min(earliest, this.#endOf(each)),
+      Number.POSITIVE_INFINITY,
+    )
+    this.#cancelExpiry?.()
+    this.#cancelExpiry =
+      next < now + this.#intervalMs
+        ? clock.after(next - now, () => this.#checkExpiry(), { background: true })
+        : undefined
   }
 
   /**

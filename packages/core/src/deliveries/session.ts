@@ -18,7 +18,17 @@ export interface SessionSettings {
   readonly prefetch: number
   readonly maxPrefetch: number
   readonly maxLeaseMs: number
+  /** See `Capabilities`: what is in hand outlives a receive that failed. */
+  readonly keepsDeliveries: boolean
+  /**
+   * How many deliveries whose verdicts cannot be carried out for the moment take no room: their neighbours go on. Beyond
+   * it they do, so that memory stays bounded.
+   */
+  readonly allowance: number
 }
+
+// How many receives may fail in a row while nothing is in hand.
+const patience = 5
 
 // While some are fetched, others are handled and others settled: each in its own share, so that none waits for another.
 const largestShare = 1 / 4
@@ -35,8 +45,10 @@ export class Session {
   /** Fires when the fetch that is under way is to come back. */
   #interruption = new AbortController()
   #isFetching = false
+  /** The size that the driver knows of. */
+  #toldSize: number
   #closed = false
-  /** How often in a row the broker has asked for patience instead of giving deliveries, and how it said so last. */
+  /** How often in a row receiving has failed without ending the subscription, and with what. */
   #refusals = 0
   #refusal: MessagingError | undefined
   receivedAny = false
@@ -46,14 +58,22 @@ export class Session {
     this.#hand = hand
     this.#settings = settings
     const { clock, prefetch, maxPrefetch, maxLeaseMs } = settings
+    this.#toldSize = prefetch
     this.#prefetch = new Prefetch(prefetch, maxPrefetch, clock.monotonic())
     const report = (what: string, error: MessagingError) => this.#report(what, error)
     this.#settlements = new Settlements(subscription, {
       clock,
       report,
       onStale: (inHand, error) => this.#lose([inHand], error.message),
-      onFailed: (inHand) => this.#returning.failed(inHand),
-      onSettled: (inHand) => this.#returning.left(inHand),
+      onFailed: (inHand) => {
+        this.#returning.failed(inHand)
+        this.#resize()
+        this.#hand.wake()
+      },
+      onSettled: (inHand) => {
+        this.#returning.left(inHand)
+        this.#resize()
+      },
     })
     this.#returning = new ReturningKeys({
       release: (inHand) => this.#giveVerdict(inHand, { kind: 'release' }),
@@ -69,6 +89,7 @@ export class Session {
       report,
       inHand: () => hand.all(),
       onOverdue: (overdue) => this.#letGo(overdue),
+      onExpired: (expired) => this.#lose(expired, 'Its lease could not be renewed in time'),
     })
     subscription.onLost((deliveries) => {
       const lost = new Set(deliveries)
@@ -79,7 +100,7 @@ export class Session {
 
   /** Why nothing is received at the moment, or a verdict could not be carried out yet; an operator sees it in `health()`. */
   get error(): MessagingError | undefined {
-    return this.#refusal ?? this.#settlements.error
+    return this.#refusal ?? this.#settlements.error ?? this.#leases.error
   }
 
   /** Receives while there is room, until the signal fires. Rejects when the subscription is broken. */
@@ -103,7 +124,8 @@ export class Session {
         const receipt = { topic, group, receivedAt: clock.now(), since: now }
         const received = deliveries.map((delivery) => new DeliveryInHand(delivery, receipt, this.#hand))
         if (received.length > 0) this.receivedAny = true
-        if (this.#prefetch.add(received.length, now)) this.#subscription.resize?.(this.#prefetch.size)
+        this.#prefetch.add(received.length, now)
+        this.#resize()
         // Before these are looked at, so that the broker works meanwhile.
         asked = this.#ask(signal)
         for (const inHand of received) accept(inHand)
@@ -117,10 +139,22 @@ export class Session {
   /** Undefined when there is no room, keys are on their way back, or the signal has fired. */
   #ask(signal: AbortSignal): Promise<readonly Delivery[]> | undefined {
     const { size } = this.#prefetch
-    const room = size - this.#hand.occupied
+    const room = this.#size - this.#hand.occupied
     if (room <= 0 || signal.aborted || this.#returning.holdFetch) return undefined
     if (this.#interruption.signal.aborted) this.#interruption = new AbortController()
     return this.#fetch(Math.min(room, Math.ceil(size * largestShare)), this.#interruption.signal)
+  }
+
+  /** How many may be held now. */
+  get #size(): number {
+    return this.#prefetch.size + Math.min(this.#settlements.failing, this.#settings.allowance)
+  }
+
+  #resize(): void {
+    const size = this.#size
+    if (size === this.#toldSize) return
+    this.#toldSize = size
+    this.#subscription.resize?.(size)
   }
 
   async #fetch(room: number, signal: AbortSignal): Promise<readonly Delivery[]> {
@@ -132,8 +166,8 @@ export class Session {
     }
   }
 
-  // A broker that asks for patience has not ended the subscription. To give back all that is in hand would make more work
-  // for it, and run handlers twice.
+  // What is in hand is kept whenever it can be: to give all of it back would make more work for a broker in trouble, and
+  // run handlers twice.
   async #next(room: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     try {
       const deliveries = await this.#subscription.receive(room, signal)
@@ -142,13 +176,20 @@ export class Session {
       return deliveries
     } catch (thrown) {
       const error = toMessagingError(thrown, 'The driver failed to receive')
-      if (error.code !== 'throttled') throw thrown
+      if (!this.#goesOnAfter(error)) throw thrown
       this.#refusals += 1
       this.#refusal = error
       this.#report('receiving', error)
       await sleep(this.#settings.clock, reconnectBackoff(this.#refusals), signal)
       return []
     }
+  }
+
+  #goesOnAfter({ code, retryable }: MessagingError): boolean {
+    if (code === 'throttled') return true
+    if (!this.#settings.keepsDeliveries || !retryable || code === 'topology-missing') return false
+    // With nothing in hand there is nothing to lose by subscribing again, which may mend what asking again does not.
+    return this.#hand.size > 0 || this.#refusals < patience
   }
 
   /** False when its key is on its way back to the group: it goes back too, after what went before. */
@@ -162,7 +203,10 @@ export class Session {
   /** Hands the verdict over, once; `settled` is called when it is durable. */
   settle(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
     if (inHand.ended) return
-    if (verdict.kind === 'release') this.release([inHand])
+    // The timer may be late, after the process was stopped for example: somebody else may have it by now.
+    if (this.#leases.isExpired(inHand, this.#settings.clock.monotonic())) {
+      this.#lose([inHand], 'Its lease ran out before its verdict was given')
+    } else if (verdict.kind === 'release') this.release([inHand])
     else this.#giveVerdict(inHand, verdict, settled)
   }
 

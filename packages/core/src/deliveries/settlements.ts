@@ -50,6 +50,11 @@ export class Settlements {
     return this.#failing.values().next().value
   }
 
+  /** How many verdicts could not be carried out yet. */
+  get failing(): number {
+    return this.#failing.size
+  }
+
   /** `settled` is called when the verdict is durable. */
   add(inHand: DeliveryInHand, verdict: Verdict, settled: (() => void) | undefined): void {
     this.#batcher.add({ delivery: inHand.delivery, verdict, inHand, settled, tries: 0 })
