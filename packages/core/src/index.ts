@@ -13,6 +13,7 @@ export { Consumer } from './consuming/consumer.ts'
 export type {
   BatchOptions,
   ConsumerOptions,
+  HandlerOptions,
   StartOptions,
   StopOptions,
 } from './consuming/consumer-options.ts'

@@ -37,6 +37,23 @@ export class Attempts {
     return this.#slots.used
   }
 
+  /** How long the oldest handler has been running, and the youngest; undefined when none runs. */
+  ages(): { readonly oldestMs: number; readonly youngestMs: number } | undefined {
+    const began = this.#running.all().flatMap(({ ranAt }) => ranAt ?? [])
+    if (began.length === 0) return undefined
+    const now = this.#clock.monotonic()
+    const ages = began.map((ranAt) => now - ranAt)
+    return {
+      oldestMs: ages.reduce((oldest, age) => Math.max(oldest, age)),
+      youngestMs: ages.reduce((youngest, age) => Math.min(youngest, age)),
+    }
+  }
+
+  /** Whether every slot has been taken by the same handlers for so long: nothing is handled meanwhile. */
+  isStuck(afterMs: number): boolean {
+    return this.#slots.full && (this.ages()?.youngestMs ?? 0) >= afterMs
+  }
+
   /** Those under way, deliveries among them that were lost meanwhile. */
   underWay(): readonly DeliveryInHand[] {
     return this.#running.all()

@@ -18,6 +18,13 @@ export interface ConsumerOptions {
   readonly lease?: Duration
   /** When renewing ends: a handler that runs longer loses its delivery. Default: 1 h. */
   readonly maxLease?: Duration
+  /**
+   * How long an attempt may take, middleware included. Then its signal fires and it has failed; the retry policy decides.
+   * A handler that ignores its signal runs on, and its outcome is ignored. Default: no limit but `maxLease`.
+   */
+  readonly timeout?: Duration
+  /** When all handlers have been running for so long, the consumer shows as stuck in `health()`. Default: 5 min. */
+  readonly stuckAfter?: Duration
   readonly retry?: RetryPolicy
   /**
    * How many consumers may die with a message in hand before it goes to the dead letters. Releases, pauses, drains and
@@ -44,7 +51,12 @@ export interface ConsumerOptions {
   readonly allowUndeclaredGroup?: boolean
 }
 
-export interface BatchOptions {
+export interface HandlerOptions {
+  /** How long an attempt may take, instead of what the consumer says. */
+  readonly timeout?: Duration
+}
+
+export interface BatchOptions extends HandlerOptions {
   /** Messages a batch holds at most. Default: 100. */
   readonly size?: number
   /** How long the first of a batch waits for more. Default: 1 s. */
@@ -79,6 +91,12 @@ const milliseconds = (initial: Duration) =>
 const leaseSchema = (initial: Duration) =>
   milliseconds(initial).refine((value) => value >= 100, 'expected at least 100ms')
 
+const timeoutSchema = () =>
+  durationSchema()
+    .transform((value) => toMilliseconds(value))
+    .refine((value) => value > 0, 'expected more than 0')
+    .optional()
+
 export const maxConcurrency = 10_000
 
 /** What consumers and pull loops have in common. */
@@ -101,6 +119,8 @@ export const consumerSchema = lazily(() =>
   z
     .strictObject({
       ...commonFields(),
+      timeout: timeoutSchema(),
+      stuckAfter: milliseconds('5m').refine((value) => value > 0, 'expected more than 0'),
       concurrency: z.int().min(1).max(maxConcurrency).default(10),
       idempotency: z
         .preprocess(
@@ -121,8 +141,10 @@ export const batchSchema = lazily(() =>
   z.strictObject({
     size: z.int().min(1).max(10_000).default(100),
     wait: milliseconds('1s'),
+    timeout: timeoutSchema(),
   }),
 )
+export const handlerSchema = lazily(() => z.strictObject({ timeout: timeoutSchema() }))
 export const startSchema = lazily(() =>
   z.strictObject({
     timeout: milliseconds('30s'),

@@ -16,6 +16,8 @@ import {
   batchSchema,
   type ConsumerOptions,
   consumerSchema,
+  type HandlerOptions,
+  handlerSchema,
   type StartOptions,
   type StopOptions,
   startSchema,
@@ -74,20 +76,29 @@ export class Consumer<Name extends string = string> {
   }
 
   /** Handles one message type; its data is upcast and validated before. */
-  on<Input, Output>(definition: MessageDefinition<Input, Output, Name>, handler: Handler<Output>): this
+  on<Input, Output>(
+    definition: MessageDefinition<Input, Output, Name>,
+    handler: Handler<Output>,
+    options?: HandlerOptions,
+  ): this
   /** Handles every type that matches, on each topic that other handlers of this consumer name. Data is as it travelled. */
-  on(pattern: string, handler: Handler): this
+  on(pattern: string, handler: Handler, options?: HandlerOptions): this
   /** Handles every type of the topic that matches. Data is as it travelled. */
-  on(topic: Topic<Name>, pattern: string, handler: Handler): this
-  on(first: MessageDefinition | Topic | string, second: Handler | string, third?: Handler): this {
-    if (typeof first === 'string') return this.#onPattern(undefined, first, second)
+  on(topic: Topic<Name>, pattern: string, handler: Handler, options?: HandlerOptions): this
+  on(
+    first: MessageDefinition | Topic | string,
+    second: Handler | string,
+    third?: Handler | HandlerOptions,
+    fourth?: HandlerOptions,
+  ): this {
+    if (typeof first === 'string') return this.#onPattern(undefined, first, second, third)
     if (typeof first !== 'object' || first === null) {
       const hint = first === undefined ? '; a circle of imports leaves undefined' : ''
       const message = `expected a message definition, a topic or a pattern, not ${describe(first)}${hint}`
       throw new ConfigurationError('handler', [{ path: 'definition', message }])
     }
     if (typeof second === 'string')
-      return this.#onPattern('topic' in first ? first.topic : first, second, third)
+      return this.#onPattern('topic' in first ? first.topic : first, second, third, fourth)
     if (!('topic' in first)) {
       throw new ConfigurationError('handler', [
         { path: 'pattern', message: 'expected on(topic, pattern, handler)' },
@@ -100,6 +111,7 @@ export class Consumer<Name extends string = string> {
       types: first.type,
       handle: second,
       batch: undefined,
+      timeoutMs: this.#timeoutOf(third, `handler of "${first.type}"`),
     })
   }
 
@@ -113,7 +125,11 @@ export class Consumer<Name extends string = string> {
     handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
   ): this {
     requireDefinition(definition, 'batch handler')
-    const { size, wait } = parseOptions(batchSchema(), options, `batch options of ${definition.type}`)
+    const { size, wait, timeout } = parseOptions(
+      batchSchema(),
+      options,
+      `batch options of ${definition.type}`,
+    )
     const settings = { size, waitMs: wait, clock: this.#host.clock }
     return this.#register({
       topic: definition.topic,
@@ -121,6 +137,7 @@ export class Consumer<Name extends string = string> {
       types: definition.type,
       handle: undefined,
       batch: { handle: handler as BatchHandler, settings },
+      timeoutMs: timeout ?? this.#options.timeout,
     })
   }
 
@@ -208,15 +225,29 @@ export class Consumer<Name extends string = string> {
     }
   }
 
-  #onPattern(topic: Topic | undefined, pattern: string, handle: Handler | string | undefined): this {
+  #onPattern(topic: Topic | undefined, pattern: string, handle: unknown, options: unknown): this {
     const issues: Issue[] = []
     const parsed = typeSchema().safeParse(pattern)
+    const isHandler = (value: unknown): value is Handler => typeof value === 'function'
     if (!parsed.success)
       issues.push(...parsed.error.issues.map(({ message }) => ({ path: 'pattern', message })))
-    if (typeof handle !== 'function') issues.push({ path: 'handler', message: 'expected a function' })
-    if (issues.length > 0 || typeof handle !== 'function')
+    if (!isHandler(handle)) issues.push({ path: 'handler', message: 'expected a function' })
+    if (issues.length > 0 || !isHandler(handle))
       throw new ConfigurationError(`handler of "${pattern}"`, issues)
-    return this.#register({ topic, definition: undefined, types: pattern, handle, batch: undefined })
+    const timeoutMs = this.#timeoutOf(options, `handler of "${pattern}"`)
+    return this.#register({
+      topic,
+      definition: undefined,
+      types: pattern,
+      handle,
+      batch: undefined,
+      timeoutMs,
+    })
+  }
+
+  #timeoutOf(options: unknown, what: string): number | undefined {
+    if (options === undefined) return this.#options.timeout
+    return parseOptions(handlerSchema(), options, `options of ${what}`).timeout ?? this.#options.timeout
   }
 
   #register(registration: Bound): this {
@@ -256,7 +287,8 @@ export class Consumer<Name extends string = string> {
   }
 
   #createWorker(topic: Topic): { worker: Worker; processing: Processing } {
-    const { concurrency, lease, maxLease, retry, maxDeliveries, idempotency, from, broadcast } = this.#options
+    const { concurrency, lease, maxLease, stuckAfter, retry, maxDeliveries, idempotency, from, broadcast } =
+      this.#options
     const { driver, provisioner, clock, emit } = this.#host
     const registrations = this.#registrations.filter(
       (each) => (each.topic?.name ?? topic.name) === topic.name,
@@ -287,7 +319,11 @@ export class Consumer<Name extends string = string> {
     const group: GroupSpec = { name: this.group, types, wishes: types, from }
     const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
     return {
-      worker: new Worker({ ...settings, leaseMs: lease, maxLeaseMs: maxLease }, processing, slots),
+      worker: new Worker(
+        { ...settings, leaseMs: lease, maxLeaseMs: maxLease, stuckAfterMs: stuckAfter },
+        processing,
+        slots,
+      ),
       processing,
     }
   }

@@ -1234,6 +1234,264 @@ describe('a crash loop', () => {
   })
 })
 
+describe('a handler that hangs', () => {
+  test('has its signal fired and its attempt failed at its timeout, and frees its slot', async () => {
+    const { calls, handle, numbers } = held()
+    const { subscription, clock, events } = await consuming(handle, {
+      timeout: '5s',
+      concurrency: 1,
+      retry: { backoff: fixed('7s') },
+    })
+    subscription.deliver(numbered(1), numbered(2))
+    await clock.advance('4999ms')
+    expect(calls[0]?.context.signal.aborted).toBe(false)
+    await clock.advance('1ms')
+    expect(calls[0]?.context.signal.reason).toMatchObject({ code: 'timeout' })
+    expect(subscription.settled[0]?.verdict).toMatchObject({ kind: 'retry', delayMs: 7000 })
+    expect(events).toMatchObject([
+      ['retried', { error: { message: expect.stringMatching(/longer than 5000 ms/) } }],
+    ])
+    expect(numbers()).toEqual([1, 2])
+    calls[0]?.end(new Error('much later'))
+    await settle()
+    expect(subscription.kinds).toEqual(['retry'])
+  })
+
+  test('on an ordered topic gets a signal of its own for each attempt', async () => {
+    const aborted: boolean[] = []
+    const { subscription, clock } = await consuming(
+      (_message, { attempt, signal }) => {
+        aborted.push(signal.aborted)
+        return attempt === 1 ? new Promise(() => {}) : undefined
+      },
+      { definition: Booked, timeout: '5s', retry: { backoff: fixed('1s') } },
+    )
+    subscription.deliver(delivery({ key: 'k' }))
+    await clock.advance('6s')
+    expect(aborted).toEqual([false, false])
+    expect(subscription.kinds).toEqual(['ack'])
+  })
+
+  test('has the timeout of its own registration before the one of the consumer, in a batch too', async () => {
+    const subscription = new StubSubscription()
+    const { bus, clock } = await stubBus(stubDriver({ subscribe: async () => subscription }))
+    const OrderShipped = defineMessage(orders, 'order.shipped', { schema })
+    const OrderClosed = defineMessage(orders, 'order.closed', { schema })
+    const hang = () => new Promise(() => {})
+    await bus
+      .consumer('billing', { timeout: '10s' })
+      .on(OrderCreated, hang)
+      .on(OrderShipped, hang, { timeout: '1s' })
+      .onBatch(OrderClosed, { size: 2, timeout: '2s' }, hang)
+      .start()
+    const types = ['order.created', 'order.shipped', 'order.closed', 'order.closed']
+    subscription.deliver(...types.map((type) => delivery({ type })))
+    await clock.advance('1s')
+    expect(subscription.kinds).toEqual(['retry'])
+    await clock.advance('1s')
+    expect(subscription.kinds).toHaveLength(3)
+    await clock.advance('8s')
+    expect(subscription.kinds).toHaveLength(4)
+  })
+
+  test('has options that are parsed strictly', async () => {
+    const { bus } = await stubBus(stubDriver())
+    const consumer = bus.consumer('billing')
+    // @ts-expect-error: what a caller without types can do
+    expect(() => consumer.on(OrderCreated, () => {}, { timeot: '1s' })).toThrow(/timeot/)
+    expect(() => consumer.on('#', () => {}, { timeout: 0 })).toThrow(/more than 0/)
+  })
+
+  test('shows its age, and when all are stuck the consumer says so, once', async () => {
+    const { calls, handle } = held()
+    const { subscription, consumer, clock, bus } = await consuming(handle, {
+      concurrency: 2,
+      stuckAfter: '1m',
+    })
+    const stuck: unknown[] = []
+    bus.on('stuck', (event) => stuck.push(event))
+    subscription.deliver(numbered(1), numbered(2))
+    await clock.advance('59s')
+    expect(consumer.health()).toMatchObject([{ running: 2, oldestRunningMs: 59_000 }])
+    expect(consumer.health()[0]?.error).toBeUndefined()
+    await clock.advance('3m')
+    expect(consumer.health()).toMatchObject([{ error: { code: 'timeout' } }])
+    expect(await bus.health()).toMatchObject({ status: 'degraded' })
+    expect(stuck).toMatchObject([{ topic: 'orders', group: 'billing', running: 2, oldestRunningMs: 60_000 }])
+    calls[0]?.end()
+    await settle()
+    expect(consumer.health()[0]?.error).toBeUndefined()
+    expect(consumer.health()[0]?.oldestRunningMs).toBe(239_000)
+  })
+
+  test('loses its delivery at maxLease without leases too: it is given back', async () => {
+    const { calls, handle } = held()
+    const { subscription, clock, names } = await consuming(handle, { maxLease: '5m' })
+    subscription.deliver(numbered(1))
+    await clock.advance('330s')
+    expect(names()).toEqual(['lost'])
+    expect(calls[0]?.context.signal.aborted).toBe(true)
+    expect(subscription.kinds).toEqual(['release'])
+  })
+})
+
+describe('a lease that cannot be renewed', () => {
+  test.each([
+    ['fails', () => Promise.reject(new Error('connection reset'))],
+    ['hangs', () => new Promise<void>(() => {})],
+  ])('because renewing %s is lost when it runs out, and its ack is not sent', async (_how, extend) => {
+    const subscription = new StubSubscription(30_000)
+    vi.spyOn(subscription, 'extend').mockImplementation(extend)
+    const { calls, handle } = held()
+    const { clock, names } = await consuming(handle, { subscriptions: [subscription] })
+    subscription.deliver(numbered(1))
+    await clock.advance('29999ms')
+    expect(calls[0]?.context.signal.aborted).toBe(false)
+    await clock.advance('1ms')
+    expect(calls[0]?.context.signal.aborted).toBe(true)
+    expect(names().filter((name) => name === 'lost')).toEqual(['lost'])
+    calls[0]?.end()
+    await settle()
+    expect(subscription.settled).toEqual([])
+  })
+
+  test('is not lost when renewing works again in time', async () => {
+    const subscription = new StubSubscription(30_000)
+    vi.spyOn(subscription, 'extend').mockRejectedValueOnce(new Error('connection reset'))
+    const { calls, handle } = held()
+    const { clock, consumer } = await consuming(handle, { subscriptions: [subscription] })
+    subscription.deliver(numbered(1))
+    await clock.advance('10s')
+    expect(consumer.health()).toMatchObject([
+      { error: { message: expect.stringMatching(/connection reset/) } },
+    ])
+    await clock.advance('1m')
+    expect(consumer.health()[0]?.error).toBeUndefined()
+    calls[0]?.end()
+    await settle()
+    expect(subscription.kinds).toEqual(['ack'])
+  })
+
+  test('sends no ack either when the process was stopped and its timers are late', async () => {
+    const clock = virtualClock()
+    let stoppedForMs = 0
+    const late = { ...clock, monotonic: () => clock.monotonic() + stoppedForMs }
+    const subscription = new StubSubscription(30_000)
+    const { bus } = await stubBus(stubDriver({ subscribe: async () => subscription }), late)
+    const { calls, handle } = held()
+    await bus.consumer('billing').on(OrderCreated, handle).start()
+    subscription.deliver(numbered(1))
+    await settle()
+    stoppedForMs = 60_000
+    calls[0]?.end()
+    await settle()
+    expect(subscription.settled).toEqual([])
+  })
+})
+
+describe('a receive that fails', () => {
+  const keeping = { capabilities: { keepsDeliveries: true } }
+  const reset = () => new MessagingError('disconnected', 'connection reset', { retryable: true })
+
+  async function keepingConsumer(
+    handle: Handle,
+    subscriptions: StubSubscription[],
+    options: ConsumerOptions = {},
+  ) {
+    const left = [...subscriptions]
+    const subscribe = async () => {
+      const next = left.shift()
+      if (next === undefined) throw reset()
+      return next
+    }
+    const { bus, clock } = await stubBus(stubDriver({ ...keeping, subscribe }))
+    const consumer = bus.consumer('billing', options).on(OrderCreated, handle)
+    const failures: unknown[] = []
+    bus.on('failure', (event) => failures.push(event))
+    await consumer.start()
+    return { consumer, clock, failures, left }
+  }
+
+  test('costs nothing of what is in hand where deliveries outlive it, and shows until one succeeds', async () => {
+    const subscription = new StubSubscription()
+    const { calls, handle, numbers } = held()
+    const { consumer, clock, failures } = await keepingConsumer(handle, [subscription])
+    subscription.deliver(numbered(1))
+    await settle()
+    const receive = vi.spyOn(subscription, 'receive').mockRejectedValue(reset())
+    subscription.deliver(numbered(2))
+    await clock.advance('1m')
+    expect(consumer.health()).toMatchObject([
+      { state: 'running', error: { code: 'disconnected' }, inFlight: 2 },
+    ])
+    expect(failures.length).toBeGreaterThan(5)
+    receive.mockRestore()
+    subscription.deliver(numbered(3))
+    await clock.advance('5s')
+    expect(consumer.health()[0]?.error).toBeUndefined()
+    for (const call of calls) call.end()
+    await settle()
+    expect(numbers()).toEqual([1, 2, 3])
+    expect(subscription.kinds).toEqual(['ack', 'ack', 'ack'])
+    expect(subscription.closed).toBe(0)
+  })
+
+  test('again and again with nothing in hand makes a new subscription, which may mend it', async () => {
+    const [first, second] = [new StubSubscription(), new StubSubscription()]
+    const { clock, left } = await keepingConsumer(() => {}, [first, second])
+    first.breakWith(reset())
+    await clock.advance('30s')
+    expect(first.closed).toBe(1)
+    expect(left).toEqual([])
+  })
+
+  test('for want of the topology makes it again, even with something in hand', async () => {
+    const [first, second] = [new StubSubscription(), new StubSubscription()]
+    const { clock, left } = await keepingConsumer(held().handle, [first, second])
+    first.deliver(numbered(1))
+    await settle()
+    first.breakWith(new MessagingError('topology-missing', 'gone', { retryable: true }))
+    await clock.advance('5s')
+    expect(left).toEqual([])
+  })
+})
+
+describe('what cannot be settled for the moment', () => {
+  test('takes none of its neighbours’ room, up to a bound, and shows', async () => {
+    const { subscription, consumer, clock } = await consuming(
+      ({ data }) => {
+        if (data.n < 100) throw new PermanentError('hopeless')
+      },
+      { prefetch: 4 },
+    )
+    const sizes: number[] = []
+    subscription.resize = (size) => sizes.push(size)
+    const healthy: Parameters<typeof subscription.onSettle>[0][] = []
+    subscription.onSettle = (settlement) => {
+      if (settlement.verdict.kind === 'dead-letter') return failure({}, 'the dead-letter queue is full')
+      healthy.push(settlement)
+      return { ok: true }
+    }
+    subscription.deliver(...[1, 2, 3, 4].map(numbered))
+    await settle()
+    subscription.deliver(...[101, 102, 103].map(numbered))
+    await settle()
+    expect(healthy).toHaveLength(3)
+    expect(consumer.health()).toMatchObject([{ unsettled: 4, inFlight: 4, error: { code: 'rejected' } }])
+    expect(sizes.at(-1)).toBe(8)
+    subscription.deliver(...[5, 6, 7, 8].map(numbered))
+    await settle()
+    subscription.deliver(numbered(104))
+    await settle()
+    expect(healthy).toHaveLength(3)
+    subscription.onSettle = () => ({ ok: true })
+    await clock.advance('10s')
+    expect(consumer.health()).toMatchObject([{ inFlight: 0 }])
+    expect(consumer.health()[0]).not.toHaveProperty('unsettled')
+    expect(sizes.at(-1)).toBe(4)
+  })
+})
+
 describe('crashes and releases', () => {
   test('are told apart where the driver tells them apart, however often a message was handed out', async () => {
     const { calls, handle } = held()

@@ -6,7 +6,12 @@ import type { Processing } from '../handling/processing.ts'
 import type { MessagingError } from '../lib/errors.ts'
 import { Attempts } from './attempts.ts'
 import { drain, type StopReport } from './drain.ts'
+import { StuckWatch } from './stuck-watch.ts'
 import { Subscriber, type SubscriberSettings } from './subscriber.ts'
+
+export interface WorkerSettings extends SubscriberSettings {
+  readonly stuckAfterMs: number
+}
 
 /** How a worker stands, for `health()`. */
 export interface WorkerHealth {
@@ -14,27 +19,37 @@ export interface WorkerHealth {
   readonly group: string
   /** `recovering`: the subscription was lost, or could not be had yet; it is tried again with backoff. */
   readonly state: 'starting' | 'running' | 'paused' | 'recovering' | 'stopped'
+  /**
+   * What keeps it from receiving, renewing, settling or, when all its handlers are stuck, handling. With an error the bus
+   * is `degraded`.
+   */
   readonly error?: MessagingError
   /** Deliveries in hand: running, queued, backing off until their next attempt, or being settled. */
   readonly inFlight: number
   /** Handlers that run now. */
   readonly running: number
+  /** For how long the oldest of them has been running, in milliseconds; absent when none runs. */
+  readonly oldestRunningMs?: number
+  /** Verdicts that could not be carried out yet, and are tried again; absent when there are none. */
+  readonly unsettled?: number
 }
 
 /** A consumer on one topic: the subscriber brings deliveries, the attempts handle them, and a drain ends both. */
 export class Worker {
-  readonly #settings: SubscriberSettings
+  readonly #settings: WorkerSettings
   readonly #hand = new Hand()
   readonly #subscriber: Subscriber
   readonly #attempts: Attempts
+  readonly #stuckWatch: StuckWatch
   #receiving = new AbortController()
   #resumed: (() => void) | undefined
   #paused = false
   #stopping = false
 
-  constructor(settings: SubscriberSettings, processing: Processing, slots: Slots) {
+  constructor(settings: WorkerSettings, processing: Processing, slots: Slots) {
     this.#settings = settings
     this.#attempts = new Attempts(processing, slots, settings.clock)
+    this.#stuckWatch = new StuckWatch(this.#attempts, settings)
     this.#subscriber = new Subscriber(settings, this.#hand, (session) => this.#receive(session))
   }
 
@@ -43,6 +58,7 @@ export class Worker {
    * go away by itself rejects.
    */
   start(signal: AbortSignal): Promise<void> {
+    this.#stuckWatch.start()
     return this.#subscriber.start(signal)
   }
 
@@ -71,13 +87,17 @@ export class Worker {
       hand: this.#hand,
       releaseWaiting: () => this.#release(({ state }) => state === 'waiting' || state === 'backing-off'),
     }
+    this.#stuckWatch.close()
     const report = await drain(parts, this.#settings, handlersOver)
     this.#subscriber.markStopped()
     return report
   }
 
   health(): WorkerHealth {
-    const { error, state } = this.#subscriber
+    const { state, session } = this.#subscriber
+    const error = this.#subscriber.error ?? this.#stuckWatch.error
+    const ages = this.#attempts.ages()
+    const unsettled = session?.unsettled ?? 0
     return {
       topic: this.#settings.topic.name,
       group: this.#settings.group.name,
@@ -85,6 +105,8 @@ export class Worker {
       ...(error !== undefined && { error }),
       inFlight: this.#hand.size,
       running: this.#attempts.running,
+      ...(ages !== undefined && { oldestRunningMs: ages.oldestMs }),
+      ...(unsettled > 0 && { unsettled }),
     }
   }
 

@@ -67,6 +67,7 @@ export class DeliveryInHand {
   #laneKey: string | undefined
   #inLane = false
   #seen = false
+  #ranAt: number | undefined
   #context: AttemptContext | undefined
   #controller: AbortController | undefined
   #onEnd: (() => void) | undefined
@@ -91,6 +92,11 @@ export class DeliveryInHand {
   /** When it came into its state. */
   get since(): number {
     return this.#since
+  }
+
+  /** When its present attempt reached the handler. */
+  get ranAt(): number | undefined {
+    return this.#ranAt
   }
 
   /** A handler has had it in this process. */
@@ -172,6 +178,7 @@ export class DeliveryInHand {
   run(now: number): void {
     this.#move('running', now)
     this.#seen = true
+    this.#ranAt = now
     this.#onEnd = undefined
   }
 
@@ -179,6 +186,7 @@ export class DeliveryInHand {
   backOff(attempt: number, now: number): void {
     this.#move('backing-off', now)
     this.#attempt = attempt
+    this.#ranAt = undefined
     this.#context = undefined
     this.#controller = undefined
     this.#whenSettled?.resolve()

@@ -103,6 +103,11 @@ export class Session {
     return this.#refusal ?? this.#settlements.error ?? this.#leases.error
   }
 
+  /** How many verdicts could not be carried out yet. */
+  get unsettled(): number {
+    return this.#settlements.failing
+  }
+
   /** Receives while there is room, until the signal fires. Rejects when the subscription is broken. */
   async receive(signal: AbortSignal, accept: (inHand: DeliveryInHand) => void): Promise<void> {
     const { topic, group, clock } = this.#settings

@@ -39,6 +39,18 @@ export interface BusEvents extends DriverEvents {
   dropped: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
   /** A handler was still running when `stop` ran out of time; its message goes back to the group. */
   abandoned: [DeliveryInfo]
+  /**
+   * All handlers that may run at once have been running longer than the consumer's `stuckAfter`: nothing else is handled.
+   * Told once, until one of them ends; shows in `health()` too.
+   */
+  stuck: [
+    {
+      readonly topic: string
+      readonly group: string
+      readonly running: number
+      readonly oldestRunningMs: number
+    },
+  ]
   /** Something failed that no caller can be told of; core goes on trying. Shows in `health()` too. */
   failure: [{ readonly what: string; readonly error: MessagingError }]
 }
@@ -65,6 +77,7 @@ const known: Readonly<Record<keyof BusEvents, true>> = {
   lost: true,
   dropped: true,
   abandoned: true,
+  stuck: true,
   failure: true,
 }
 

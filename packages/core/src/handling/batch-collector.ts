@@ -5,6 +5,7 @@ import type { Message } from '../messages/message.ts'
 import { severalMessages, whileHandling } from './handling.ts'
 import type { Slots } from './lanes.ts'
 import { ReleaseRequest } from './requests.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 export interface BatchContext {
   /** Fires when any delivery of the batch is lost or the consumer stops without waiting any longer. */
@@ -23,6 +24,9 @@ export interface BatchSettings {
   readonly clock: Clock
 }
 
+/** `timeoutMs`: how long the handler may take. */
+type CollectorSettings = BatchSettings & { readonly timeoutMs: number | undefined }
+
 interface Entry {
   readonly delivery: DeliveryInHand
   readonly resolve: () => void
@@ -32,12 +36,12 @@ interface Entry {
 /** Gathers deliveries until there are enough or the oldest has waited long enough, and handles them as one. */
 export class BatchCollector {
   readonly #handle: BatchHandler
-  readonly #settings: BatchSettings
+  readonly #settings: CollectorSettings
   readonly #slots: Slots
   #entries = new Set<Entry>()
   #cancelTimer: (() => void) | undefined
 
-  constructor(handle: BatchHandler, settings: BatchSettings, slots: Slots) {
+  constructor(handle: BatchHandler, settings: CollectorSettings, slots: Slots) {
     this.#handle = handle
     this.#settings = settings
     this.#slots = slots
@@ -95,10 +99,12 @@ export class BatchCollector {
         failed.set(message, error)
       },
     }
-    const now = this.#settings.clock.monotonic()
-    for (const { delivery } of entries) delivery.run(now)
+    const { clock, timeoutMs } = this.#settings
+    const deliveries = entries.map(({ delivery }) => delivery)
+    for (const delivery of deliveries) delivery.run(clock.monotonic())
     try {
-      await whileHandling(severalMessages, () => this.#handle(messages, context))
+      const run = () => this.#handle(messages, context)
+      await whileHandling(severalMessages, () => withTimeLimit(timeoutMs, clock, deliveries, run))
       for (const { delivery, resolve, reject } of entries) {
         if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
         else resolve()

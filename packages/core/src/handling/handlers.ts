@@ -15,6 +15,8 @@ export interface Registration {
   readonly types: string
   readonly handle: Handler | undefined
   readonly batch: { readonly handle: BatchHandler; readonly settings: BatchSettings } | undefined
+  /** How long an attempt may take; undefined: as long as it likes. */
+  readonly timeoutMs: number | undefined
 }
 
 /** A registration at work on one topic. */
@@ -22,12 +24,14 @@ export interface ActiveHandler {
   readonly definition: MessageDefinition | undefined
   /** Where deliveries gather first; it takes the slots itself. */
   readonly collector: BatchCollector | undefined
+  /** Of an attempt without a batch; batches see to their own. */
+  readonly timeoutMs: number | undefined
   /** May throw as well as reject. */
   readonly handle: (delivery: DeliveryInHand) => unknown
 }
 
 function activate(
-  { definition, handle, batch }: Registration,
+  { definition, handle, batch, timeoutMs }: Registration,
   slots: Slots,
   collectors: BatchCollector[],
 ): ActiveHandler {
@@ -35,12 +39,13 @@ function activate(
     return {
       definition,
       collector: undefined,
+      timeoutMs,
       handle: (delivery) => handle?.(delivery.message, delivery.context),
     }
   }
-  const collector = new BatchCollector(batch.handle, batch.settings, slots)
+  const collector = new BatchCollector(batch.handle, { ...batch.settings, timeoutMs }, slots)
   collectors.push(collector)
-  return { definition, collector, handle: (delivery) => collector.add(delivery) }
+  return { definition, collector, timeoutMs: undefined, handle: (delivery) => collector.add(delivery) }
 }
 
 /** Finds the one handler of a type: its own first, then the patterns in the order they were registered. */

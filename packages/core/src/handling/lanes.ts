@@ -53,6 +53,10 @@ export class Slots {
     return this.#used
   }
 
+  get full(): boolean {
+    return this.#used >= this.#limit
+  }
+
   /** Undefined when a slot was free and is taken now; else a promise of one. */
   acquire(): Promise<void> | undefined {
     if (!this.#paused && this.#used < this.#limit) {

@@ -13,6 +13,7 @@ import { whileHandling } from './handling.ts'
 import { compose } from './middleware.ts'
 import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<void>) => Promise<void>
 
@@ -108,13 +109,13 @@ export class Processing {
       }
       try {
         const { message } = delivery
-        await whileHandling(message, () =>
+        const run = () =>
           middleware.length === 0
             ? handler.handle(delivery)
             : compose(middleware, delivery.context, async () => {
                 await handler.handle(delivery)
-              }),
-        )
+              })
+        await whileHandling(message, () => withTimeLimit(handler.timeoutMs, clock, [delivery], run))
       } catch (error) {
         await guard?.abandon(delivery)
         throw error
