@@ -1,5 +1,6 @@
 import type {
   Adapter,
+  Administration,
   Capabilities,
   DeadLetterStore,
   Delivery,
@@ -61,6 +62,7 @@ export interface Layers {
   deadLetters?(store: DeadLetterStore, topic: TopicSpec, group: string, driver: Driver): DeadLetterStore
   seek?: Driver['seek']
   stats?: Driver['stats']
+  administration?(own: Administration): Administration
   native?(forward: () => unknown): unknown
   close?(forward: () => Promise<void>): Promise<void>
 }
@@ -106,7 +108,7 @@ function wrapDriver(driver: Driver, layers: Layers): Driver {
       wanted === undefined
         ? driver.wanted(topic, group, types)
         : wanted(types, (changed) => driver.wanted(topic, group, changed)),
-    administration: driver.administration,
+    administration: layers.administration?.(driver.administration) ?? driver.administration,
     health: () => driver.health(),
     native: () => (native === undefined ? driver.native() : native(() => driver.native())),
     close: () => (close === undefined ? driver.close() : close(() => driver.close())),

@@ -1,4 +1,5 @@
 import type { Section } from '../case/case.ts'
+import { administration } from './administration.ts'
 import { badInput } from './bad-input.ts'
 import { basics } from './basics.ts'
 import { bodies } from './bodies.ts'
@@ -36,5 +37,6 @@ export const sections: readonly Section[] = [
   { title: 'Counters', cases: counters },
   { title: 'Broker faults', cases: brokerFaults },
   { title: 'Bad input', cases: badInput },
+  { title: 'Administration', cases: administration },
   { title: 'Stress', cases: stress },
 ]

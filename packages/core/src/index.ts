@@ -1,3 +1,4 @@
+export { Administration } from './bus/administration.ts'
 export {
   Bus,
   type BusMiddleware,

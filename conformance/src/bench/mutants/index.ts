@@ -1,3 +1,4 @@
+import { administration } from './administration.ts'
 import { consuming } from './consuming.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { encoding } from './encoding.ts'
@@ -19,4 +20,5 @@ export const mutants: readonly Mutant[] = [
   ...producing,
   ...encoding,
   ...lifecycle,
+  ...administration,
 ]

@@ -20,6 +20,7 @@ import { Publisher } from '../sending/publisher.ts'
 import type { ProducerOptions } from '../sending/send-options.ts'
 import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
+import { Administration } from './administration.ts'
 import { Group } from './group.ts'
 import type { NativeClients } from './native-clients.ts'
 
@@ -85,6 +86,8 @@ const graceMs = 2000
 
 /** A connection to a broker, and everything that goes through it. Made by `connect`. */
 export class Bus implements AsyncDisposable {
+  /** Lists and deletes topics and groups, and cancels delayed messages, on a person's explicit request. */
+  readonly administration: Administration
   readonly #driver: Driver
   readonly #events: BusEmitter
   readonly #clock: Clock
@@ -117,6 +120,7 @@ export class Bus implements AsyncDisposable {
       require: (feature, what) => requireFeature(driver, feature, what),
       forget: (consumer) => this.#consumers.delete(consumer),
     }
+    this.administration = new Administration(this.#host)
   }
 
   /** The adapter's name, for people. */

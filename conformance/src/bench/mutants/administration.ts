@@ -1,0 +1,78 @@
+import type { Administration } from '@waybill/core/driver'
+import { driverMutant, type Mutant } from './mutant.ts'
+
+/** A driver whose administration behaves otherwise. */
+function administrationMutant(
+  description: Omit<Mutant, 'mutate'>,
+  replacement: (own: Administration) => Administration,
+): Mutant {
+  return driverMutant({
+    ...description,
+    layers: () => ({ administration: (own) => ({ ...own, ...replacement(own) }) }),
+  })
+}
+
+export const administration: readonly Mutant[] = [
+  administrationMutant(
+    {
+      name: 'lists declared groups only',
+      fault: 'The list of groups leaves out one that a consumer made',
+      caughtBy: ['108a'],
+    },
+    (own) => ({
+      listGroups: async (topic) =>
+        ((await own.listGroups?.(topic)) ?? []).filter((group) => !group.startsWith('adhoc')),
+    }),
+  ),
+  administrationMutant(
+    {
+      name: 'forgets the order of listed topics',
+      fault: 'Listed topics are never ordered',
+      caughtBy: ['108a'],
+    },
+    (own) => ({
+      listTopics: async () =>
+        ((await own.listTopics?.()) ?? []).map((topic) => ({ ...topic, ordered: false })),
+    }),
+  ),
+  administrationMutant(
+    {
+      name: 'deletes all groups for one',
+      fault: 'Deleting a group deletes its neighbours',
+      caughtBy: ['108b'],
+    },
+    (own) => ({
+      deleteGroup: async (topic) => {
+        for (const group of (await own.listGroups?.(topic)) ?? []) await own.deleteGroup?.(topic, group)
+      },
+    }),
+  ),
+  administrationMutant(
+    {
+      name: 'deletes groups in word only',
+      fault: 'Deleting a group or a topic does nothing',
+      caughtBy: ['108b', '108c'],
+    },
+    () => ({ deleteGroup: async () => {}, deleteTopic: async () => {} }),
+  ),
+  administrationMutant(
+    {
+      name: 'deletes all topics for one',
+      fault: 'Deleting a topic deletes the others',
+      caughtBy: ['108c'],
+    },
+    (own) => ({
+      deleteTopic: async () => {
+        for (const topic of (await own.listTopics?.()) ?? []) await own.deleteTopic?.(topic)
+      },
+    }),
+  ),
+  administrationMutant(
+    {
+      name: 'cancels in word only',
+      fault: 'Cancelling a delayed message does nothing and says it did',
+      caughtBy: ['108d'],
+    },
+    () => ({ cancelDelayed: async () => true }),
+  ),
+]

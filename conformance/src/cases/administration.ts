@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { MessagingError } from '@waybill/core'
+import type { Case } from '../case/case.ts'
+import type { CaseContext } from '../case/case-context.ts'
+import { refusal } from '../case/refusal.ts'
+
+/** What the call resolves with. Where the driver lacks it, the refusal must name the driver, and the case ends there. */
+async function offered<Result>(context: CaseContext, what: string, call: Promise<Result>): Promise<Result> {
+  try {
+    return await call
+  } catch (error) {
+    if (!MessagingError.is(error) || error.code !== 'unsupported') throw error
+    const { name } = context.harness.adapter
+    assert.ok(error.message.includes(name), `"${error.message}" does not name the driver ${name}`)
+    context.skip(`the ${name} driver does not offer ${what}, and says so`)
+  }
+}
+
+export const administration: readonly Case[] = [
+  {
+    number: 108,
+    part: 'a',
+    title: 'Topics and groups are listed, whoever made them and declared or not',
+    needs: ['severalGroups'],
+    async run(context) {
+      const groups = [context.unique('first'), context.unique('second')]
+      const stage = await context.stage({ topic: { groups } })
+      const ordered = context.capabilities.ordered
+      const other = await context.stage({ topic: { ordered } })
+      const { administration: looking } = await context.bus()
+      const adhoc = context.unique('adhoc')
+      await stage.consume(context.recorder(), { group: adhoc, allowUndeclaredGroup: true })
+
+      const topics = await offered(context, 'listTopics', looking.listTopics())
+      for (const { name, ordered } of [stage.topic, other.topic]) {
+        const listed = topics.filter((topic) => topic.name === name)
+        assert.equal(listed.length, 1, `${name} is listed ${listed.length} times`)
+        assert.equal(listed[0]?.ordered, ordered, `${name} is listed with another order than it has`)
+      }
+      const listed = await offered(context, 'listGroups', looking.listGroups(stage.topic))
+      assert.deepEqual([...listed].sort(), [...groups, adhoc].sort())
+      assert.deepEqual(await looking.listGroups(other.topic), [other.group])
+    },
+  },
+  {
+    number: 108,
+    part: 'b',
+    title: 'A group is deleted with what waits for it, on request, and its neighbours keep what they have',
+    needs: ['severalGroups'],
+    async run(context) {
+      const groups = [context.unique('kept'), context.unique('deleted')]
+      const stage = await context.stage({ topic: { groups } })
+      const [kept = '', deleted = ''] = groups
+      const sent = await stage.send(5)
+      const admin = stage.bus.administration
+      await offered(context, 'deleteGroup', admin.deleteGroup(stage.topic, deleted))
+      await admin.deleteGroup(stage.topic, deleted)
+      const verifying = context.bus({ provision: 'verify', topics: [stage.topic] })
+      const missing = await refusal('connect', verifying, 'topology-missing')
+      assert.ok(missing.message.includes(deleted), `"${missing.message}" does not name ${deleted}`)
+      const recorder = context.recorder()
+      await stage.consume(recorder, { group: kept })
+      await context.exactly(recorder, sent)
+    },
+  },
+  {
+    number: 108,
+    part: 'c',
+    title: 'A topic is deleted with its groups and messages, on request, and other topics keep theirs',
+    async run(context) {
+      const stage = await context.stage()
+      const other = await context.stage({ bus: stage.bus })
+      await stage.send(3)
+      const kept = await other.send(3)
+      const admin = stage.bus.administration
+      await offered(context, 'deleteTopic', admin.deleteTopic(stage.topic))
+      await admin.deleteTopic(stage.topic)
+      const verifying = context.bus({ provision: 'verify', topics: [stage.topic] })
+      const missing = await refusal('connect', verifying, 'topology-missing')
+      assert.ok(missing.message.includes(stage.topic.name), `"${missing.message}" names another topic`)
+      const recorder = context.recorder()
+      await other.consume(recorder)
+      await context.exactly(recorder, kept)
+    },
+  },
+  {
+    number: 108,
+    part: 'd',
+    title: 'A delayed message is cancelled by its id, once, and comes to no group; its neighbours do',
+    requires: ['delay'],
+    async run(context) {
+      const stage = await context.stage()
+      const recorder = context.recorder()
+      await stage.consume(recorder)
+      const delay = context.pace(1500)
+      const cancelled = await stage.sendOne({ delay })
+      const neighbour = await stage.sendOne({ delay })
+      const admin = stage.bus.administration
+      const first = await offered(context, 'cancelDelayed', admin.cancelDelayed(stage.topic, cancelled.id))
+      assert.equal(first, true, 'the message was there')
+      assert.equal(await admin.cancelDelayed(stage.topic, cancelled.id), false, 'it was cancelled before')
+      assert.equal(await admin.cancelDelayed(stage.topic, 'never-sent'), false, 'it never was there')
+      await context.exactly(recorder, [neighbour])
+      assert.equal(await admin.cancelDelayed(stage.topic, neighbour.id), false, 'it is delivered')
+    },
+  },
+]
