@@ -81,6 +81,7 @@ export {
 } from './messages/message.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
 export { BatchError } from './sending/batch-error.ts'
-export { Producer, type SendContext, type SendMiddleware } from './sending/producer.ts'
+export { Producer } from './sending/producer.ts'
+export type { SendContext, SendMiddleware } from './sending/send-middleware.ts'
 export type { ProducerOptions, SendOptions } from './sending/send-options.ts'
 export type { ProvisionMode } from './topology/provisioner.ts'

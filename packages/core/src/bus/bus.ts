@@ -15,8 +15,9 @@ import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
 import { type MessageDefinition, requireDefinition } from '../messages/message.ts'
 import { definedTopicSchema, nameSchema, requireDeclared, type Topic } from '../messages/topic.ts'
-import { Producer, type ProducerHost, type SendMiddleware } from '../sending/producer.ts'
+import { Producer, type ProducerHost } from '../sending/producer.ts'
 import { Publisher } from '../sending/publisher.ts'
+import type { SendMiddleware } from '../sending/send-middleware.ts'
 import type { ProducerOptions } from '../sending/send-options.ts'
 import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
@@ -156,17 +157,17 @@ export class Bus implements AsyncDisposable {
   }
 
   producer(options?: ProducerOptions): Producer {
-    this.#ensureOpen()
-    const { clock, emit, require } = this.#host
+    // Handlers that are being drained may still send.
+    const ensureOpen = () => {
+      if (!this.#draining || !isHandling()) this.#ensureOpen()
+    }
+    ensureOpen()
+    const { clock, emit } = this.#host
     const host: ProducerHost = {
+      driver: this.#driver,
       clock,
       emit,
-      require,
-      // Handlers that are being drained may still send.
-      ensureOpen: () => {
-        if (!this.#draining || !isHandling()) this.#ensureOpen()
-      },
-      maxMessageBytes: this.capabilities.maxMessageBytes,
+      ensureOpen,
       publisher: this.#publisher,
       middleware: this.#sendMiddleware,
     }

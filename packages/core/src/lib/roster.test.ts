@@ -19,6 +19,18 @@ test('keeps the order in which items came', () => {
   expect(roster.all()).toEqual(['d'])
 })
 
+test('takes items at the front too, and tells who is first', () => {
+  const roster = new Roster<string>()
+  expect(roster.first).toBeUndefined()
+  const last = roster.addFirst('b')
+  roster.addFirst('a')
+  roster.add('c')
+  expect(roster.all()).toEqual(['a', 'b', 'c'])
+  expect(roster.first?.item).toBe('a')
+  roster.remove(last)
+  expect(roster.all()).toEqual(['a', 'c'])
+})
+
 test('removes an item once', () => {
   const roster = new Roster<string>()
   const place = roster.add('a')

@@ -22,6 +22,20 @@ export class Roster<Item> {
     return this.#size
   }
 
+  get first(): Place<Item> | undefined {
+    return this.#first
+  }
+
+  /** To the front, before all others. */
+  addFirst(item: Item): Place<Item> {
+    const place: Place<Item> = { item, before: undefined, after: this.#first, present: true }
+    if (this.#first === undefined) this.#last = place
+    else this.#first.before = place
+    this.#first = place
+    this.#size += 1
+    return place
+  }
+
   add(item: Item): Place<Item> {
     const place: Place<Item> = { item, before: this.#last, after: undefined, present: true }
     if (this.#last === undefined) this.#first = place

@@ -1,40 +1,50 @@
+import { type Place, Roster } from '../lib/roster.ts'
+
 interface Waiter {
   readonly bytes: number
   readonly resume: () => void
 }
 
+/** Bytes that were taken, or a place in the queue for them. */
+export interface Share {
+  readonly bytes: number
+  /** Undefined once the bytes are taken. */
+  place: Place<Waiter> | undefined
+}
+
 /** Bounds the bytes under way: who finds no room waits, first come first served. */
 export class ByteBudget {
   readonly #max: number
+  readonly #waiters = new Roster<Waiter>()
   #used = 0
-  #waiters: Waiter[] = []
 
   constructor(max: number) {
     this.#max = max
   }
 
-  /** Takes the bytes if there is room and nobody waits. One item larger than the whole budget travels alone. */
-  tryTake(bytes: number): boolean {
-    if (this.#waiters.length > 0 || !this.#fits(bytes)) return false
-    this.#used += bytes
-    return true
-  }
-
   /**
-   * Waits for the bytes. `resume` is called the moment they are taken, so that nobody who comes later gets ahead; the
-   * result gives the place in the queue up before.
+   * Calls `enter` as soon as the bytes are taken: at once if there is room and nobody waits, so that nobody who comes
+   * later gets ahead. One item larger than the whole budget travels alone. The share is to be released once, whether
+   * it was granted or is still waited for.
    */
-  wait(bytes: number, resume: () => void): () => void {
-    const waiter = { bytes, resume }
-    this.#waiters.push(waiter)
-    return () => {
-      this.#waiters = this.#waiters.filter((other) => other !== waiter)
-      this.#admit()
+  acquire(bytes: number, enter: () => void): Share {
+    const share: Share = { bytes, place: undefined }
+    if (this.#waiters.size === 0 && this.#fits(bytes)) {
+      this.#used += bytes
+      enter()
+      return share
     }
+    const resume = () => {
+      share.place = undefined
+      enter()
+    }
+    share.place = this.#waiters.add({ bytes, resume })
+    return share
   }
 
-  release(bytes: number): void {
-    this.#used -= bytes
+  release({ bytes, place }: Share): void {
+    if (place === undefined) this.#used -= bytes
+    else this.#waiters.remove(place)
     this.#admit()
   }
 
@@ -43,10 +53,11 @@ export class ByteBudget {
   }
 
   #admit(): void {
-    for (let next = this.#waiters[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiters[0]) {
-      this.#waiters.shift()
-      this.#used += next.bytes
-      next.resume()
+    for (let place = this.#waiters.first; place !== undefined && this.#fits(place.item.bytes); ) {
+      this.#waiters.remove(place)
+      this.#used += place.item.bytes
+      place.item.resume()
+      place = this.#waiters.first
     }
   }
 }

@@ -1,14 +1,16 @@
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { failure, heldPublish, ok, stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
-import type { OutboundMessage } from '../driver.ts'
+import type { OutboundMessage, Outcome } from '../driver.ts'
+import { sleep } from '../lib/clock.ts'
 import { InvalidMessageError, MessagingError } from '../lib/errors.ts'
 import { settle } from '../lib/virtual-clock.ts'
 import { defineMessage } from '../messages/message.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus } from '../testing.ts'
 import { BatchError } from './batch-error.ts'
-import type { Producer, SendContext } from './producer.ts'
+import type { Producer } from './producer.ts'
+import type { SendContext } from './send-middleware.ts'
 
 const orders = defineTopic('orders')
 const ledger = defineTopic('ledger', { ordered: true })
@@ -278,6 +280,18 @@ describe('nothing is sent', () => {
   })
 })
 
+test('a delay beyond what the driver can wait is refused, and says what it can', async () => {
+  const publish = vi.fn(async () => [ok])
+  const { bus } = await stubBus(stubDriver({ capabilities: { maxDelayMs: 60_000 }, publish }))
+  const error = await caught(bus.producer().send(OrderCreated, { n: 1 }, { delay: '61s' }))
+  expect(error).toMatchObject({ code: 'unsupported', fate: 'not-sent' })
+  expect(error.message).toMatch(
+    /61000 ms is longer than the stub driver can wait; delay it by 60000 ms at most/,
+  )
+  await bus.producer().send(OrderCreated, { n: 1 }, { delay: '60s' })
+  expect(publish).toHaveBeenCalledTimes(1)
+})
+
 test('a producer is refused with every wrong option', async () => {
   const { bus } = await recording()
   const make = () => bus.producer({ source: 'two words', timeout: -1, maxInFlightBytes: 0 })
@@ -371,10 +385,8 @@ describe('a send that fails', () => {
     calls[0]?.answer(failure({ retryable: true }))
     await clock.advance('5s')
     calls[1]?.answer(ok)
-    await settle()
-    calls[2]?.answer(ok)
     await Promise.all(sent)
-    expect(calls.map(({ ids }) => ids)).toEqual([['first'], ['first'], ['second']])
+    expect(calls.map(({ ids }) => ids)).toEqual([['first'], ['first', 'second']])
     await bus.close()
   })
 
@@ -426,13 +438,95 @@ describe('a send that fails', () => {
     const second = send('second')
     calls[0]?.answer(failure({ retryable: true }))
     await clock.advance('5s')
-    expect(calls.map(({ ids }) => ids)).toEqual([['first'], ['first']])
+    expect(calls.map(({ ids }) => ids)).toEqual([['first'], ['first', 'second']])
     calls[1]?.answer(ok)
+    await Promise.all([first, second])
+  })
+
+  test('holds back only its key on an ordered topic', async () => {
+    const { calls, publish } = heldPublish()
+    const { bus, clock } = await stubBus(stubDriver({ publish }))
+    const producer = bus.producer()
+    const send = (id: string, key: string) => producer.send(Booked, { n: 1 }, { id, key })
+    const sending = [send('a1', 'a'), send('b1', 'b'), send('a2', 'a')]
+    await settle()
+    const refused = failure({ retryable: true, fate: 'not-sent' })
+    calls[0]?.answer([refused, ok, refused])
+    sending.push(send('a3', 'a'), send('b2', 'b'))
+    await settle()
+    expect(calls[1]?.ids).toEqual(['b2'])
+    calls[1]?.answer(ok)
+    await settle()
+    sending.push(send('a4', 'a'))
+    await clock.advance('1s')
+    expect(calls[2]?.ids).toEqual(['a1', 'a2', 'a3', 'a4'])
+    calls[2]?.answer(ok)
+    await Promise.all(sending)
+  })
+
+  test('holds back no other on an unordered topic, though it is refused until its deadline', async () => {
+    const { bus, clock } = await stubBus(
+      stubDriver({
+        publish: async (batch) =>
+          batch.map(({ id }) => (id === 'bad' ? failure({ retryable: true, fate: 'not-sent' }) : ok)),
+      }),
+    )
+    const producer = bus.producer({ timeout: '30s' })
+    const bad = caught(producer.send(OrderCreated, { n: 1 }, { id: 'bad' }))
+    await settle()
+    await Promise.all(Array.from({ length: 30 }, (_, n) => producer.send(OrderCreated, { n })))
+    await clock.advance('30s')
+    expect(await bad).toMatchObject({ code: 'timeout', fate: 'not-sent' })
+  })
+
+  test('because the broker is away holds its topic back: it is not asked by every send', async () => {
+    const away = new MessagingError('disconnected', 'gone', { retryable: true, fate: 'not-sent' })
+    const publish = vi.fn(async (batch: readonly OutboundMessage[]) =>
+      batch.map((): Outcome => ({ ok: false, error: away })),
+    )
+    const { bus, clock } = await stubBus(stubDriver({ publish }))
+    const producer = bus.producer({ timeout: '10s' })
+    const sending = Array.from({ length: 20 }, async (_, n) => {
+      await clock.advance(1)
+      await caught(producer.send(OrderCreated, { n }))
+    })
+    await clock.advance('11s')
+    await Promise.all(sending)
+    expect(publish.mock.calls.length).toBeLessThan(20)
+  })
+
+  test('is tried again with what is left of its delay', async () => {
+    const delays: number[] = []
+    const { bus, clock } = await stubBus(
+      stubDriver({
+        publish: async (batch) => {
+          delays.push(...batch.map(({ delayMs }) => delayMs))
+          return batch.map(() => (clock.monotonic() < 2000 ? failure({ retryable: true }) : ok))
+        },
+      }),
+    )
+    const sending = bus.producer().send(OrderCreated, { n: 1 }, { delay: '5s' })
+    await clock.advance('10s')
+    await sending
+    expect(delays[0]).toBe(5000)
+    expect(delays.length).toBeGreaterThan(1)
+    expect(delays.at(-1)).toBeLessThanOrEqual(3000)
+    expect(delays.at(-1)).toBeGreaterThan(0)
+  })
+
+  test('and whose timeout is over is not kept for the driver', async () => {
+    const { calls, publish } = heldPublish()
+    const { bus, clock } = await stubBus(stubDriver({ publish }))
+    const producer = bus.producer({ timeout: '1s' })
+    const first = producer.send(OrderCreated, { n: 1 }, { timeout: '1h', id: 'first' })
+    await settle()
+    const late = caught(producer.send(OrderCreated, { n: 2 }, { id: 'late' }))
+    await clock.advance('1s')
+    expect(await late).toMatchObject({ code: 'timeout', fate: 'not-sent' })
+    calls[0]?.answer(ok)
     await first
     await settle()
-    expect(calls[2]?.ids).toEqual(['second'])
-    calls[2]?.answer(ok)
-    await second
+    expect(calls).toHaveLength(1)
   })
 
   test('does not hold back other topics', async () => {
@@ -679,6 +773,22 @@ describe('send middleware', () => {
     expect(published).toEqual([])
   })
 
+  test('leaves a batch checked once, but for what it changes', async () => {
+    const { bus, published } = await recording()
+    const checked: number[] = []
+    const schema = z.object({ n: z.number() }).refine(({ n }) => checked.push(n) > 0)
+    const Checked = defineMessage(orders, 'checked', { schema })
+    const producer = bus.producer().use(async (context, next) => {
+      if (context.options.key === 'change') context.data = { n: 7 }
+      await next()
+    })
+    await producer.sendBatch(Checked, [{ n: 1 }, { n: 2 }])
+    expect(checked).toEqual([1, 2])
+    await producer.sendBatch(Checked, [{ n: 3 }], { key: 'change' })
+    expect(checked).toEqual([1, 2, 3, 7])
+    expect(published.flat()).toHaveLength(3)
+  })
+
   test('sees each message of a batch, whose failures are named by the same ids', async () => {
     const publish = async (batch: readonly OutboundMessage[]) => batch.map(() => failure())
     const { bus } = await stubBus(stubDriver({ publish }))
@@ -762,11 +872,68 @@ describe('after the bus is closed', () => {
     expect(calls).toHaveLength(1)
   })
 
+  test('all that were accepted before are waited for: those that waited for room, a schema or middleware', async () => {
+    const ids: string[] = []
+    const { bus, clock } = await stubBus(
+      stubDriver({
+        publish: async (batch) => {
+          await sleep(clock, 100)
+          ids.push(...batch.map(({ id }) => id))
+          return batch.map(() => ok)
+        },
+      }),
+    )
+    const slow = z.object({ n: z.number() }).refine(() => sleep(clock, 300).then(() => true))
+    const Slow = defineMessage(orders, 'slow', { schema: slow })
+    const producer = bus.producer({ maxInFlightBytes: 500 })
+    const throughMiddleware = bus.producer().use(async (_context, next) => {
+      await sleep(clock, 200)
+      await next()
+    })
+    const sending = [
+      ...['1', '2', '3'].map((id) => producer.send(OrderCreated, { n: 1 }, { id })),
+      producer.send(Slow, { n: 1 }, { id: 'schema' }),
+      throughMiddleware.send(OrderCreated, { n: 1 }, { id: 'middleware' }),
+      producer.sendBatch(Slow, [{ n: 1 }, { n: 2 }]),
+    ]
+    const closing = bus.close({ timeout: '5s' })
+    await clock.advance('1s')
+    await closing
+    await Promise.all(sending)
+    expect(ids).toHaveLength(7)
+  })
+
+  test('one whose middleware hangs is told what is known of its message', async () => {
+    const { bus, clock } = await stubBus(stubDriver())
+    const forever = new Promise<void>(() => {})
+    const before = caught(
+      bus
+        .producer()
+        .use(() => forever)
+        .send(OrderCreated, { n: 1 }),
+    )
+    const after = caught(
+      bus
+        .producer()
+        .use(async (_context, next) => {
+          await next()
+          await forever
+        })
+        .send(OrderCreated, { n: 1 }),
+    )
+    await settle()
+    const closing = bus.close({ timeout: '1s' })
+    await clock.advance('1s')
+    await closing
+    expect(await before).toMatchObject({ code: 'closed', fate: 'not-sent' })
+    expect(await after).toMatchObject({ code: 'closed', fate: 'unknown' })
+  })
+
   test('one whose validation took too long does not reach the driver', async () => {
     const publish = vi.fn(async (batch: readonly OutboundMessage[]) =>
       batch.map(() => failure({ retryable: true })),
     )
-    const { bus } = await stubBus(stubDriver({ publish }))
+    const { bus, clock } = await stubBus(stubDriver({ publish }))
     let validated = () => {}
     const slow = z.object({ n: z.number() }).refine(
       () =>
@@ -776,9 +943,12 @@ describe('after the bus is closed', () => {
     )
     const sending = caught(bus.producer().send(defineMessage(orders, 'slow', { schema: slow }), { n: 1 }))
     await settle()
-    await bus.close()
-    validated()
+    const closing = bus.close({ timeout: '1s' })
+    await clock.advance('1s')
+    await closing
     expect(await sending).toMatchObject({ code: 'closed', fate: 'not-sent' })
+    validated()
+    await settle()
     expect(publish).not.toHaveBeenCalled()
   })
 })

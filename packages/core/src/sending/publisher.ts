@@ -1,206 +1,230 @@
-import type { Driver, OutboundMessage, Outcome } from '../driver.ts'
-import { Batcher } from '../lib/batcher.ts'
+import type { Driver, Outcome } from '../driver.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
-import { type Fate, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { type ErrorCode, MessagingError, toMessagingError } from '../lib/errors.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 import { Roster } from '../lib/roster.ts'
-import type { Topic } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
-
-/** One send under way. `done` ends it; the first end counts. */
-interface Pending {
-  readonly topic: Topic
-  readonly message: OutboundMessage
-  readonly deadline: number
-  /** Unknown from the moment the driver has it until a certain answer. */
-  fate: Fate
-  /** Why it was tried again. */
-  lastError: MessagingError | undefined
-  ended: boolean
-  readonly done: (error: MessagingError | undefined) => void
-}
+import { AcceptedSends, type SendLimits } from './accepted-sends.ts'
+import type { ByteBudget, Share } from './byte-budget.ts'
+import { Deadlines } from './deadlines.ts'
+import { PendingSend } from './pending-send.ts'
+import type { Prepared } from './prepare-message.ts'
+import { TopicLane } from './topic-lane.ts'
 
 const noAnswer: Outcome = {
   ok: false,
   error: new MessagingError('failed', 'The driver gave no answer for the message'),
 }
 
-export interface PublishLimits {
-  /** By the clock's monotonic reading. */
-  readonly deadline: number
-  readonly signal: AbortSignal | undefined
+// The broker as a whole cannot be reached or wants to be left alone: other messages would fare no better.
+const brokerAway: ReadonlySet<ErrorCode> = new Set(['disconnected', 'connection-failed', 'throttled'])
+
+// Lanes that are kept though they are idle; topics that are made up as one goes must not add up.
+const keptLanes = 1000
+
+interface Answer {
+  readonly outcomes: readonly Outcome[]
+  /** They all failed for one reason that is not about any of them. */
+  readonly failedAsOne: boolean
 }
 
 /**
- * Brings messages to the driver: coalesced by topic, again after retryable failures until the deadline. On an ordered
- * topic a batch that fails holds the next one back, so that order survives a broker's restart.
+ * Brings messages to the driver: coalesced by topic without a timer, since what comes while a batch is under way forms
+ * the next one; again after retryable failures until the deadline. A message that is refused holds up no other, except
+ * later ones of its key on an ordered topic.
  */
 export class Publisher {
   readonly #driver: Driver
   readonly #provisioner: Provisioner
   readonly #clock: Clock
-  readonly #batchers = new Map<string, Batcher<Pending>>()
-  readonly #pending = new Roster<Pending>()
+  readonly #lanes = new Map<string, TopicLane>()
+  readonly #pending = new Roster<PendingSend>()
+  readonly #deadlines: Deadlines
+  readonly #accepted: AcceptedSends
   readonly #closing = new AbortController()
-  #alarm: { readonly at: number; readonly cancel: () => void } | undefined
 
   constructor(driver: Driver, provisioner: Provisioner, clock: Clock) {
     this.#driver = driver
     this.#provisioner = provisioner
     this.#clock = clock
+    this.#deadlines = new Deadlines(clock)
+    this.#accepted = new AcceptedSends(this.#deadlines)
   }
 
-  /** Resolves when the broker has the message. Rejects with an error whose `fate` tells what is known of it. */
-  publish(topic: Topic, message: OutboundMessage, { deadline, signal }: PublishLimits): Promise<void> {
-    if (this.#closing.signal.aborted) {
-      const what = `Message ${message.type} ${message.id} was not sent: the bus was closed meanwhile`
-      return Promise.reject(new MessagingError('closed', what, { fate: 'not-sent' }))
-    }
+  /**
+   * Resolves when the broker has the message. Rejects with an error whose `fate` tells what is known of it. Waits for
+   * room in the budget first.
+   */
+  publish({ topic, outbound, bytes, deadline, dueAt, signal }: Prepared, budget: ByteBudget): Promise<void> {
     return new Promise((resolve, reject) => {
-      const onAbort = () => this.#end(pending, 'aborted', 'The signal given to send was aborted')
-      const pending: Pending = {
-        topic,
-        message,
-        deadline,
-        fate: 'not-sent',
-        lastError: undefined,
-        ended: false,
-        done: (error) => {
-          if (pending.ended) return
-          pending.ended = true
-          this.#pending.remove(place)
-          signal?.removeEventListener('abort', onAbort)
-          if (error === undefined) resolve()
-          else reject(error)
-        },
-      }
-      const place = this.#pending.add(pending)
-      this.#watch(deadline)
+      let share: Share | undefined
+      const send = new PendingSend(topic, outbound, dueAt, (error) => {
+        this.#pending.remove(place)
+        this.#deadlines.remove(watched)
+        signal?.removeEventListener('abort', onAbort)
+        if (share !== undefined) budget.release(share)
+        this.#accepted.leave()
+        if (error === undefined) resolve()
+        else reject(error)
+      })
+      const onAbort = () => send.giveUp('aborted')
+      this.#accepted.enter()
+      const place = this.#pending.add(send)
+      const watched = this.#deadlines.add(deadline, () => send.giveUp('timeout'))
+      if (this.#closing.signal.aborted) return send.giveUp('closed')
+      if (signal?.aborted) return onAbort()
       signal?.addEventListener('abort', onAbort, { once: true })
-      this.#batcherOf(topic).add(pending)
+      share = budget.acquire(bytes, () => {
+        send.hasRoom = true
+        const lane = this.#laneOf(send)
+        lane.add(send)
+        this.#schedule(lane)
+      })
     })
   }
 
-  /** Waits for what is under way until the deadline, then rejects the rest with `closed`. */
+  /**
+   * Counts what a send does before the broker's part, an asynchronous schema or middleware, as part of it: `close`
+   * waits for it, and its limits end it. `run` calls `begun` when it hands the message over.
+   */
+  accept<Result>(
+    what: string,
+    limits: SendLimits,
+    run: (begun: () => void) => Promise<Result>,
+  ): Promise<Result> {
+    return this.#accepted.run(what, limits, run)
+  }
+
+  /** Waits for every send that was accepted, until the time is over; then rejects the rest with `closed`. */
   async close(timeoutMs: number): Promise<void> {
     const waited = new AbortController()
-    const idle = Promise.all([...this.#batchers.values()].map((batcher) => batcher.idle()))
-    await Promise.race([idle, sleep(this.#clock, timeoutMs, waited.signal)])
+    await Promise.race([this.#accepted.idle(), sleep(this.#clock, timeoutMs, waited.signal)])
     waited.abort()
     this.#closing.abort()
-    this.#alarm?.cancel()
-    for (const pending of this.#pending.all())
-      this.#end(pending, 'closed', 'The bus was closed before the broker answered')
+    for (const send of this.#pending.all()) send.giveUp('closed')
+    await this.#accepted.close()
+    this.#deadlines.close()
   }
 
-  #batcherOf({ name, ordered }: Topic): Batcher<Pending> {
-    let batcher = this.#batchers.get(name)
-    if (batcher === undefined) {
-      const { publishBatchSize, publishParallelism } = this.#driver.capabilities
-      batcher = new Batcher((batch) => this.#run(batch), {
-        maxItems: publishBatchSize,
-        // Of two batches under way the first may fail and be sent again behind the second.
-        parallelism: ordered ? 1 : publishParallelism,
-      })
-      this.#batchers.set(name, batcher)
+  #laneOf({ topic: { name, ordered } }: PendingSend): TopicLane {
+    let lane = this.#lanes.get(name)
+    if (lane === undefined) {
+      lane = new TopicLane(ordered)
+      this.#lanes.set(name, lane)
     }
-    return batcher
+    return lane
   }
 
-  async #run(batch: readonly Pending[]): Promise<void> {
-    let open = batch
-    for (let attempt = 1; ; attempt += 1) {
-      open = open.filter(({ ended }) => !ended)
-      if (open.length === 0) return
-      const fates = open.map(({ fate }) => fate)
-      const outcomes = await this.#attempt(open)
-      const again: Pending[] = []
-      for (const [index, pending] of open.entries()) {
-        const outcome = outcomes[index] ?? noAnswer
-        if (outcome.ok) {
-          pending.done(undefined)
-          continue
-        }
-        const { error } = outcome
-        if (error.fate === 'not-sent') pending.fate = fates[index] ?? 'unknown'
-        pending.lastError = error
-        if (error.code === 'topology-missing') this.#provisioner.forget(pending.topic)
-        if (error.retryable || this.#provisioner.canMend(error)) again.push(pending)
-        else pending.done(this.#failure(pending, error))
+  // A microtask later, so that what is sent within one tick is one batch from the first. Not by queueMicrotask, which
+  // the fake timers of a test runner may hold back.
+  #schedule(lane: TopicLane): void {
+    if (lane.isScheduled) return
+    lane.isScheduled = true
+    void Promise.resolve().then(() => {
+      lane.isScheduled = false
+      this.#pump(lane)
+    })
+  }
+
+  #pump(lane: TopicLane): void {
+    const { publishBatchSize, publishParallelism } = this.#driver.capabilities
+    // Of two batches of an ordered topic the first may fail, and be sent again behind the second.
+    const parallelism = lane.ordered ? 1 : publishParallelism
+    while (lane.hasWaiting && !lane.isResting && lane.running < parallelism) {
+      const batch = lane.take(publishBatchSize)
+      if (batch.length > 0) void this.#run(lane, batch)
+    }
+  }
+
+  async #run(lane: TopicLane, batch: readonly PendingSend[]): Promise<void> {
+    lane.running += 1
+    const fates = batch.map(({ fate }) => fate)
+    const { outcomes, failedAsOne } = await this.#attempt(batch)
+    lane.running -= 1
+    const again: PendingSend[] = []
+    let isAway = true
+    for (const [index, send] of batch.entries()) {
+      const outcome = outcomes[index] ?? noAnswer
+      if (outcome.ok) {
+        isAway = false
+        send.succeed()
+        continue
       }
-      open = again
-      if (open.length > 0) await sleep(this.#clock, reconnectBackoff(attempt), this.#closing.signal)
+      const { error } = outcome
+      if (!brokerAway.has(error.code)) isAway = false
+      if (error.fate === 'not-sent') send.fate = fates[index] ?? 'unknown'
+      if (error.code === 'topology-missing') this.#provisioner.forget(send.topic)
+      if (!error.retryable && !this.#provisioner.canMend(error)) send.fail(error)
+      else if (!send.ended) {
+        send.refused(error)
+        again.push(send)
+      }
     }
+    const isDown = again.length > 0 && (failedAsOne || isAway)
+    if (!isDown) lane.failures = 0
+    if (isDown) this.#rest(lane, again)
+    else if (lane.ordered) this.#holdKeys(lane, again)
+    else if (again.length > 0) void this.#aside(lane, again)
+    this.#pump(lane)
+    if (lane.isIdle && this.#lanes.size > keptLanes) this.#lanes.delete(batch[0]?.topic.name ?? '')
   }
 
-  async #attempt(open: readonly Pending[]): Promise<readonly Outcome[]> {
+  async #attempt(batch: readonly PendingSend[]): Promise<Answer> {
+    const all = (error: MessagingError): Answer => ({
+      outcomes: batch.map(() => ({ ok: false, error })),
+      failedAsOne: true,
+    })
     try {
-      const topic = open[0]?.topic
+      const topic = batch[0]?.topic
       if (topic !== undefined && !this.#provisioner.isReady(topic)) await this.#provisioner.topic(topic)
     } catch (thrown) {
       const error = toMessagingError(thrown, 'Provisioning failed')
-      const outcome: Outcome = {
-        ok: false,
-        error: new MessagingError(error.code, error.message, {
-          cause: error,
-          retryable: error.retryable,
-          fate: 'not-sent',
-        }),
-      }
-      return open.map(() => outcome)
+      const { code, message, retryable } = error
+      return all(new MessagingError(code, message, { cause: error, retryable, fate: 'not-sent' }))
     }
-    for (const pending of open) pending.fate = 'unknown'
-    try {
-      return await this.#driver.publish(open.map(({ message }) => message))
-    } catch (error) {
-      const outcome: Outcome = { ok: false, error: toMessagingError(error, 'The driver failed to publish') }
-      return open.map(() => outcome)
-    }
-  }
-
-  #failure({ message, fate }: Pending, error: MessagingError): MessagingError {
-    const { id, topic } = message
-    return new MessagingError(
-      error.code,
-      `Sending ${message.type} ${id} to topic ${topic.name} failed: ${error.message}`,
-      {
-        cause: error,
-        retryable: error.retryable,
-        fate,
-      },
-    )
-  }
-
-  #end(pending: Pending, code: 'timeout' | 'aborted' | 'closed', why: string): void {
-    const { lastError } = pending
-    const message = lastError === undefined ? why : `${why}; the last try failed with: ${lastError.message}`
-    pending.done(
-      this.#failure(
-        pending,
-        new MessagingError(code, message, { retryable: code === 'timeout', cause: lastError }),
-      ),
-    )
-  }
-
-  // One timer for all sends, set to the earliest deadline: a timer a message costs more than the message.
-  #watch(deadline: number): void {
-    if (!Number.isFinite(deadline) || (this.#alarm !== undefined && this.#alarm.at <= deadline)) return
-    this.#alarm?.cancel()
-    const cancel = this.#clock.after(Math.max(0, deadline - this.#clock.monotonic()), () => this.#onAlarm(), {
-      background: true,
-    })
-    this.#alarm = { at: deadline, cancel }
-  }
-
-  #onAlarm(): void {
-    this.#alarm = undefined
     const now = this.#clock.monotonic()
-    let next = Number.POSITIVE_INFINITY
-    for (const pending of this.#pending.all()) {
-      if (pending.deadline <= now)
-        this.#end(pending, 'timeout', 'no answer from the broker within the timeout')
-      else next = Math.min(next, pending.deadline)
+    for (const send of batch) send.fate = 'unknown'
+    try {
+      const outcomes = await this.#driver.publish(batch.map((send) => send.outbound(now)))
+      return { outcomes, failedAsOne: false }
+    } catch (thrown) {
+      return all(toMessagingError(thrown, 'The driver failed to publish'))
     }
-    this.#watch(next)
+  }
+
+  // The broker itself is away: the whole lane waits, so that it is not asked by every message that comes.
+  #rest(lane: TopicLane, again: readonly PendingSend[]): void {
+    lane.giveBack(again)
+    if (lane.isResting) return
+    lane.isResting = true
+    lane.failures += 1
+    void this.#pause(lane.failures).then(() => {
+      lane.isResting = false
+      this.#pump(lane)
+    })
+  }
+
+  #holdKeys(lane: TopicLane, again: readonly PendingSend[]): void {
+    for (const [key, sends] of Map.groupBy(again, ({ message }) => message.key ?? '')) {
+      lane.hold(key, sends)
+      void this.#pause(sends[0]?.refusals ?? 1).then(() => {
+        lane.release(key)
+        this.#pump(lane)
+      })
+    }
+  }
+
+  async #aside(lane: TopicLane, again: readonly PendingSend[]): Promise<void> {
+    const group = new Roster<PendingSend>()
+    for (const send of again) send.waitIn(group)
+    lane.aside += 1
+    await this.#pause(Math.min(...again.map(({ refusals }) => refusals)))
+    lane.aside -= 1
+    for (const send of group.all()) lane.add(send)
+    this.#pump(lane)
+  }
+
+  #pause(failures: number): Promise<void> {
+    return sleep(this.#clock, reconnectBackoff(failures), this.#closing.signal)
   }
 }

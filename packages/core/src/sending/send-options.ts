@@ -37,6 +37,9 @@ export interface SendOptions {
   readonly timeout?: Duration
 }
 
+/** What a send without options has, so that the usual case can be told by identity. */
+export const noOptions: SendOptions = Object.freeze({})
+
 // RFC 3986, appendix A: the characters of a URI reference, others percent-encoded. Consumers that check events refuse others.
 const uriReference = /^(?:[\w\-.~:/?#[\]@!$&'()*+,;=]|%[0-9a-f]{2})+$/i
 

@@ -23,7 +23,11 @@ const alternatives: Readonly<Record<Feature, string>> = {
 export const features = Object.keys(alternatives) as readonly Feature[]
 
 /** @throws {MessagingError} `unsupported`, naming the feature, the driver and the nearest alternative. */
-export function requireFeature(driver: Driver, feature: Feature, what: string): void {
+export function requireFeature(
+  driver: Pick<Driver, 'name' | 'capabilities'>,
+  feature: Feature,
+  what: string,
+): void {
   if (driver.capabilities[feature]) return
   throw new MessagingError(
     'unsupported',

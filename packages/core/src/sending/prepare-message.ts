@@ -1,0 +1,219 @@
+import { headerNames } from '../driver/transport-headers.ts'
+import { type Capabilities, messageBytes, type OutboundMessage } from '../driver.ts'
+import type { Clock } from '../lib/clock.ts'
+import { parseDuration, toMilliseconds } from '../lib/duration.ts'
+import { InvalidMessageError, type Issue, MessagingError, toError } from '../lib/errors.ts'
+import { newId } from '../lib/new-id.ts'
+import { encodeMessage } from '../messages/codec.ts'
+import {
+  type Message,
+  type MessageDefinition,
+  type Metadata,
+  type Validated,
+  validateData,
+  type Writable,
+} from '../messages/message.ts'
+import type { Topic } from '../messages/topic.ts'
+import { requireFeature } from '../topology/features.ts'
+import type { SendLimits } from './accepted-sends.ts'
+import { checkSendOptions, noOptions, type SendOptions, under } from './send-options.ts'
+
+/** What is the same for all messages of a producer. */
+export interface Sender {
+  readonly driver: { readonly name: string; readonly capabilities: Capabilities }
+  readonly source: string
+  readonly timeoutMs: number
+}
+
+/** The moment `send` was called: durations of the options count from it. */
+export interface SendStart extends SendLimits {
+  readonly now: number
+  readonly monotonicNow: number
+  /** The message being handled. */
+  readonly cause: Message | undefined
+}
+
+/** A message that is ready for the driver. */
+export interface Prepared<Output = unknown> extends SendLimits {
+  readonly topic: Topic
+  readonly message: Message<Output>
+  readonly outbound: OutboundMessage
+  readonly bytes: number
+  /** When it falls due, by the clock's monotonic reading, if it is delayed. */
+  readonly dueAt: number | undefined
+}
+
+export function startSend(
+  { timeoutMs }: Sender,
+  clock: Clock,
+  cause: Message | undefined,
+  options: SendOptions | undefined | null,
+): SendStart {
+  const monotonicNow = clock.monotonic()
+  return {
+    now: clock.now(),
+    monotonicNow,
+    cause,
+    // Options that are no such thing are told of when they are checked.
+    deadline: monotonicNow + (parseDuration(options?.timeout) ?? timeoutMs),
+    signal: options?.signal instanceof AbortSignal ? options.signal : undefined,
+  }
+}
+
+/** Data against its schema. What a schema throws is a problem of the data: it may be one that made it throw. */
+export function checkData<Output>(
+  { schema }: MessageDefinition<unknown, Output>,
+  data: unknown,
+): Validated<Output> | Promise<Validated<Output>> {
+  const thrown = (error: unknown) => ({
+    issues: [{ path: '', message: `the schema threw: ${toError(error).message}` }],
+  })
+  try {
+    const checked = validateData(schema, data)
+    return checked instanceof Promise ? checked.catch(thrown) : checked
+  } catch (error) {
+    return thrown(error)
+  }
+}
+
+/**
+ * The message as it will travel, from data that was checked. The data travels as it was given: each consumer's schema
+ * parses it anew.
+ *
+ * @throws {InvalidMessageError} listing every problem.
+ * @throws {MessagingError} `unsupported`, `too-large`.
+ */
+export function prepareMessage<Output>(
+  sender: Sender,
+  definition: MessageDefinition<unknown, Output>,
+  data: unknown,
+  checked: Validated<Output>,
+  options: SendOptions,
+  start: SendStart,
+): Prepared<Output> {
+  const { topic, type } = definition
+  const { driver } = sender
+  if (topic.ordered) requireFeature(driver, 'ordered', `ordered topic "${topic.name}"`)
+  const issues = options === noOptions ? [] : checkSendOptions(options)
+  // What is no object has no fields to read below.
+  if (typeof options !== 'object' || options === null)
+    throw new InvalidMessageError(`message ${type}`, issues)
+  if ('issues' in checked) {
+    throw new InvalidMessageError(`message ${type}`, [...issues, ...under('data', checked.issues)])
+  }
+  const key = keyOf(definition, checked.value, options, issues)
+  if (issues.length > 0) throw new InvalidMessageError(`message ${type}`, issues)
+  if (options.priority !== undefined) requireFeature(driver, 'priority', 'send with a priority')
+  const delayMs = delayOf(driver, options)
+  const message: Writable<Message<Output>> = {
+    id: options.id ?? newId(),
+    type,
+    version: definition.version,
+    timestamp: new Date(start.now),
+    data: checked.value,
+    metadata: metadataOf(sender, start.cause, options),
+  }
+  if (key !== undefined) message.key = key
+  if (options.expiresIn !== undefined) {
+    message.expiresAt = new Date(start.now + toMilliseconds(options.expiresIn))
+  }
+  const outbound = outboundOf(topic, message, data, delayMs, options.priority)
+  return {
+    topic,
+    message,
+    outbound,
+    bytes: measure(outbound, driver.capabilities.maxMessageBytes),
+    dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
+    deadline: start.deadline,
+    signal: start.signal,
+  }
+}
+
+/** The ordering key; what is wrong with it is added to the issues. */
+function keyOf<Output>(
+  definition: MessageDefinition<unknown, Output>,
+  value: Output,
+  options: SendOptions,
+  issues: Issue[],
+): string | undefined {
+  const { topic } = definition
+  const problem = (message: string) => {
+    issues.push({ path: 'key', message })
+    return undefined
+  }
+  try {
+    const key: unknown = options.key ?? definition.key?.(value)
+    if (key === undefined && !topic.ordered) return undefined
+    if (key === undefined) {
+      const why = `topic "${topic.name}" is ordered and needs a key`
+      return problem(`${why}: give defineMessage a key function, or send a key option`)
+    }
+    if (typeof key === 'string' && key.length >= 1 && key.length <= 1024) return key
+    return problem('the key function made something else than text of 1 to 1024 characters')
+  } catch (error) {
+    return problem(`the key function threw: ${toError(error).message}`)
+  }
+}
+
+function delayOf(driver: Sender['driver'], { delay }: SendOptions): number {
+  if (delay === undefined) return 0
+  requireFeature(driver, 'delay', 'send with a delay')
+  const delayMs = toMilliseconds(delay)
+  const { maxDelayMs } = driver.capabilities
+  if (delayMs <= maxDelayMs) return delayMs
+  const what = `A send with a delay of ${delayMs} ms is longer than the ${driver.name} driver can wait`
+  const next = `delay it by ${maxDelayMs} ms at most, or send it later from a scheduler of yours`
+  throw new MessagingError('unsupported', `${what}; ${next}. Nothing was sent`, { fate: 'not-sent' })
+}
+
+function metadataOf({ source }: Sender, cause: Message | undefined, options: SendOptions): Metadata {
+  // The usual case, without the copying below.
+  if (cause === undefined && options === noOptions) return { source }
+  const correlationId = options.correlationId ?? cause?.metadata.correlationId ?? cause?.id
+  const causationId = options.causationId ?? cause?.id
+  return {
+    ...(cause?.metadata.traceparent !== undefined && { traceparent: cause.metadata.traceparent }),
+    ...(cause?.metadata.tracestate !== undefined && { tracestate: cause.metadata.tracestate }),
+    ...options.metadata,
+    source,
+    ...(correlationId !== undefined && { correlationId }),
+    ...(causationId !== undefined && { causationId }),
+  }
+}
+
+function outboundOf(
+  topic: Topic,
+  message: Message,
+  data: unknown,
+  delayMs: number,
+  priority: number | undefined,
+): OutboundMessage {
+  try {
+    const { body, contentType, attributes, headers } = encodeMessage(message, data)
+    return {
+      topic,
+      type: message.type,
+      id: message.id,
+      key: message.key,
+      body,
+      contentType,
+      attributes,
+      headers: priority === undefined ? headers : { ...headers, [headerNames.priority]: String(priority) },
+      delayMs,
+      priority,
+      expiresAt: message.expiresAt?.getTime(),
+    }
+  } catch (error) {
+    const issue = { path: 'data', message: `cannot be written as JSON: ${toError(error).message}` }
+    throw new InvalidMessageError(`message ${message.type}`, [issue])
+  }
+}
+
+function measure(outbound: OutboundMessage, maxMessageBytes: number): number {
+  const bytes = messageBytes(outbound)
+  if (bytes <= maxMessageBytes) return bytes
+  const what = `Message ${outbound.type} ${outbound.id} has ${bytes} bytes with its headers, the broker takes ${maxMessageBytes}`
+  throw new MessagingError('too-large', `${what}; send a reference to the data instead. Nothing was sent`, {
+    fate: 'not-sent',
+  })
+}
