@@ -8,7 +8,11 @@ export function open(): Promise<OpenHarness> {
 }
 
 export async function openOwn(name: 'sqs' | 'elasticmq'): Promise<OpenHarness> {
-  const { harness, sqs, close } = await openEmulator(name)
+  const { harness, surroundings, close } = await openEmulator(name)
   const severalGroups = name === 'sqs'
-  return { harness: { ...harness, name: `${name}-own`, severalGroups }, sections: sqsSections(sqs), close }
+  return {
+    harness: { ...harness, name: `${name}-own`, severalGroups },
+    sections: sqsSections(surroundings),
+    close,
+  }
 }

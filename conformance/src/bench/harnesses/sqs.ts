@@ -14,6 +14,7 @@ import { adapter, type SqsOptions } from '@waybill/adapter-sqs'
 import { type ConnectOptions, connect, type NativeOptions, type Topic } from '@waybill/core'
 import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, startBroker } from '../brokers/index.ts'
+import type { Surroundings } from '../sqs/surroundings.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
 const native: NativeOptions & { readonly sqs: SqsOptions } = {
@@ -25,8 +26,7 @@ const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
 
 export interface OpenEmulator {
   readonly harness: Harness
-  /** A plain client of it. */
-  readonly sqs: SQSClient
+  readonly surroundings: Surroundings
   close(): Promise<void>
 }
 
@@ -158,7 +158,7 @@ export async function openEmulator(name: Extract<BrokerName, 'sqs' | 'elasticmq'
   }
   return {
     harness,
-    sqs,
+    surroundings: { sqs, sns, emulator: { host: broker.host, port: broker.port } },
     async close() {
       sqs.destroy()
       sns.destroy()

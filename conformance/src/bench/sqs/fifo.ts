@@ -22,6 +22,23 @@ export const fifo: readonly Case[] = [
     },
   },
   {
+    number: 413,
+    title: 'A delayed message holds its key also where what follows it comes in the same receive',
+    async run(context) {
+      const stage = await context.stage({ topic: { ordered: true, groups: [context.unique('group')] } })
+      const delayed = await stage.sendOne({ delay: context.pace(1500), key: 'held' })
+      const behind = [await stage.sendOne({ key: 'held' }), await stage.sendOne({ key: 'held' })]
+      const free = await stage.sendOne({ key: 'free' })
+      const recorder = context.recorder()
+      await stage.consume(recorder)
+      await context.exactly(recorder, [delayed, ...behind, free])
+      assert.deepEqual(
+        recorder.ids,
+        [free, delayed, ...behind].map(({ id }) => id),
+      )
+    },
+  },
+  {
     number: 412,
     title: 'An ordered topic takes an event of one source and id once, and one of another source beside it',
     async run(context) {

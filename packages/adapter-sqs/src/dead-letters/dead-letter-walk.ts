@@ -8,6 +8,8 @@ import type { HeldLetter, HeldLetters, Letter } from './held-letters.ts'
 const holdMs = 30_000
 /** How long to wait until a queue counts as empty: less than a second asks only some of its servers. */
 const emptyAfterMs = 1000
+/** Messages of a receive (Amazon SQS API Reference, ReceiveMessage, MaxNumberOfMessages). */
+const mostReceived = 10
 /** Receives under way at once at most. */
 const mostReceives = 8
 
@@ -48,9 +50,12 @@ export class DeadLetterWalk {
         await this.#renew()
         renewAt = now + holdMs / 2
       }
-      if (held.size + receives * 10 > mostHidden) throw tooMany(queue, held.size)
+      const allowed = Math.floor((mostHidden - held.size) / mostReceived)
+      if (allowed < 1) throw tooMany(queue, held.size)
       const answers = await Promise.all(
-        Array.from({ length: receives }, () => queue.receive(10, holdMs, emptyAfterMs)),
+        Array.from({ length: Math.min(receives, allowed) }, () =>
+          queue.receive(mostReceived, holdMs, emptyAfterMs),
+        ),
       )
       const received = answers.flat().filter(({ id }) => !this.#seen.has(id))
       for (const { id } of received) this.#seen.add(id)
