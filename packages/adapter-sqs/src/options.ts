@@ -85,7 +85,7 @@ export interface SqsOptions {
   readonly maxPolls?: number
   /**
    * How long receives and settlements wait for each other while a consumer is busy, so that fewer requests carry more.
-   * 0 turns it off. URL. Default: 25 ms.
+   * 0 turns it off. URL. Default: 40 ms.
    */
   readonly gather?: Duration
   /** How long the services may take to answer, the waiting of a receive not included. URL. Default: 10 s. */
@@ -204,7 +204,7 @@ const optionsSchema = ({ scheme }: BrokerUrl) =>
     // Amazon SQS API Reference, ReceiveMessage, WaitTimeSeconds.
     pollWait: durationOption({ max: 20_000 }).default(5000),
     maxPolls: z.int().min(1).max(100).default(10),
-    gather: durationOption({ max: 1000 }).default(25),
+    gather: durationOption({ max: 1000 }).default(40),
     requestTimeout: durationOption({ min: 100, max: 300_000 }).default(10_000),
     limits: limitsSchema.default(() => limitsSchema.parse({})),
   })

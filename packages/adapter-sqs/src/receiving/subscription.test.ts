@@ -1,7 +1,7 @@
 // What emulators do not show of leases, and of delays on FIFO queues.
 import { type Clock, type Delivery, type Driver, type Subscription, systemClock } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { ServiceStub, topicOf } from '../connection/service-stub.fixture.ts'
+import { Refusal, ServiceStub, topicOf } from '../connection/service-stub.fixture.ts'
 import type { SqsOptions } from '../options.ts'
 
 const message = { MessageId: 'one', ReceiptHandle: 'receipt', Body: '{}' }
@@ -96,4 +96,67 @@ test('on a FIFO queue what is early stays hidden until it is due, longer than on
   const hidden = service.inputsOf('ChangeMessageVisibilityBatch').map(({ Entries }) => Entries)
   expect(hidden).toMatchObject([[{ VisibilityTimeout: 4 }], [{ VisibilityTimeout: 2 }]])
   await driver.close()
+})
+
+test.each([
+  [500, 'InternalError', 'failed'],
+  [403, 'AccessDenied', 'access-denied'],
+  [403, 'ExpiredToken', 'access-denied'],
+])(
+  'after a receive that ends in %i %s the subscription goes on, and keeps what is in hand',
+  async (...given) => {
+    const [status, refusal, code] = given
+    let receives = 0
+    await using service = await ServiceStub.start({
+      ReceiveMessage() {
+        receives += 1
+        if (receives === 2) throw new Refusal(status, refusal)
+        return { Messages: [{ ...message, ReceiptHandle: `receipt-${receives}` }] }
+      },
+    })
+    const { driver, subscription } = await subscribe(service, { clock: systemClock, native: { gather: 0 } })
+    const first = await next(subscription)
+    const { signal } = new AbortController()
+    await expect(subscription.receive(1, signal)).rejects.toMatchObject({ code, retryable: true })
+    const [second] = await subscription.receive(1, signal)
+    expect(second).toMatchObject({ receipt: 'receipt-3' })
+    expect(await subscription.settle([{ delivery: first, verdict: { kind: 'ack' } }])).toEqual([{ ok: true }])
+    await driver.close()
+    expect(JSON.stringify(service.inputsOf('DeleteMessageBatch'))).toContain('receipt-1')
+  },
+)
+
+test('a queue that is gone ends the subscription, for core to apply the topology', async () => {
+  await using service = await ServiceStub.start({
+    ReceiveMessage() {
+      throw new Refusal(400, 'com.amazonaws.sqs#QueueDoesNotExist')
+    },
+  })
+  const { driver, subscription } = await subscribe(service, { clock: systemClock })
+  await expect(subscription.receive(1, new AbortController().signal)).rejects.toMatchObject({
+    code: 'topology-missing',
+    retryable: false,
+  })
+  await driver.close()
+})
+
+test('what is given back goes as a copy that says how often its consumers died, on a FIFO queue it stays', async () => {
+  const answer = (receives: number) => ({
+    ReceiveMessage: () => ({
+      Messages: [{ ...message, Attributes: { ApproximateReceiveCount: String(receives) } }],
+    }),
+  })
+  for (const ordered of [false, true]) {
+    await using service = await ServiceStub.start(answer(3))
+    const { driver, subscription } = await subscribe(service, { clock: systemClock, ordered })
+    const delivery = await next(subscription)
+    expect(delivery).toMatchObject({ deliveries: 3, crashes: ordered ? 0 : 2 })
+    expect(await subscription.settle([{ delivery, verdict: { kind: 'release' } }])).toEqual([{ ok: true }])
+    await driver.close()
+    const sent = service.inputsOf('SendMessageBatch')
+    const past = { StringValue: '{"past":{"deliveries":3,"crashes":2}}' }
+    if (ordered) expect(sent).toEqual([])
+    else expect(sent).toMatchObject([{ Entries: [{ MessageAttributes: { waybill: past } }] }])
+    expect(service.inputsOf('ChangeMessageVisibilityBatch')).toHaveLength(ordered ? 1 : 0)
+  }
 })

@@ -182,7 +182,7 @@ export class SqsSubscription implements Subscription {
   async #gather(count: number, signal: AbortSignal | undefined): Promise<void> {
     const { queue, clock, settings } = this.#context
     const waitMs = this.#settledAt + settings.gather - clock.now()
-    if (waitMs > 0 && waitMs <= settings.gather && count < mostAtOnce && !queue.isFifo && !this.#isClosed) {
+    if (waitMs > 0 && count < this.#worthwhileCount && !queue.isFifo && !this.#isClosed) {
       await sleep(clock, waitMs, signal)
     }
     this.#settledAt = clock.now()
@@ -199,10 +199,16 @@ export class SqsSubscription implements Subscription {
     for (;;) {
       const room = Math.max(this.#prefetch - this.#inHand.size, max - this.#arrived.length) - this.#expected
       if (room <= 0 || this.#polls >= this.#worthwhile) return
-      if (room < mostAtOnce && (this.#polls > 0 || !this.#isWorthPolling())) return
+      if (this.#polls > 0 && room < mostAtOnce) return
+      if (room < this.#worthwhileCount && !this.#isWorthPolling()) return
       this.#roomSince = undefined
       watch(this.#receiveOnce(Math.min(room, mostAtOnce)))
     }
+  }
+
+  /** What is worth a request at once: whoever holds few messages would else wait with nothing left to handle. */
+  get #worthwhileCount(): number {
+    return Math.min(mostAtOnce, Math.ceil(this.#prefetch / 2))
   }
 
   /** A little room waits to become more, while there is something in hand that will make it so. */

@@ -162,7 +162,7 @@ export function decode(message: Message, isFifo = false): Received {
     delayMs: wrapped?.delayMs,
     past: wrapped?.past,
     receives: Math.max(1, Number(Attributes.ApproximateReceiveCount ?? 1)),
-    groupId: isFifo ? Attributes.MessageGroupId : undefined,
+    groupId: isFifo ? (Attributes.MessageGroupId ?? '') : undefined,
     sentAt: Number(Attributes.SentTimestamp ?? 0),
     firstReceivedAt: Number(Attributes.ApproximateFirstReceiveTimestamp ?? 0),
   }
