@@ -57,6 +57,7 @@ export class Publisher {
    */
   publish({ topic, outbound, bytes, deadline, dueAt, signal }: Prepared, budget: ByteBudget): Promise<void> {
     return new Promise((resolve, reject) => {
+      this.#provisioner.learn(topic)
       let share: Share | undefined
       const send = new PendingSend(topic, outbound, dueAt, (error) => {
         this.#pending.remove(place)
@@ -176,7 +177,8 @@ export class Publisher {
     })
     try {
       const topic = batch[0]?.topic
-      if (topic !== undefined && !this.#provisioner.isReady(topic)) await this.#provisioner.topic(topic)
+      // Another definition of the topic may have become known meanwhile, with more groups.
+      while (topic !== undefined && !this.#provisioner.isReady(topic)) await this.#provisioner.topic(topic)
     } catch (thrown) {
       const error = toMessagingError(thrown, 'Provisioning failed')
       const { code, message, retryable } = error

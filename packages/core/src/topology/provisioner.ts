@@ -1,70 +1,72 @@
 import type { Driver, GroupSpec, Topology, TopologyReport } from '../driver.ts'
 import { MessagingError } from '../lib/errors.ts'
 import type { Topic } from '../messages/topic.ts'
+import { KnownTopic } from './known-topic.ts'
 
 export type ProvisionMode = 'create' | 'verify' | 'none'
 
-/** What a declared group has asked for. One that is declared by its name alone keeps everything, and asks for nothing. */
-function wishesOf({ types, named }: Topic['groups'][number]): readonly string[] {
-  return named ? [] : types
+interface Entry {
+  readonly known: KnownTopic
+  /** What is under way or done; undefined when there is something to apply. */
+  applied: Promise<TopologyReport> | undefined
+  isReady: boolean
 }
 
-function topologyOf(topic: Topic, group?: GroupSpec): Topology {
-  const declared = topic.groups
-    .filter(({ name }) => name !== group?.name)
-    .map((each): GroupSpec => ({ ...each, wishes: wishesOf(each), from: 'latest' }))
-  return { topics: [{ topic, groups: group === undefined ? declared : [...declared, group] }] }
-}
+// Topics that are remembered; the one used first is forgotten first, and looked at again at its next use.
+const remembered = 10_000
 
-/** Makes or checks topology at the first use of each topic and group, once. */
+/** Makes or checks topology at the first use of each topic and group, and again when a definition declares more. */
 export class Provisioner {
   readonly #driver: Driver
   readonly #mode: ProvisionMode
-  readonly #topics = new Map<string, Promise<TopologyReport>>()
-  readonly #ready = new Set<string>()
+  readonly #entries = new Map<string, Entry>()
 
   constructor(driver: Driver, mode: ProvisionMode) {
     this.#driver = driver
     this.#mode = mode
   }
 
+  /**
+   * Takes note of a definition that is used: from now on what is sent to the topic is kept for its groups too.
+   *
+   * @throws {MessagingError} `topology-mismatch` when the topic was defined otherwise.
+   */
+  learn(topic: Topic): void {
+    if (this.#entries.get(topic.name)?.known.has(topic) !== true) this.#entryOf(topic)
+  }
+
   /** True when nothing is left to wait for. */
   isReady(topic: Topic): boolean {
-    return this.#mode === 'none' || this.#ready.has(topic.name)
+    if (this.#mode === 'none') return true
+    const entry = this.#entries.get(topic.name)
+    return entry?.isReady === true && entry.known.has(topic)
   }
 
   /** Several topics and their declared groups as one topology, so that one error names all that is missing. */
   async topics(topics: readonly Topic[]): Promise<TopologyReport> {
     if (topics.length === 0) return { created: [], missing: [] }
-    const report = await this.#apply({ topics: topics.flatMap((topic) => topologyOf(topic).topics) })
-    for (const topic of topics) this.#ready.add(topic.name)
-    return report
+    const entries = new Set(topics.map((topic) => this.#entryOf(topic)))
+    const applied = this.#apply({
+      topics: [...entries].map(({ known }) => ({ topic: known.spec, groups: known.groups() })),
+    })
+    for (const entry of entries) entry.applied = applied
+    return this.#finish(applied, [...entries])
   }
 
   /** The topic and its declared groups; single flight, remembered until `forget`. */
   async topic(topic: Topic): Promise<TopologyReport> {
-    const current = this.#topics.get(topic.name)
-    if (current !== undefined) return current
-    const applied = this.#apply(topologyOf(topic))
-    this.#topics.set(topic.name, applied)
-    try {
-      const report = await applied
-      this.#ready.add(topic.name)
-      return report
-    } catch (error) {
-      this.forget(topic)
-      throw error
-    }
+    const entry = this.#entryOf(topic)
+    if (entry.applied !== undefined) return entry.applied
+    const { known } = entry
+    const applied = this.#apply({ topics: [{ topic: known.spec, groups: known.groups() }] })
+    entry.applied = applied
+    return this.#finish(applied, [entry])
   }
 
   /** The topic with a group of a consumer's; asked of the broker each time, since it is asked after a loss too. */
-  group(topic: Topic, group: GroupSpec): Promise<TopologyReport> {
-    // A declared group keeps the patterns it was declared with, beside those of its consumers.
-    const declared = topic.groups.find(({ name }) => name === group.name)
-    if (declared === undefined) return this.#apply(topologyOf(topic, group))
-    const types = [...new Set([...declared.types, ...group.types])]
-    const wishes = [...new Set([...wishesOf(declared), ...group.wishes])]
-    return this.#apply(topologyOf(topic, { ...group, types, wishes }))
+  async group(topic: Topic, group: GroupSpec): Promise<TopologyReport> {
+    const { known } = this.#entryOf(topic)
+    return this.#apply({ topics: [{ topic: known.spec, groups: known.groups(group) }] })
   }
 
   /** Whether applying the topology again may help against the error: it was deleted, and is ours to create. */
@@ -73,9 +75,36 @@ export class Provisioner {
   }
 
   /** The broker said that something of the topic is missing: look again at its next use. */
-  forget(topic: Topic): void {
-    this.#topics.delete(topic.name)
-    this.#ready.delete(topic.name)
+  forget({ name }: { readonly name: string }): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
+    entry.applied = undefined
+    entry.isReady = false
+  }
+
+  #entryOf(topic: Topic): Entry {
+    let entry = this.#entries.get(topic.name)
+    if (entry === undefined) {
+      entry = { known: new KnownTopic(topic), applied: undefined, isReady: false }
+      this.#entries.set(topic.name, entry)
+      const [oldest] = this.#entries.size > remembered ? this.#entries.keys() : []
+      if (oldest !== undefined) this.#entries.delete(oldest)
+    }
+    if (entry.known.add(topic)) this.forget(topic)
+    return entry
+  }
+
+  async #finish(applied: Promise<TopologyReport>, entries: readonly Entry[]): Promise<TopologyReport> {
+    // Unless there is more to apply by now.
+    const current = () => entries.filter((entry) => entry.applied === applied)
+    try {
+      const report = await applied
+      for (const entry of current()) entry.isReady = true
+      return report
+    } catch (error) {
+      for (const entry of current()) entry.applied = undefined
+      throw error
+    }
   }
 
   async #apply(topology: Topology): Promise<TopologyReport> {
