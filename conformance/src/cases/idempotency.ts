@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fixed, memoryIdempotencyStore } from '@waybill/core'
+import { fixed, type IdempotencyStore, memoryIdempotencyStore } from '@waybill/core'
 import type { Case } from '../case/case.ts'
 import type { CaseContext } from '../case/case-context.ts'
 import type { Recorder } from '../case/recorder.ts'
 import { EffectDatabase } from '../fixtures/effect-database.ts'
+import { numbered } from '../fixtures/numbered.ts'
 
 async function openDatabase(context: CaseContext): Promise<{ path: string; database: EffectDatabase }> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-conformance-'))
@@ -22,6 +23,7 @@ async function openDatabase(context: CaseContext): Promise<{ path: string; datab
 export const idempotency: readonly Case[] = [
   {
     number: 74,
+    part: 'a',
     title: 'A message sent twice with the same id has one effect',
     async run(context) {
       const stage = await context.stage()
@@ -32,6 +34,30 @@ export const idempotency: readonly Case[] = [
       await stage.sendOne({ id: first.id })
       const control = await stage.sendOne()
       await context.exactly(recorder, [first, control])
+    },
+  },
+  {
+    number: 74,
+    part: 'b',
+    title: 'An id has an effect for each type and each topic it is sent with',
+    async run(context) {
+      const stage = await context.stage()
+      const other = await context.stage({ bus: stage.bus, topic: { groups: [stage.group] } })
+      const recorder = context.recorder()
+      const shipped = numbered(stage.topic, 'order.shipped')
+      await stage.bus
+        .consumer(stage.group, { idempotency: memoryIdempotencyStore() })
+        .on(stage.message, recorder.handler('placed'))
+        .on(shipped, recorder.handler('shipped'))
+        .on(other.message, recorder.handler('other topic'))
+        .start()
+      const id = context.unique('order')
+      await stage.sendOne({ id })
+      await stage.producer.send(shipped, { n: 2 }, { id })
+      await other.sendOne({ id })
+      await context.exactly(recorder, [{ id }, { id }, { id }])
+      for (const member of ['placed', 'shipped', 'other topic'])
+        assert.equal(recorder.byMember(member).length, 1, member)
     },
   },
   {
@@ -139,6 +165,60 @@ export const idempotency: readonly Case[] = [
       await context.eventually('nothing is left to handle', isEmpty, context.pace(30_000))
       await context.quiet()
       assert.deepEqual(database.effects().sort(), everything)
+    },
+  },
+  {
+    number: 77,
+    part: 'c',
+    title:
+      'A store that is away stops the handlers, uses up no attempts, shows in health, and they go on when it is back',
+    async run(context) {
+      const stage = await context.stage()
+      const recorder = context.recorder()
+      const own = memoryIdempotencyStore()
+      let isAway = true
+      const store: IdempotencyStore = {
+        ...own,
+        begin: (mark, leaseMs) =>
+          isAway ? Promise.reject(new Error('the store is away')) : own.begin(mark, leaseMs),
+      }
+      let failures = 0
+      stage.bus.on('failure', ({ what }) => {
+        if (what.includes('idempotency store')) failures += 1
+      })
+      await stage.consume(recorder, { idempotency: store, retry: { attempts: 1 } })
+      const sent = await stage.send(20)
+      await context.eventually('the store was asked several times', () => failures >= 3)
+      assert.equal(recorder.deliveries.length, 0)
+      assert.equal((await stage.bus.health()).status, 'degraded')
+      isAway = false
+      await context.exactly(recorder, sent)
+      assert.ok(recorder.deliveries.every(({ attempt }) => attempt === 1))
+      assert.equal((await stage.deadLetters()).length, 0)
+      assert.equal((await stage.bus.health()).status, 'up')
+    },
+  },
+  {
+    number: 77,
+    part: 'd',
+    title: 'A handler that hangs and has lost its message does not keep others from handling it',
+    requires: ['lease'],
+    async run(context) {
+      const stage = await context.stage()
+      const recorder = context.recorder()
+      const idempotency = { store: memoryIdempotencyStore(), lease: context.pace(500) }
+      const { promise: over, resolve: end } = Promise.withResolvers<void>()
+      context.defer(end)
+      const options = { idempotency, lease: context.pace(1000), maxLease: context.pace(1000) }
+      await stage.consume(recorder, options, () => (recorder.deliveries.length === 1 ? over : undefined))
+      const sent = await stage.sendOne()
+      const withinMs = context.pace(20_000) + context.capabilities.redeliveryMs
+      await context.eventually(
+        'it is handled again',
+        () => recorder.deliveries[1]?.outcome === 'resolved',
+        withinMs,
+      )
+      await context.exactly(recorder, [sent, sent])
     },
   },
   {

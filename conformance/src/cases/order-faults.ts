@@ -268,6 +268,6 @@ function contextOf({ topic, group }: Stage) {
     attempt: 1,
     deliveries: 1,
     signal: new AbortController().signal,
-    idempotencyKey: { group, source: '', id: '' },
+    idempotencyKey: { group, topic: topic.name, type: '', source: '', id: '' },
   }
 }

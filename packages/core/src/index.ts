@@ -68,6 +68,7 @@ export {
   type Issue,
   MessagingError,
   PermanentError,
+  SkipMessage,
 } from './lib/errors.ts'
 export { RetryAfter } from './lib/retry-after.ts'
 export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory/memory.ts'

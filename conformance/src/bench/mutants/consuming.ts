@@ -244,7 +244,7 @@ export const consuming: readonly Mutant[] = [
       }),
   }),
   consumerMutant(
-    { name: 'forgets effects', fault: 'Ignores the idempotency store', caughtBy: ['74', '77a', '78'] },
+    { name: 'forgets effects', fault: 'Ignores the idempotency store', caughtBy: ['74a', '77a', '78'] },
     { options: ({ idempotency: _, ...options }) => options },
   ),
   storeMutant(
@@ -265,6 +265,57 @@ export const consuming: readonly Mutant[] = [
         abandon: (mark, token) => store.abandon({ ...mark, ...shared }, token),
       }
     },
+  ),
+  storeMutant(
+    { name: 'marks ids alone', fault: 'A mark knows neither topic nor type', caughtBy: ['74b'] },
+    (store) => {
+      const alike = { topic: 'any', type: 'any' }
+      return {
+        begin: (mark, leaseMs) => store.begin({ ...mark, ...alike }, leaseMs),
+        extend: (mark, token, leaseMs) => store.extend({ ...mark, ...alike }, token, leaseMs),
+        complete: (mark, token, windowMs) => store.complete({ ...mark, ...alike }, token, windowMs),
+        abandon: (mark, token) => store.abandon({ ...mark, ...alike }, token),
+      }
+    },
+  ),
+  consumerMutant(
+    {
+      name: 'fails for an absent store',
+      fault: 'An attempt fails while the idempotency store is away',
+      caughtBy: ['77c'],
+    },
+    {
+      // The store is asked once, in the handler's place, and its answer is taken for the attempt's.
+      options: ({ idempotency: _, ...options }) => options,
+      consumer: (consumer, { idempotency }) => {
+        if (idempotency === undefined) return consumer
+        const store = storeSchema.parse('store' in idempotency ? idempotency.store : idempotency)
+        return consumer.use(async ({ idempotencyKey }, next) => {
+          await store.begin(idempotencyKey, 1000)
+          await next()
+        })
+      },
+    },
+  ),
+  storeMutant(
+    {
+      name: 'renews marks for ever',
+      fault: 'A handler that hangs keeps its mark after it has lost its message',
+      caughtBy: ['77d'],
+    },
+    (store) => ({
+      async begin(mark, leaseMs) {
+        const state = await store.begin(mark, leaseMs)
+        if (state.state !== 'started') return state
+        const renewal = setInterval(() => {
+          void store.extend(mark, state.token, leaseMs).then((isOurs) => {
+            if (!isOurs) clearInterval(renewal)
+          })
+        }, leaseMs / 3)
+        renewal.unref()
+        return state
+      },
+    }),
   ),
   consumerMutant(
     {

@@ -21,7 +21,13 @@ export const marks: readonly Case[] = [
     title: 'A mark in Redis belongs to one token until its lease ends, and is done for as long as its window',
     async run(context) {
       const [one, other] = [storeOf(context), storeOf(context)]
-      const mark = { group: context.unique('group'), source: 'a:b', id: 'c' }
+      const mark = {
+        group: context.unique('group'),
+        topic: 'orders',
+        type: 'order.placed',
+        source: 'a:b',
+        id: 'c',
+      }
       const leaseMs = context.pace(1000)
       const first = await one.begin(mark, leaseMs)
       assert.ok(first.state === 'started')

@@ -35,8 +35,8 @@ export function redisIdempotencyStore(url: string, options: RedisOptions = {}): 
     () => {},
   )
   // Colons stand in names and sources too, so each part tells its length.
-  const keyOf = ({ group, source, id }: IdempotencyMark) =>
-    `${settings.prefix}:idempotency:${[group, source, id].map((part) => `${part.length}:${part}`).join(':')}`
+  const keyOf = ({ group, topic, type, source, id }: IdempotencyMark) =>
+    `${settings.prefix}:idempotency:${[group, topic, type, source, id].map((part) => `${part.length}:${part}`).join(':')}`
 
   const run = (name: (typeof markScripts)[number], mark: IdempotencyMark, args: object) =>
     shared.run(name, { keys: { mark: keyOf(mark) }, args: { ...args, done } })

@@ -126,7 +126,6 @@ export class Attempts {
         this.#slots.release()
         return
       }
-      inHand.run(this.#clock.monotonic())
     }
     const place = this.#running.add(inHand)
     const disposition = await this.#processing.attempt(inHand, handler)

@@ -31,7 +31,7 @@ export interface ConsumerOptions {
    * deploys do not count. Neighbours of such a message are counted too on some brokers, so be generous. Default: 20.
    */
   readonly maxDeliveries?: number
-  /** Gives each (group, source, id) one effect. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */
+  /** Gives each (group, topic, type, source, id) one effect. While the store is away no handler starts. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */
   readonly idempotency?:
     | IdempotencyStore
     | { readonly store: IdempotencyStore; readonly window?: Duration; readonly lease?: Duration }

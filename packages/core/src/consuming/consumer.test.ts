@@ -1,11 +1,14 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { inspect } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { DeadLetter } from '../dead-letters/dead-letter.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
 import { stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
+import type { HandlerMiddleware } from '../handling/processing.ts'
 import { exponential, fixed } from '../handling/retry.ts'
 import { memoryIdempotencyStore } from '../idempotency/idempotency.ts'
-import { ConfigurationError, MessagingError, PermanentError } from '../lib/errors.ts'
+import { ConfigurationError, MessagingError, PermanentError, SkipMessage } from '../lib/errors.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
 import { settle } from '../lib/virtual-clock.ts'
 import { defineMessage, type Message } from '../messages/message.ts'
@@ -623,6 +626,188 @@ describe('batches', () => {
   })
 })
 
+describe('middleware', () => {
+  const failing = () => Promise.reject(new Error('no'))
+
+  test.each<[string, HandlerMiddleware]>([
+    [
+      'forgets to await next()',
+      async (_context, next) => {
+        void next()
+      },
+    ],
+    [
+      'lets something else win over next()',
+      async (_context, next) => {
+        await Promise.race([next(), Promise.resolve()])
+      },
+    ],
+  ])('that %s acks nothing before the handler is through, and no failure', async (_how, middleware) => {
+    await using bus = await setUp()
+    const heard = events(bus)
+    let end = (_error: Error) => {}
+    bus.bus.use({ handle: middleware })
+    const { producer } = await consuming(bus, () => new Promise((_, reject) => (end = reject)))
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.advance('1s')
+    expect(await bus.bus.group(orders, 'billing').stats()).toMatchObject({ inFlight: 1 })
+    end(new Error('no'))
+    await bus.advance('1ms')
+    expect(heard).toMatchObject([['retried', { error: { message: 'no' } }]])
+  })
+
+  test('that never calls next() fails the attempt and says what to do', async () => {
+    await using bus = await setUp()
+    bus.bus.use({ handle: async () => {} })
+    const { calls, producer } = await consuming(bus, () => {}, { retry: { attempts: 1 } })
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.idle()
+    expect(calls).toEqual([])
+    expect(await deadOf(bus)).toMatchObject([{ error: { message: expect.stringMatching(/SkipMessage/) } }])
+  })
+
+  test('that throws SkipMessage acks the message, tells of it, and leaves no mark', async () => {
+    await using bus = await setUp()
+    const skipped: unknown[] = []
+    bus.bus.on('skipped', (event) => skipped.push(event))
+    let isOurs = false
+    bus.bus.use({
+      handle: async (_context, next) => {
+        if (!isOurs) throw new SkipMessage('not ours')
+        await next()
+      },
+    })
+    const { calls, producer } = await consuming(bus, () => {}, {
+      idempotency: memoryIdempotencyStore({ clock: bus.clock }),
+    })
+    await producer.send(OrderCreated, { n: 1 }, { id: 'same' })
+    await bus.idle()
+    expect(skipped).toMatchObject([{ reason: 'not ours', message: { id: 'same' } }])
+    expect(calls).toEqual([])
+    isOurs = true
+    await producer.send(OrderCreated, { n: 1 }, { id: 'same' })
+    await bus.idle()
+    expect(calls).toHaveLength(1)
+  })
+
+  test('may still handle the failure of the handler itself', async () => {
+    await using bus = await setUp()
+    bus.bus.use({ handle: async (_context, next) => next().catch(() => {}) })
+    const { producer } = await consuming(bus, failing)
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.idle()
+    expect(bus.handled).toHaveLength(1)
+  })
+})
+
+describe('a handler that throws something hostile', () => {
+  const throwing = (): never => {
+    throw new Error('do not look')
+  }
+  test.each<[string, () => unknown]>([
+    [
+      'an error whose message cannot be read',
+      () => Object.defineProperty(new Error('x'), 'message', { get: throwing }),
+    ],
+    [
+      'an error whose stack cannot be read',
+      () => Object.defineProperty(new Error('x'), 'stack', { get: throwing }),
+    ],
+    ['an error whose name is no text', () => Object.assign(new Error('x'), { name: { toString: throwing } })],
+    ['a frozen object', () => Object.freeze({ code: 1 })],
+    [
+      'an object without a way to text',
+      () => ({ toString: throwing, toJSON: throwing, [inspect.custom]: throwing }),
+    ],
+    ['a function without a way to text', () => Object.assign(() => {}, { toString: throwing })],
+    [
+      'a proxy that refuses everything',
+      () => new Proxy(new Error('x'), { get: throwing, has: throwing, getPrototypeOf: throwing }),
+    ],
+    ['a symbol', () => Symbol('no')],
+  ])('%s, loses neither the message nor the slot', async (_what, make) => {
+    await using bus = await setUp()
+    const { calls, producer } = await consuming(
+      bus,
+      ({ data }) => {
+        if (data.n === 1) throw make()
+      },
+      { concurrency: 1, retry: { attempts: 2, backoff: fixed('1s') } },
+    )
+    await producer.send(OrderCreated, { n: 1 })
+    await producer.send(OrderCreated, { n: 2 })
+    await bus.advance('2s')
+    expect(calls.map(({ n, attempt }) => [n, attempt])).toEqual([
+      [1, 1],
+      [2, 1],
+      [1, 2],
+    ])
+    expect(await deadOf(bus)).toMatchObject([{ reason: 'attempts-exhausted' }])
+  })
+
+  test('is retried by the default policy when the policy answers with a promise', async () => {
+    await using bus = await setUp()
+    const failures: unknown[] = []
+    bus.bus.on('failure', ({ what }) => failures.push(what))
+    const isRetryable: (error: unknown) => boolean = Object.assign(async () => throwing())
+    const { calls, producer } = await consuming(bus, () => Promise.reject(new Error('no')), {
+      retry: { attempts: 2, isRetryable },
+    })
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.advance('5s')
+    expect(calls).toHaveLength(2)
+    expect(failures).toContain('retry policy')
+  })
+})
+
+test('what a handler does to its message reaches neither a retry nor a dead letter nor another group', async () => {
+  await using test = await createTestBus({ topics: [defineTopic('files', { groups: ['one', 'two'] })] })
+  const files = defineTopic('files', { groups: ['one', 'two'] })
+  const { publishRaw } = test.bus.native('memory')
+  const seen: unknown[] = []
+  for (const group of ['one', 'two']) {
+    await test.bus
+      .consumer(group, { retry: { attempts: 2, backoff: fixed('1s') } })
+      .on(files, '#', ({ data, metadata }) => {
+        seen.push([...(data as Uint8Array)].join(), metadata.tenant)
+        ;(data as Uint8Array).fill(9)
+        Reflect.set(metadata, 'tenant', 'changed')
+        throw new Error('no')
+      })
+      .start()
+  }
+  const headers = {
+    'ce-specversion': '1.0',
+    'ce-id': 'a',
+    'ce-source': 's',
+    'ce-type': 'file',
+    tenant: 'acme',
+  }
+  publishRaw('files', {
+    body: new Uint8Array([1, 2]),
+    contentType: 'application/octet-stream',
+    headers,
+  })
+  await test.advance('5s')
+  expect(seen).toEqual(Array.from({ length: 4 }, () => ['1,2', 'acme']).flat())
+})
+
+describe('the async context', () => {
+  test('of a batch handler is none of its messages’', async () => {
+    await using bus = await setUp()
+    const storage = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    bus.bus.use({ handle: ({ message }, next) => storage.run(message.id, next) })
+    await bus.bus
+      .consumer('billing')
+      .onBatch(OrderCreated, { size: 2, wait: '1s' }, () => seen.push(storage.getStore()))
+      .start()
+    await bus.bus.producer().sendBatch(OrderCreated, [{ n: 1 }, { n: 2 }, { n: 3 }])
+    await bus.advance('2s')
+    expect(seen).toEqual([undefined, undefined])
+  })
+})
+
 describe('idempotency', () => {
   test('gives one id one effect: duplicates of a done one are acked', async () => {
     await using bus = await setUp()
@@ -717,7 +902,7 @@ describe('idempotency', () => {
     )
     const { id } = await producer.send(OrderCreated, { n: 1 })
     await bus.advance('10m')
-    const mark = { group: 'billing', source: 'waybill', id }
+    const mark = { group: 'billing', topic: 'orders', type: 'order.created', source: 'waybill', id }
     expect((await store.begin(mark, 1000)).state).toBe('processing')
     end()
     await bus.idle()
@@ -745,20 +930,109 @@ describe('idempotency', () => {
     const { producer } = await consuming(bus, (_message, { idempotencyKey }) => keys.push(idempotencyKey))
     await producer.send(OrderCreated, { n: 1 }, { id: 'o-1' })
     await bus.idle()
-    expect(keys).toEqual([{ group: 'billing', source: 'waybill', id: 'o-1' }])
+    expect(keys).toEqual([
+      { group: 'billing', topic: 'orders', type: 'order.created', source: 'waybill', id: 'o-1' },
+    ])
   })
 
-  test('with a store out of reach retries before the handler is called', async () => {
+  test('with a store that is away calls no handler, uses up no attempt, and goes on when it is back', async () => {
     await using bus = await setUp()
     const store = memoryIdempotencyStore({ clock: bus.clock })
-    vi.spyOn(store, 'begin').mockRejectedValueOnce(new Error('no connection'))
-    const { calls, producer } = await consuming(bus, () => {}, {
-      idempotency: store,
-      retry: { backoff: fixed('1s') },
+    const away = vi.spyOn(store, 'begin').mockRejectedValue(new Error('no connection'))
+    let failures = 0
+    bus.bus.on('failure', () => {
+      failures += 1
     })
+    const { calls, producer } = await consuming(bus, () => {}, { idempotency: store, retry: { attempts: 1 } })
     await producer.send(OrderCreated, { n: 1 })
+    await producer.send(OrderCreated, { n: 2 })
+    await bus.advance('1h')
+    expect(calls).toEqual([])
+    expect(failures).toBeGreaterThan(100)
+    expect(await bus.bus.health()).toMatchObject({
+      status: 'degraded',
+      consumers: [{ error: { message: expect.stringMatching(/no connection/) }, inFlight: 2 }],
+    })
+    away.mockRestore()
     await bus.advance('5s')
-    expect(calls.map(({ attempt }) => attempt)).toEqual([2])
+    expect(calls.map(({ n, attempt }) => [n, attempt])).toEqual([
+      [1, 1],
+      [2, 1],
+    ])
+    expect(await bus.bus.health()).toMatchObject({ status: 'up' })
+    expect(await deadOf(bus)).toEqual([])
+  })
+
+  test('gives back what waits for a store that is away when it is paused or stopped', async () => {
+    await using bus = await setUp()
+    const store = memoryIdempotencyStore({ clock: bus.clock })
+    vi.spyOn(store, 'begin').mockRejectedValue(new Error('no connection'))
+    const { consumer, producer } = await consuming(bus, () => {}, { idempotency: store })
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.advance('1m')
+    consumer.pause()
+    await bus.advance('1s')
+    const stats = () => bus.bus.group(orders, 'billing').stats()
+    expect(await stats()).toMatchObject({ waiting: 1, inFlight: 0 })
+    consumer.resume()
+    await bus.advance('1s')
+    expect(await stats()).toMatchObject({ waiting: 0, inFlight: 1 })
+    const stopped = consumer.stop({ timeout: '1m' })
+    await bus.advance('1s')
+    expect(await stopped).toEqual({ abandoned: [], released: 1 })
+  })
+
+  test('with a store that fails for one message fails that alone', async () => {
+    await using bus = await setUp()
+    const store = memoryIdempotencyStore({ clock: bus.clock })
+    const { begin } = store
+    vi.spyOn(store, 'begin').mockImplementation((mark, leaseMs) =>
+      mark.id === 'bad' ? Promise.reject(new Error('too odd an id')) : begin(mark, leaseMs),
+    )
+    const { calls, producer } = await consuming(bus, () => {}, { idempotency: store, retry: { attempts: 1 } })
+    await producer.send(OrderCreated, { n: 1 }, { id: 'bad' })
+    await producer.send(OrderCreated, { n: 2 })
+    await bus.advance('10s')
+    expect(calls.map(({ n }) => n)).toEqual([2])
+    expect(await deadOf(bus)).toMatchObject([
+      { reason: 'attempts-exhausted', error: { message: 'too odd an id' } },
+    ])
+  })
+
+  test('with a store that never answers waits as for one that is away', async () => {
+    await using bus = await setUp()
+    const store = memoryIdempotencyStore({ clock: bus.clock })
+    const hanging = vi.spyOn(store, 'begin').mockImplementation(() => new Promise(() => {}))
+    const { calls, producer } = await consuming(bus, () => {}, { idempotency: store })
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.advance('5m')
+    expect(await bus.bus.health()).toMatchObject({ status: 'degraded' })
+    hanging.mockRestore()
+    await bus.advance('2m')
+    expect(calls).toHaveLength(1)
+  })
+
+  test('lets a mark go whose delivery was lost, so that a hung handler does not keep the message from another', async () => {
+    await using bus = await setUp()
+    const store = memoryIdempotencyStore({ clock: bus.clock })
+    let hung = false
+    const { calls, producer } = await consuming(
+      bus,
+      () => {
+        if (hung) return undefined
+        hung = true
+        return new Promise(() => {})
+      },
+      { idempotency: store, maxLease: '1m', lease: '30s' },
+    )
+    await producer.send(OrderCreated, { n: 1 })
+    await bus.advance('3m')
+    expect(calls).toHaveLength(2)
+    expect(await bus.bus.group(orders, 'billing').stats()).toMatchObject({
+      waiting: 0,
+      inFlight: 0,
+      delayed: 0,
+    })
   })
 
   test('with a store that fails after the effect acks all the same, and tells of it', async () => {
@@ -819,7 +1093,7 @@ describe('idempotency', () => {
       },
     )
     await producer.send(OrderCreated, { n: 1 })
-    await bus.advance('2m')
+    await bus.advance('90s')
     ends[0]?.()
     await bus.advance('10m')
     expect(calls).toHaveLength(1)
@@ -833,7 +1107,7 @@ describe('idempotency', () => {
   test('on an ordered topic holds the key of a duplicate until the other is through', async () => {
     await using bus = await setUp()
     const store = memoryIdempotencyStore({ clock: bus.clock })
-    const mark = { group: 'billing', source: 'waybill', id: 'same' }
+    const mark = { group: 'billing', topic: 'ledger', type: 'booked', source: 'waybill', id: 'same' }
     const other = await store.begin(mark, 60_000)
     const handled: number[] = []
     await bus.bus

@@ -211,7 +211,10 @@ export class Consumer<Name extends string = string> {
 
   /** How it stands on each topic. */
   health(): readonly WorkerHealth[] {
-    return this.#workers.map(({ worker }) => worker.health())
+    return this.#workers.map(({ worker, processing: { error } }) => ({
+      ...(error !== undefined && { error }),
+      ...worker.health(),
+    }))
   }
 
   async #stop(): Promise<StopReport> {
@@ -296,6 +299,8 @@ export class Consumer<Name extends string = string> {
     const slots = new Slots(concurrency)
     const processing = new Processing(
       {
+        topic: topic.name,
+        group: this.group,
         clock,
         emit,
         retry,

@@ -14,6 +14,7 @@ const orders = defineTopic('orders', { groups: ['shipping'] })
 const ledger = defineTopic('ledger', { ordered: true, groups: ['shipping'] })
 const schema = z.object({ n: z.number() })
 const OrderCreated = defineMessage(orders, 'order.created', { schema })
+const OrderPaid = defineMessage(orders, 'order.paid', { schema })
 const Booked = defineMessage(ledger, 'booked', { schema, key: () => 'k' })
 
 const setUp = () => createTestBus({ topics: [orders, ledger] })
@@ -314,5 +315,64 @@ describe('the loop', () => {
     for (const name of ['concurrency', 'broadcast', 'idempotency', 'prefech']) {
       expect(receive({ [name]: undefined })).toThrow(`Unrecognized key: "${name}"`)
     }
+  })
+})
+
+describe('the body of a pull loop', () => {
+  test('is the cause of what it sends, message by message, and nothing is after the loop', async () => {
+    await using test = await setUp()
+    await send(test, 1, 2)
+    const producer = test.bus.producer()
+    const later: (() => void)[] = []
+    const pulled: string[] = []
+    const causes: unknown[] = []
+    const audit = async () => {
+      const { metadata } = await producer.send(OrderPaid, { n: 0 })
+      causes.push(metadata.causationId)
+    }
+    for await (const delivery of test.bus.receive(OrderCreated, { group: 'shipping' })) {
+      pulled.push(delivery.message.id)
+      void new Promise<void>((resolve) => later.push(resolve)).then(audit)
+      await audit()
+      await delivery.ack()
+      if (pulled.length === 2) break
+    }
+    for (const go of later) go()
+    await test.idle()
+    await audit()
+    expect(causes).toEqual([...pulled, ...pulled, undefined])
+  })
+
+  test('keeps the causes of two loops over one iterator apart', async () => {
+    await using test = await setUp()
+    await send(test, 1, 2, 3, 4)
+    const producer = test.bus.producer()
+    const messages = test.bus.receive(OrderCreated, { group: 'shipping' })
+    const pairs: [string, unknown][] = []
+    const work = async () => {
+      for (let turn = 0; turn < 2; turn += 1) {
+        const { message, ack } = await next(messages)
+        await settle()
+        pairs.push([message.id, (await producer.send(OrderPaid, { n: 0 })).metadata.causationId])
+        await ack()
+      }
+    }
+    await Promise.all([work(), work()])
+    await messages.return?.()
+    expect(pairs).toHaveLength(4)
+    for (const [id, cause] of pairs) expect(cause).toBe(id)
+  })
+
+  test('may send while the bus is closing, with a producer made there too', async () => {
+    await using test = await setUp()
+    await send(test, 1)
+    let closed: Promise<void> | undefined
+    for await (const delivery of test.bus.receive(OrderCreated, { group: 'shipping' })) {
+      closed = test.bus.close()
+      await test.bus.producer().send(OrderPaid, { n: 2 })
+      await delivery.ack()
+    }
+    await closed
+    expect(test.sentOf(OrderPaid)).toHaveLength(1)
   })
 })

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { AttemptContext, type HandlerContext } from '../deliveries/handler-context.ts'
-import { DeadLetterRequest, ReleaseRequest } from '../handling/requests.ts'
+import { AskedVerdict, askedRelease } from '../handling/asked-verdict.ts'
+import { PullLoop } from '../handling/handling.ts'
 import { durationSchema } from '../handling/retry.ts'
 import type { Duration } from '../lib/duration.ts'
 import { MessagingError } from '../lib/errors.ts'
-import { RetryAfter } from '../lib/retry-after.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import type { Message, MessageDefinition } from '../messages/message.ts'
 import type { Consumer } from './consumer.ts'
@@ -19,20 +19,17 @@ const reasonSchema = lazily(() => z.string().min(1))
 export class ReceivedMessage<Data = unknown> {
   readonly message: Message<Data>
   readonly #context: HandlerContext
-  readonly #resolve: () => void
-  readonly #reject: (reason: unknown) => void
+  readonly #settle: (asked: AskedVerdict | undefined) => void
 
   /** @internal Made by `bus.receive()`; the parameters may change in any version. */
   constructor(
     message: Message<Data>,
     context: HandlerContext,
-    resolve: () => void,
-    reject: (reason: unknown) => void,
+    settle: (asked: AskedVerdict | undefined) => void,
   ) {
     this.message = message
     this.#context = context
-    this.#resolve = resolve
-    this.#reject = reject
+    this.#settle = settle
   }
 
   /** The message's data: the same as `message.data`. */
@@ -57,27 +54,27 @@ export class ReceivedMessage<Data = unknown> {
 
   /** Done. Resolves once the broker knows, or the message is lost. */
   readonly ack = (): Promise<void> => {
-    this.#resolve()
+    this.#settle(undefined)
     return this.#settled()
   }
 
   /** Failed: comes back by the group's retry policy, or goes to the dead letters when its attempts are used up. */
   readonly retry = async (options: { readonly delay?: Duration } = {}): Promise<void> => {
     const { delay } = parseOptions(retryOptionsSchema(), options, 'retry options')
-    this.#reject(delay === undefined ? new Error('Retry was asked for') : new RetryAfter(delay))
+    this.#settle(new AskedVerdict({ kind: 'retry', delay }))
     return this.#settled()
   }
 
   /** To the dead letters at once. */
   readonly deadLetter = async (reason: string): Promise<void> => {
     parseOptions(reasonSchema(), reason, 'reason of a dead letter')
-    this.#reject(new DeadLetterRequest(reason))
+    this.#settle(new AskedVerdict({ kind: 'dead-letter', reason }))
     return this.#settled()
   }
 
   /** Back to the group at once; counts as no attempt. */
   readonly release = (): Promise<void> => {
-    this.#reject(new ReleaseRequest())
+    this.#settle(askedRelease)
     return this.#settled()
   }
 
@@ -95,11 +92,20 @@ export function pull<Input, Output>(
   const ended = new AbortController()
   const end = () => ended.abort()
   const messages = untilEnded(() => createConsumer(end), definition, ended, signal)
+  const loop = new PullLoop()
   return {
-    next: () => messages.next(),
+    next: () => {
+      const next = messages.next()
+      const handle = loop.enter()
+      return next.then((result) => {
+        if (!result.done) handle(result.value.message)
+        return result
+      })
+    },
     // A generator that waits for a message would hear of this only with the next message.
     return: () => {
       end()
+      loop.leave()
       return messages.return(undefined)
     },
     [Symbol.asyncIterator]() {
@@ -120,10 +126,10 @@ async function* untilEnded<Input, Output>(
   const unsettled = new Set<ReceivedMessage<Output>>()
   let wake = () => {}
   const consumer = createConsumer().on(definition, (message, context) => {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const received = new ReceivedMessage(message, context, resolve, reject)
+    const { promise, resolve } = Promise.withResolvers<AskedVerdict | undefined>()
+    const received = new ReceivedMessage(message, context, resolve)
     unsettled.add(received)
-    context.signal.addEventListener('abort', () => reject(new ReleaseRequest()), { once: true })
+    context.signal.addEventListener('abort', () => resolve(askedRelease), { once: true })
     queue.push(received)
     wake()
     return promise.finally(() => unsettled.delete(received))

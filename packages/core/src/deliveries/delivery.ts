@@ -133,8 +133,9 @@ export class DeliveryInHand {
   }
 
   get idempotencyKey(): IdempotencyMark {
-    const { id, metadata } = this.message
-    return { group: this.group, source: metadata.source, id }
+    const { group, topic } = this
+    const { type, id, metadata } = this.message
+    return { group, topic, type, source: metadata.source, id }
   }
 
   get info(): DeliveryInfo {

@@ -29,6 +29,8 @@ export interface BusEvents extends DriverEvents {
   deadLettered: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
   /** A message of a type nobody in the group handles was acked. */
   unhandled: [DeliveryInfo]
+  /** A handler or a middleware threw `SkipMessage`: the message was acked without being handled. */
+  skipped: [DeliveryInfo & { readonly reason: string }]
   /** A message past its expiry was dropped. */
   expired: [DeliveryInfo]
   /** A message that already had its effect was acked (`done`), or waits for the one that has it (`processing`). */
@@ -72,6 +74,7 @@ const known: Readonly<Record<keyof BusEvents, true>> = {
   retried: true,
   deadLettered: true,
   unhandled: true,
+  skipped: true,
   expired: true,
   duplicate: true,
   lost: true,

@@ -1,10 +1,11 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import type { Message } from '../messages/message.ts'
-import { severalMessages, whileHandling } from './handling.ts'
+import { type AskedVerdict, askedRelease } from './asked-verdict.ts'
+import { whileHandlingSeveral } from './handling.ts'
 import type { Slots } from './lanes.ts'
-import { ReleaseRequest } from './requests.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 export interface BatchContext {
@@ -29,7 +30,7 @@ type CollectorSettings = BatchSettings & { readonly timeoutMs: number | undefine
 
 interface Entry {
   readonly delivery: DeliveryInHand
-  readonly resolve: () => void
+  readonly resolve: (asked: AskedVerdict | undefined) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -40,6 +41,8 @@ export class BatchCollector {
   readonly #slots: Slots
   #entries = new Set<Entry>()
   #cancelTimer: (() => void) | undefined
+  /** Else a batch would run in the async context of whichever message filled it, with its trace and its tenant. */
+  readonly #inOwnContext = AsyncLocalStorage.snapshot()
 
   constructor(handle: BatchHandler, settings: CollectorSettings, slots: Slots) {
     this.#handle = handle
@@ -48,14 +51,14 @@ export class BatchCollector {
   }
 
   /** Resolves when the delivery's batch was handled, rejects when the delivery or its batch failed. */
-  add(delivery: DeliveryInHand): Promise<void> {
+  add(delivery: DeliveryInHand): Promise<AskedVerdict | undefined> {
     return new Promise((resolve, reject) => {
       const entry: Entry = { delivery, resolve, reject }
       // Lost, or given back because of a pause or a stop. It must not wait for the rest of the batch: it may hold a mark of
       // the idempotency store, and whoever gets it next would wait for that.
       delivery.onEnd(() => {
         this.#entries.delete(entry)
-        reject(new ReleaseRequest())
+        resolve(askedRelease)
       })
       this.#entries.add(entry)
       if (this.#entries.size >= this.#settings.size) void this.#flush()
@@ -103,11 +106,11 @@ export class BatchCollector {
     const deliveries = entries.map(({ delivery }) => delivery)
     for (const delivery of deliveries) delivery.run(clock.monotonic())
     try {
-      const run = () => this.#handle(messages, context)
-      await whileHandling(severalMessages, () => withTimeLimit(timeoutMs, clock, deliveries, run))
+      const run = () => withTimeLimit(timeoutMs, clock, deliveries, () => this.#handle(messages, context))
+      await this.#inOwnContext(() => whileHandlingSeveral(run))
       for (const { delivery, resolve, reject } of entries) {
         if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
-        else resolve()
+        else resolve(undefined)
       }
     } catch (error) {
       for (const { reject } of entries) reject(error)

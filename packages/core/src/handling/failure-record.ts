@@ -7,10 +7,20 @@ import { newId } from '../lib/new-id.ts'
 const maxMessageLength = 1024
 const maxStackLength = 4096
 
-// Libraries throw errors whose fields are no texts. Half a character, from cutting or from the start, is no valid UTF-8.
-function clip(field: unknown, length: number): string {
-  const text = typeof field === 'string' ? field : describe(field)
+// Libraries throw errors whose fields are no texts, or throw when they are read. Half a character, from cutting or from the
+// start, is no valid UTF-8.
+function clip(read: () => unknown, length: number): string {
+  const text = textOf(read)
   return text.length <= length ? text.toWellFormed() : `${text.slice(0, length - 1).toWellFormed()}…`
+}
+
+function textOf(read: () => unknown): string {
+  try {
+    const field = read()
+    return typeof field === 'string' ? field : describe(field)
+  } catch {
+    return 'cannot be read'
+  }
 }
 
 /** The headers of a copy that comes back for another attempt. */
@@ -37,7 +47,7 @@ export function deadLetterHeaders(
   const headers: Record<string, string> = {
     ...delivery.headers,
     [headerNames.deadLetterId]: newId(),
-    [headerNames.reason]: clip(reason, maxMessageLength),
+    [headerNames.reason]: clip(() => reason, maxMessageLength),
     [headerNames.originTopic]: topic,
     [headerNames.originGroup]: group,
     [headerNames.attempt]: String(attempt),
@@ -46,9 +56,9 @@ export function deadLetterHeaders(
     [headerNames.failedAt]: failedAt,
   }
   if (error !== undefined) {
-    headers[headerNames.errorName] = clip(error.name ?? 'Error', 256)
-    headers[headerNames.errorMessage] = clip(error.message, maxMessageLength)
-    if (error.stack !== undefined) headers[headerNames.errorStack] = clip(error.stack, maxStackLength)
+    headers[headerNames.errorName] = clip(() => error.name ?? 'Error', 256)
+    headers[headerNames.errorMessage] = clip(() => error.message, maxMessageLength)
+    headers[headerNames.errorStack] = clip(() => error.stack ?? '', maxStackLength)
   }
   return headers
 }

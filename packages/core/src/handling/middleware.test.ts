@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { compose } from './middleware.ts'
 
 type Step = (context: string[], next: () => Promise<void>) => Promise<void>
@@ -29,10 +29,10 @@ test('without middleware the innermost runs alone', async () => {
 
 test('one that does not call next keeps the rest from running', async () => {
   const log: string[] = []
-  await compose<string[]>([async () => {}, wrap('b')], log, async () => {
+  const reached = await compose<string[]>([async () => {}, wrap('b')], log, async () => {
     log.push('innermost')
   })
-  expect(log).toEqual([])
+  expect([reached, log]).toEqual([false, []])
 })
 
 test('an error goes outwards, and may be caught on the way', async () => {
@@ -59,4 +59,51 @@ test('calling next twice is an error', async () => {
     await next()
   }
   await expect(compose([twice], [], async () => {})).rejects.toThrow(/next\(\) more than once/)
+})
+
+describe('one that does not wait for what it wraps', () => {
+  const forgetting: Step = async (_context, next) => {
+    void next()
+  }
+
+  test('is waited for, and fails with it', async () => {
+    const { promise, reject } = Promise.withResolvers<void>()
+    const composed = compose([forgetting], [], () => promise)
+    reject(new Error('late'))
+    await expect(composed).rejects.toThrow('late')
+  })
+
+  test('fails with what throws at once, too', async () => {
+    const throwing = () => {
+      throw new Error('at once')
+    }
+    await expect(compose([forgetting, wrap('b')], [], throwing)).rejects.toThrow('at once')
+  })
+
+  test('resolves once what it wraps has', async () => {
+    const log: string[] = []
+    const slow = async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      log.push('innermost')
+    }
+    expect(await compose([forgetting, wrap('b')], log, slow)).toBe(true)
+    expect(log).toEqual(['b before', 'innermost', 'b after'])
+  })
+
+  test('may throw without waiting: then its error is what counts', async () => {
+    const hurried: Step = async (_context, next) => {
+      void next()
+      throw new Error('no time')
+    }
+    await expect(compose([hurried], [], () => new Promise(() => {}))).rejects.toThrow('no time')
+  })
+})
+
+test('calling next after the middleware has ended is an error', async () => {
+  let late = async () => {}
+  const keeping: Step = async (_context, next) => {
+    late = next
+  }
+  expect(await compose([keeping], [], async () => {})).toBe(false)
+  await expect(late()).rejects.toThrow(/after it had ended/)
 })

@@ -4,14 +4,15 @@ import type { Verdict } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
+import { RetryAfter } from '../lib/retry-after.ts'
 import { decodeDelivery, toMessage } from '../messages/codec.ts'
 import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/message.ts'
+import { AskedVerdict, type Wish } from './asked-verdict.ts'
 import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
 import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
 import { whileHandling } from './handling.ts'
 import { compose } from './middleware.ts'
-import { DeadLetterRequest, ReleaseRequest } from './requests.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -25,6 +26,8 @@ export type Disposition =
   | { readonly kind: 'back-off'; readonly delayMs: number; readonly attempt: number }
 
 export interface ProcessingSettings {
+  readonly topic: string
+  readonly group: string
   readonly clock: Clock
   readonly emit: Emit
   readonly retry: ResolvedRetryPolicy
@@ -65,7 +68,8 @@ export class Processing {
   constructor(settings: ProcessingSettings, handlers: Handlers) {
     this.#settings = settings
     this.#handlers = handlers
-    this.#guard = settings.idempotency && new EffectGuard(settings.idempotency, settings.clock, settings.emit)
+    const { idempotency, clock, emit, topic, group } = settings
+    this.#guard = idempotency && new EffectGuard({ ...idempotency, clock, emit, topic, group })
   }
 
   /** Looks at a delivery before it queues up: what it is, and whether it needs a handler at all. */
@@ -87,9 +91,14 @@ export class Processing {
     return { handler }
   }
 
+  /** Why no handler starts at the moment. */
+  get error(): MessagingError | undefined {
+    return this.#guard?.error
+  }
+
   /** One attempt. Never rejects. */
   async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
-    const { middleware, emit, clock } = this.#settings
+    const { emit, clock } = this.#settings
     const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
@@ -107,18 +116,18 @@ export class Processing {
         await guard?.abandon(delivery)
         return release
       }
+      // A batch begins to run when it is full.
+      if (handler.collector === undefined) delivery.run(clock.monotonic())
+      let wish: Wish | undefined
       try {
-        const { message } = delivery
-        const run = () =>
-          middleware.length === 0
-            ? handler.handle(delivery)
-            : compose(middleware, delivery.context, async () => {
-                await handler.handle(delivery)
-              })
-        await whileHandling(message, () => withTimeLimit(handler.timeoutMs, clock, [delivery], run))
+        wish = await this.#run(delivery, handler)
       } catch (error) {
         await guard?.abandon(delivery)
         throw error
+      }
+      if (wish !== undefined) {
+        await guard?.abandon(delivery)
+        return this.#fulfil(delivery, wish)
       }
       if (guard !== undefined) await guard.complete(delivery)
     } catch (error) {
@@ -126,6 +135,37 @@ export class Processing {
     }
     const durationMs = clock.monotonic() - startedAt
     return acked(() => emit('handled', { ...delivery.info, durationMs }))
+  }
+
+  /** Runs the handler within its middleware. */
+  async #run(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Wish | undefined> {
+    const { middleware, clock } = this.#settings
+    const limited = (run: () => unknown) =>
+      whileHandling(delivery.message, () => withTimeLimit(handler.timeoutMs, clock, [delivery], run))
+    let answer: unknown
+    if (middleware.length === 0) answer = await limited(() => handler.handle(delivery))
+    else {
+      const innermost = async () => {
+        answer = await handler.handle(delivery)
+      }
+      const reached = await limited(() => compose(middleware, delivery.context, innermost))
+      if (reached === false) throw neverReached()
+    }
+    return answer instanceof AskedVerdict ? answer.wish : undefined
+  }
+
+  #fulfil(delivery: DeliveryInHand, wish: Wish): Disposition {
+    switch (wish.kind) {
+      case 'release':
+        return release
+      case 'dead-letter':
+        return this.#giveUp(delivery, wish.reason, undefined)
+      case 'retry': {
+        const { delay } = wish
+        const why = 'Retry was asked for'
+        return this.#failed(delivery, delay === undefined ? new Error(why) : new RetryAfter(delay, why))
+      }
+    }
   }
 
   close(): void {
@@ -187,8 +227,10 @@ export class Processing {
 
   #failed(delivery: DeliveryInHand, error: unknown): Disposition {
     const { emit } = this.#settings
-    if (error instanceof ReleaseRequest) return release
-    if (error instanceof DeadLetterRequest) return this.#giveUp(delivery, error.reason, undefined)
+    if (MessagingError.is(error) && error.code === 'skip') {
+      const { message: reason } = error
+      return acked(() => emit('skipped', { ...delivery.info, reason }))
+    }
     const decision = this.#decide(delivery.attempt, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
@@ -201,7 +243,7 @@ export class Processing {
       return decideRetry(retry, attempt, error)
     } catch (broken) {
       emit('failure', { what: 'retry policy', error: toMessagingError(broken, 'The retry policy threw') })
-      return decideRetry({ ...defaultRetry, attempts: retry.attempts }, attempt, error)
+      return decideRetry({ ...defaultRetry, attempts: retry.attempts }, attempt, toError(error))
     }
   }
 
@@ -227,4 +269,9 @@ export class Processing {
       settled: () => emit('deadLettered', event),
     }
   }
+}
+
+function neverReached(): MessagingError {
+  const what = 'A middleware resolved without calling next(), so the handler never ran'
+  return new MessagingError('failed', `${what}. Call next(), or throw SkipMessage to do without the handler`)
 }

@@ -100,15 +100,23 @@ export type RetryDecision =
 /** What a failed attempt leads to. */
 export function decideRetry(policy: ResolvedRetryPolicy, attempt: number, error: unknown): RetryDecision {
   if (MessagingError.is(error) && error.code === 'permanent') return { retry: false, reason: 'permanent' }
-  if (policy.isRetryable?.(error) === false) return { retry: false, reason: 'not-retryable' }
+  if (policy.isRetryable !== undefined && !atOnce(policy.isRetryable(error), 'isRetryable'))
+    return { retry: false, reason: 'not-retryable' }
   if (attempt >= policy.attempts) return { retry: false, reason: 'attempts-exhausted' }
   const asked = isRetryAfter(error) ? parseDuration(error.delay) : undefined
   return { retry: true, delayMs: asked ?? wait(policy.backoff, attempt) }
 }
 
 function wait(backoff: Backoff, attempt: number): number {
-  const delayMs = backoff(attempt)
+  const delayMs = atOnce(backoff(attempt), 'backoff')
   return Number.isFinite(delayMs) ? Math.max(0, delayMs) : defaultRetry.backoff(attempt)
+}
+
+// A promise would be taken for true, or for no number, and its rejection heard of by nobody.
+function atOnce<Answer>(answer: Answer, name: string): Answer {
+  if (!(answer instanceof Promise)) return answer
+  answer.catch(() => {})
+  throw new Error(`retry.${name} returned a promise; it has to answer at once`)
 }
 
 function isRetryAfter(error: unknown): error is RetryAfter {

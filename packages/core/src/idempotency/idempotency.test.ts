@@ -4,6 +4,8 @@ import { type IdempotencyMark, memoryIdempotencyStore } from './idempotency.ts'
 
 const mark = (parts: Partial<IdempotencyMark> = {}): IdempotencyMark => ({
   group: 'billing',
+  topic: 'orders',
+  type: 'order.placed',
   source: 'checkout',
   id: 'm-1',
   ...parts,
@@ -28,20 +30,22 @@ describe('a mark', () => {
     expect(await store.begin(mark(), 1000)).toEqual({ state: 'processing', remainingMs: 600 })
   })
 
-  test('is another for another group, source or id', async () => {
+  test('is another for another group, topic, type, source or id', async () => {
     const { start } = setUp()
     await start()
     await start(mark({ group: 'shipping' }))
+    await start(mark({ topic: 'archive' }))
+    await start(mark({ type: 'order.shipped' }))
     await start(mark({ source: 'shop' }))
     await start(mark({ id: 'm-2' }))
   })
 
   test('is not confused with one whose parts run together to the same text', async () => {
     const { start } = setUp()
-    await start(mark({ group: 'a', source: 'b","c' }))
-    await start(mark({ group: 'a","b', source: 'c' }))
-    await start(mark({ group: 'ab', source: 'c' }))
-    await start(mark({ group: 'a', source: 'bc' }))
+    await start(mark({ source: 'b","c', id: 'd' }))
+    await start(mark({ source: 'b', id: 'c","d' }))
+    await start(mark({ source: 'ab', id: 'c' }))
+    await start(mark({ source: 'a', id: 'bc' }))
   })
 
   test('is free again when its lease has run out, and its former owner has no say any more', async () => {

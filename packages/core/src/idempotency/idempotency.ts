@@ -1,9 +1,14 @@
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { newId } from '../lib/new-id.ts'
 
-/** What one effect is known by. */
+/**
+ * What one effect is known by. CloudEvents promises that ids are unique within a source, but a source is often one word for
+ * a whole system, and an order's id is a natural id for each event of the order: so topic and type are part of it.
+ */
 export interface IdempotencyMark {
   readonly group: string
+  readonly topic: string
+  readonly type: string
   readonly source: string
   readonly id: string
 }
@@ -16,8 +21,9 @@ export type IdempotencyState =
   | { readonly state: 'done' }
 
 /**
- * Remembers which messages had their effect. Every method is atomic, and rejects when the store is out of reach: the
- * message is then retried.
+ * Remembers which messages had their effect. Every method is atomic, and rejects when the store is out of reach: while
+ * `begin` does, the consumer starts no handlers, keeps what it has in hand and asks again until the store answers. To
+ * find out, it begins and abandons marks of the type `waybill.probe`.
  *
  * A store in the database of the effect makes both one step: the handler writes the mark of
  * `context.idempotencyKey` as done in its own transaction, and `begin` finds it there.
@@ -36,19 +42,31 @@ export interface IdempotencyStore {
 /** A store in this process's memory: for tests, and for one process whose memory may be lost. */
 export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {}): IdempotencyStore {
   const { clock = systemClock } = options
-  // Insertion order is expiry order closely enough to let old marks go from the front.
   const marks = new Map<
     string,
     { readonly token: string; readonly done: boolean; readonly expiresAt: number }
   >()
-  const keyOf = ({ group, source, id }: IdempotencyMark) => JSON.stringify([group, source, id])
+  let looking = marks.entries()
+  const keyOf = ({ group, topic, type, source, id }: IdempotencyMark) =>
+    JSON.stringify([group, topic, type, source, id])
+
+  // Each call looks at two of the others, in turn: the number of marks stays bounded by that of the live ones, and no call
+  // waits for a sweep.
+  function forgetExpired(now: number): void {
+    for (let looks = 0; looks < 2; looks += 1) {
+      const { value, done } = looking.next()
+      if (done) {
+        looking = marks.entries()
+        return
+      }
+      const [key, { expiresAt }] = value
+      if (expiresAt <= now) marks.delete(key)
+    }
+  }
 
   function put(key: string, token: string, done: boolean, durationMs: number): void {
     const now = clock.now()
-    for (const [old, mark] of marks) {
-      if (mark.expiresAt > now) break
-      marks.delete(old)
-    }
+    forgetExpired(now)
     marks.delete(key)
     marks.set(key, { token, done, expiresAt: now + durationMs })
   }

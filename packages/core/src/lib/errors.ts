@@ -26,6 +26,7 @@ import { isNativeError } from 'node:util/types'
  * | `stale` | a settlement of a delivery that is no longer ours |
  * | `permanent` | a handler gave the message up (`PermanentError`) |
  * | `retry-after` | a handler asked for a retry at a time of its own (`RetryAfter`) |
+ * | `skip` | a handler or a middleware wants no more of the message (`SkipMessage`) |
  * | `failed` | anything else the broker's client reported |
  */
 export type ErrorCode =
@@ -49,6 +50,7 @@ export type ErrorCode =
   | 'stale'
   | 'permanent'
   | 'retry-after'
+  | 'skip'
   | 'failed'
 
 /** What is known of a message whose send failed: certainly not with the broker, or perhaps there. */
@@ -89,7 +91,12 @@ export class MessagingError extends Error {
 
   /** Like `instanceof`, across copies of the package. */
   static is(error: unknown): error is MessagingError {
-    return typeof error === 'object' && error !== null && brand in error
+    try {
+      return typeof error === 'object' && error !== null && brand in error
+    } catch {
+      // A proxy that refuses to be looked at.
+      return false
+    }
   }
 }
 
@@ -124,22 +131,54 @@ export class PermanentError extends MessagingError {
   }
 }
 
-/** Anything thrown, as an `Error`: handlers may throw strings, and code that records failures needs a name and a message. */
+/**
+ * Throw it in a handler or a middleware to be done with the message without handling it: it is acked, with the event
+ * `skipped`, and leaves no idempotency mark.
+ *
+ * ```ts
+ * consumer.use(async ({ message }, next) => {
+ *   if (message.metadata.tenant !== 'acme') throw new SkipMessage('another tenant')
+ *   await next()
+ * })
+ * ```
+ */
+export class SkipMessage extends MessagingError {
+  constructor(reason: string, options: { readonly cause?: unknown } = {}) {
+    super('skip', reason, options)
+  }
+}
+
+/**
+ * Anything thrown, as an `Error` whose name, message and stack can be read: handlers may throw strings, or objects that
+ * throw when they are looked at.
+ */
 export function toError(thrown: unknown): Error {
-  // An error of another realm, such as a test runner's sandbox, is no instance of this one's.
-  return thrown instanceof Error || isNativeError(thrown)
-    ? thrown
-    : new Error(typeof thrown === 'string' ? thrown : `Thrown: ${describe(thrown)}`)
+  try {
+    // An error of another realm, such as a test runner's sandbox, is no instance of this one's.
+    if (thrown instanceof Error || isNativeError(thrown)) {
+      for (const field of [thrown.name, thrown.message, thrown.stack]) if (field !== undefined) String(field)
+      return thrown
+    }
+  } catch {
+    return new Error('Thrown: an error that cannot be read', { cause: thrown })
+  }
+  return new Error(typeof thrown === 'string' ? thrown : `Thrown: ${describe(thrown)}`)
 }
 
 /** Any value in a few words, whatever it is. */
 export function describe(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? String(value)
-  } catch {
-    // A cycle, a BigInt, a toJSON that throws; then there may be no way to text either.
-    return typeof value === 'object' ? inspect(value) : String(value)
+  // JSON fails for a cycle, a BigInt, a toJSON that throws; then there may be no way to text either.
+  const ways = [
+    () => JSON.stringify(value),
+    () => (typeof value === 'object' ? inspect(value) : String(value)),
+  ]
+  for (const toText of ways) {
+    try {
+      const text: unknown = toText()
+      if (typeof text === 'string') return text
+    } catch {}
   }
+  return `something of type ${typeof value}`
 }
 
 /** The error as one of ours; what is not ours yet becomes `failed` with the original as its cause. */

@@ -117,7 +117,8 @@ function decodeStructured(body: Uint8Array): Decoded {
 function decodeBinary(body: Uint8Array, contentType: string | undefined): unknown {
   if (body.byteLength === 0) return undefined
   if (contentType === undefined || /^[^;]*[/+]json\s*(;|$)/i.test(contentType)) return parseJson(body)
-  return /^text\//i.test(contentType) ? read(body, (text) => text) : body
+  // A copy: what a handler does to it must not reach a retry, a dead letter or another group.
+  return /^text\//i.test(contentType) ? read(body, (text) => text) : new Uint8Array(body)
 }
 
 /** The CloudEvents attributes among the headers. */
