@@ -239,6 +239,7 @@ export class RedisDriver implements Driver {
       const parts = {
         ...{ ...ways, upkeep, topic: keys, group, groupName: name, leaseMs, instance, memory: this.#memory },
         nextNumber: () => ++this.#numbers,
+        requestTimeoutMs: this.#settings.requestTimeout,
       }
       return topic.ordered
         ? OrderedSubscription.start(parts, topic.partitions)

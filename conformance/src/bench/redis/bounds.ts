@@ -32,6 +32,7 @@ async function calls(
 export const bounds: readonly Case[] = [
   {
     number: 212,
+    alone: true,
     part: 'a',
     title: 'Large messages that are due at once are moved one a call, small ones up to a bound',
     async run(context) {
@@ -66,6 +67,7 @@ export const bounds: readonly Case[] = [
   },
   {
     number: 212,
+    alone: true,
     part: 'b',
     title: 'A member that stops with a thousand large messages in hand gives them back without moving a body',
     async run(context) {
@@ -89,6 +91,7 @@ export const bounds: readonly Case[] = [
   },
   {
     number: 212,
+    alone: true,
     part: 'c',
     title:
       'Remembered ids that are over are forgotten a few a call, and do not count as duplicates meanwhile',
@@ -125,6 +128,7 @@ export const bounds: readonly Case[] = [
   },
   {
     number: 212,
+    alone: true,
     part: 'd',
     title: 'What a topic with a small retention has too much goes in calls of a bounded number of entries',
     async run(context) {

@@ -2,6 +2,7 @@ import { type Clock, MessagingError } from '@waybill/core/driver'
 import { Cluster } from 'ioredis'
 import { causeOf } from '../client/cause-of.ts'
 import type { Client } from '../client/make-client.ts'
+import { subscriberOf } from '../client/subscriber-of.ts'
 import { needsNewConnection, toRedisError } from '../errors.ts'
 import { type ScriptName, script } from '../scripts/script.ts'
 import { type Answer, type Argument, type Call, decodeAnswer, encodeCall } from '../wire/call.ts'
@@ -128,7 +129,7 @@ export class Connection {
     this.#closing = true
     const { client } = this
     // A cluster is through before the connections to its nodes are.
-    const nodes = client instanceof Cluster ? client.nodes('all') : []
+    const nodes = client instanceof Cluster ? [...client.nodes('all'), subscriberOf(client) ?? client] : []
     const ended = Promise.all(
       [client, ...nodes]
         .filter(({ status }) => status !== 'end')

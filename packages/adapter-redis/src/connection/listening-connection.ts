@@ -1,4 +1,5 @@
 import { type MessagingError, sleep } from '@waybill/core/driver'
+import { subscriberOf } from '../client/subscriber-of.ts'
 import { toRedisError } from '../errors.ts'
 import { Connection, type ConnectionSettings } from './connection.ts'
 
@@ -105,7 +106,7 @@ export class ListeningConnection {
     this.#heardAt = clock.monotonic()
     const answered = new AbortController()
     const silent = sleep(clock, this.#requestTimeoutMs, answered.signal).then(() => !answered.signal.aborted)
-    const pong = connection.client.ping().then(
+    const pong = (subscriberOf(connection.client) ?? connection.client).ping().then(
       () => false,
       () => true,
     )

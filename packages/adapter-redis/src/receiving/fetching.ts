@@ -1,7 +1,7 @@
 import { MessagingError } from '@waybill/core/driver'
 
-/** How many entries a script reads at once before it looks how large they are. */
-export const readStep = 8
+/** How many entries a script reads at most before it looks how large they are. */
+export const readStep = 16
 
 export function deletedWarning(count: number, group: string): string {
   return `${count} entries were deleted while group ${group} had them in hand: somebody trims or deletes from the stream by other means`

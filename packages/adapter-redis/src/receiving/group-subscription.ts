@@ -25,6 +25,7 @@ export interface SubscriptionParts extends Pick<WakeSettings, 'listening'> {
   readonly group: GroupKeys
   readonly groupName: string
   readonly leaseMs: number
+  readonly requestTimeoutMs: number
   readonly onClosed: () => void
 }
 
@@ -80,8 +81,8 @@ export class GroupSubscription implements Subscription {
     return []
   }
 
-  settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    return this.#settler.settle(settlements)
+  settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    return this.#settler.settle(settlements, signal)
   }
 
   async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {

@@ -87,7 +87,7 @@ export class OrderedSubscription implements Subscription {
     return []
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
+  async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
     const atBroker = settlements.filter(({ verdict, delivery }) => {
       if (verdict.kind !== 'release' || !(delivery instanceof RedisDelivery)) return true
       if (!this.#holdings.has(delivery)) return true
@@ -96,7 +96,7 @@ export class OrderedSubscription implements Subscription {
     })
     this.#leaveSoon()
     if (atBroker.length === 0) return settlements.map(() => done)
-    const outcomes = await this.#settler.settle(atBroker)
+    const outcomes = await this.#settler.settle(atBroker, signal)
     this.#leaveSoon()
     const byDelivery = new Map(atBroker.map(({ delivery }, index) => [delivery, outcomes[index]]))
     return settlements.map(({ delivery }) => byDelivery.get(delivery) ?? done)

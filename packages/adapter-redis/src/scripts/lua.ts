@@ -255,9 +255,9 @@ local function put(source, id, count, fields)
   entries[#entries + 1] = entry
 end
 
--- How many to read at once: few, since nobody knows how large they are, and fewer where they have been large.
+-- How many to read at once: one at first, since nobody knows how large they are, and few where they have been large.
 local function stepNow()
-  local step = math.min(args.step, args.max - #entries)
+  local step = math.min(args.step, args.max - #entries, #entries)
   if #entries > 0 then
     step = math.min(step, math.floor((args.maxBytes - bytes) / (bytes / #entries + 1)))
   end

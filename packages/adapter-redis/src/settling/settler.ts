@@ -7,7 +7,7 @@ import {
   toMessagingError,
   type Verdict,
 } from '@waybill/core/driver'
-import { done, failed, inChunks } from '@waybill/core/driver-kit'
+import { bounded, done, failed, inChunks } from '@waybill/core/driver-kit'
 import type { SharedConnection } from '../connection/shared-connection.ts'
 import { fromErrorReply } from '../errors.ts'
 import { bounds } from '../wire/bounds.ts'
@@ -29,6 +29,7 @@ export interface SettlerSettings {
   /** Ordered topics: who owns the partition, as the broker has it. Undefined: it is no longer ours. */
   readonly ownerOf?: (partition: number) => string | undefined
   readonly leaseMs: number
+  readonly requestTimeoutMs: number
 }
 
 interface Item {
@@ -55,7 +56,15 @@ export class Settler {
     this.#marginMs = Math.min(1000, settings.leaseMs / 5)
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
+  /** The signal ends the waiting, not what is on its way. */
+  settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    const { clock, requestTimeoutMs } = this.#settings
+    const settled = this.#settle(settlements)
+    if (signal === undefined) return settled
+    return bounded(settled, { clock, timeoutMs: 2 * requestTimeoutMs, what: 'Settling', signal })
+  }
+
+  async #settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
     const outcomes = new Array<Outcome>(settlements.length).fill(done)
     const acks: { index: number; delivery: RedisDelivery }[][] = []
     const items: Item[] = []
