@@ -2,6 +2,7 @@ import type { Delivery, OutboundMessage } from '../driver.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import { rememberLast } from '../lib/remember-last.ts'
 import { type Envelope, readAttributes } from './envelope.ts'
+import { parseExactly } from './exact-json.ts'
 import type { Message, Writable } from './message.ts'
 
 /** The media type of an event in structured JSON mode (CloudEvents JSON format 1.0.2, section 3). */
@@ -83,7 +84,7 @@ function read<Result>(body: Uint8Array, as: (text: string) => Result): Result {
   }
 }
 
-const parseJson = (body: Uint8Array) => read<unknown>(body, JSON.parse)
+const parseJson = (body: Uint8Array) => read<unknown>(body, parseExactly)
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -127,7 +128,9 @@ function attributesIn(headers: Headers): Record<string, string> {
   for (const name in headers) {
     const attribute = attributeHeader.exec(name)?.[1]
     const value = headers[name]
-    if (attribute !== undefined && value !== undefined) attributes[attribute.toLowerCase()] = value
+    // A header without a value is absent.
+    if (attribute !== undefined && value !== undefined && value !== '')
+      attributes[attribute.toLowerCase()] = value
   }
   return attributes
 }

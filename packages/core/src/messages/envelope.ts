@@ -58,9 +58,15 @@ function text(all: Raw, name: string, problems: string[]): string {
   return ''
 }
 
+/** JSON null means unset (CloudEvents JSON format 1.0.2, section 2.2), and so does a header without a value. */
+function isUnset(value: unknown): value is undefined | null | '' {
+  return value === undefined || value === null || value === ''
+}
+
 function optionalText(all: Raw, name: string, problems: string[]): string | undefined {
   const value = all[name]
-  if (value === undefined || typeof value === 'string') return value
+  if (isUnset(value)) return undefined
+  if (typeof value === 'string') return value
   problems.push(`${name}: expected text`)
   return undefined
 }
@@ -69,7 +75,7 @@ const timeOf = rememberLast(Date.parse)
 
 function optionalTime(all: Raw, name: string, problems: string[]): Date | undefined {
   const value = all[name]
-  if (value === undefined) return undefined
+  if (isUnset(value)) return undefined
   const time = typeof value === 'string' ? timeOf(value) : Number.NaN
   if (Number.isNaN(time)) problems.push(`${name}: expected an RFC 3339 date and time`)
   return new Date(time)
@@ -77,7 +83,7 @@ function optionalTime(all: Raw, name: string, problems: string[]): Date | undefi
 
 // An integer in JSON, text in a header.
 function dataversion({ dataversion: value }: Raw, problems: string[]): number {
-  if (value === undefined) return 1
+  if (isUnset(value)) return 1
   const version = typeof value === 'string' ? Number(value) : value
   if (typeof version === 'number' && Number.isInteger(version) && version >= 1) return version
   problems.push('dataversion: expected a positive whole number')

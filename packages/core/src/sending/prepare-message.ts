@@ -5,6 +5,7 @@ import { parseDuration, toMilliseconds } from '../lib/duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
 import { encodeMessage } from '../messages/codec.ts'
+import { unwritable } from '../messages/json-data.ts'
 import {
   type Message,
   type MessageDefinition,
@@ -102,6 +103,7 @@ export function prepareMessage<Output>(
     throw new InvalidMessageError(`message ${type}`, [...issues, ...under('data', checked.issues)])
   }
   const key = keyOf(definition, checked.value, options, issues)
+  issues.push(...under('data', dataIssues(data)))
   if (issues.length > 0) throw new InvalidMessageError(`message ${type}`, issues)
   if (options.priority !== undefined) requireFeature(driver, 'priority', 'send with a priority')
   const delayMs = delayOf(driver, options)
@@ -126,6 +128,16 @@ export function prepareMessage<Output>(
     dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
     deadline: start.deadline,
     signal: start.signal,
+  }
+}
+
+/** What of the data cannot travel. Data that is bytes, or none, is not written as JSON. */
+function dataIssues(data: unknown): Issue[] {
+  if (data === undefined || data instanceof Uint8Array) return []
+  try {
+    return unwritable(data)
+  } catch (error) {
+    return [{ path: '', message: `cannot be written as JSON: ${toError(error).message}` }]
   }
 }
 

@@ -234,7 +234,14 @@ describe('nothing is sent', () => {
   test('when the data cannot be written as JSON', async () => {
     const { bus } = await recording()
     const Any = defineMessage(orders, 'any', { schema: z.unknown() })
-    expect((await issuesOf(bus.producer().send(Any, { n: 1n }))).data).toMatch(/cannot be written as JSON/)
+    const issues = await issuesOf(bus.producer().send(Any, { n: 1n, list: [new Map()] }))
+    expect(issues['data.n']).toMatch(/BigInt cannot be written as JSON/)
+    expect(issues['data.list.0']).toMatch(/Map cannot be written as JSON/)
+    const cycle: { self?: unknown } = {}
+    cycle.self = cycle
+    expect((await issuesOf(bus.producer().send(Any, cycle))).data).toMatch(
+      /cannot be written as JSON.*circular/s,
+    )
   })
 
   test('when it is larger than the broker takes, headers included', async () => {
