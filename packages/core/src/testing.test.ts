@@ -110,6 +110,22 @@ describe('idle', () => {
     expect(test.handled).toEqual([])
   })
 
+  test('ends while pulled messages are in hand, and so does advance', async () => {
+    await using test = await createTestBus({ topics: [orders] })
+    const pulled = test.bus.receive(OrderCreated, { group: 'billing' })
+    await test.bus.producer().send(OrderCreated, { n: 1 })
+    await test.bus.producer().send(OrderCreated, { n: 2 })
+    const first = await pulled.next()
+    await test.idle()
+    await test.advance('10m')
+    expect(first.value?.data).toEqual({ n: 1 })
+    expect(test.handled).toEqual([])
+    await first.value?.ack()
+    await test.idle()
+    expect(test.handled).toMatchObject([{ message: { data: { n: 1 } } }])
+    await pulled.return?.()
+  })
+
   test('waits for what a handler sends on', async () => {
     await using test = await createTestBus({ topics: [orders] })
     const producer = test.bus.producer()

@@ -58,7 +58,10 @@ export interface TestBus extends AsyncDisposable {
    * ```
    */
   failNext(count: number, options?: FailNextOptions): void
-  /** Resolves when no handler runs and none has anything to do before the clock moves on. */
+  /**
+   * Resolves when no handler runs and none has anything to do before the clock moves on. Messages that a pull loop has in
+   * hand are for the test to settle: it does not wait for them.
+   */
   idle(): Promise<void>
   /** Moves the clock on: backoffs, delays, leases and windows run out in no time. */
   advance(duration: Duration): Promise<void>
@@ -122,7 +125,7 @@ export async function createTestBus(
     },
     idle: async () => {
       do await settle()
-      while ((await bus.health()).consumers.some(({ running }) => running > 0))
+      while ((await bus.health()).consumers.some(({ running, isPull }) => running > 0 && isPull !== true))
       await settle()
     },
     advance: (duration) => clock.advance(duration),

@@ -204,7 +204,11 @@ export class Bus implements AsyncDisposable {
       }
       // Each message in hand is a handler that runs. What is no number of them is for the check of prefetch to say.
       const concurrency = Math.min(Math.max(prefetch, 1), maxConcurrency)
-      return this.#consumer({ ...this.#host, forget }, group, { ...rest, prefetch, concurrency })
+      return this.#consumer({ ...this.#host, forget, isPull: true }, group, {
+        ...rest,
+        prefetch,
+        concurrency,
+      })
     }
     return pull(create, definition, signal)
   }

@@ -37,6 +37,8 @@ export interface ConsumerHost {
   readonly emit: Emit
   /** The bus's, outside of the consumer's own. */
   readonly middleware: HandlerMiddleware[]
+  /** It serves a pull loop. */
+  readonly isPull?: boolean
   ensureOpen(): void
   require(feature: Feature, what: string): void
   /** Called when the consumer has stopped. */
@@ -214,6 +216,7 @@ export class Consumer<Name extends string = string> {
     return this.#workers.map(({ worker, processing: { error } }) => ({
       ...(error !== undefined && { error }),
       ...worker.health(),
+      ...(this.#host.isPull === true && { isPull: true }),
     }))
   }
 

@@ -26,8 +26,10 @@ export interface WorkerHealth {
   readonly error?: MessagingError
   /** Deliveries in hand: running, queued, backing off until their next attempt, or being settled. */
   readonly inFlight: number
-  /** Handlers that run now. */
+  /** Handlers that run now; of a pull loop, the messages it has been given and has not settled. */
   readonly running: number
+  /** A pull loop, as made by `bus.receive()`; absent otherwise. */
+  readonly isPull?: boolean
   /** For how long the oldest of them has been running, in milliseconds; absent when none runs. */
   readonly oldestRunningMs?: number
   /** Verdicts that could not be carried out yet, and are tried again; absent when there are none. */
