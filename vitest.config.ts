@@ -5,5 +5,10 @@ export default defineConfig({
   resolve: { conditions: ['@waybill/source'] },
   ssr: { resolve: { conditions: ['@waybill/source'] } },
   // One process for many files: they share no state, and starting one takes longer than most of them run.
-  test: { isolate: false, include: ['{packages/*,conformance,benchmarks}/src/**/*.test.ts'] },
+  // A deadline for tests that hang, not a measure: some start processes, on machines that are busy.
+  test: {
+    isolate: false,
+    testTimeout: 30_000,
+    include: ['{packages/*,conformance,benchmarks}/src/**/*.test.ts'],
+  },
 })
