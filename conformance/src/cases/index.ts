@@ -9,7 +9,9 @@ import { connections } from './connections.ts'
 import { counters } from './counters.ts'
 import { deadLetters } from './dead-letters.ts'
 import { delays } from './delays.ts'
+import { failedReceives } from './failed-receives.ts'
 import { groups } from './groups.ts'
+import { hangingHandlers } from './hanging-handlers.ts'
 import { idempotency } from './idempotency.ts'
 import { metadata } from './metadata.ts'
 import { order } from './order.ts'
@@ -19,6 +21,7 @@ import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
 import { stress } from './stress.ts'
 import { types } from './types.ts'
+import { unsettled } from './unsettled.ts'
 
 /** The contract, in its order. */
 export const sections: readonly Section[] = [
@@ -35,6 +38,8 @@ export const sections: readonly Section[] = [
   { title: 'Idempotency', cases: idempotency },
   { title: 'Crash and shutdown', cases: shutdown },
   { title: 'Counters', cases: counters },
+  { title: 'Failed receives and settlements', cases: [...failedReceives, ...unsettled] },
+  { title: 'Handlers that hang', cases: hangingHandlers },
   { title: 'Broker faults', cases: brokerFaults },
   { title: 'Bad input', cases: badInput },
   { title: 'Administration', cases: administration },

@@ -158,6 +158,29 @@ export const consuming: readonly Mutant[] = [
     },
   ),
   consumerMutant(
+    { name: 'waits for ever', fault: 'Ignores the timeout of a consumer', caughtBy: ['98a'] },
+    { options: ({ timeout: _, ...options }) => options },
+  ),
+  consumerMutant(
+    { name: 'knows one timeout', fault: 'Ignores the timeout of a single handler', caughtBy: ['98b'] },
+    {
+      consumer: (consumer) =>
+        intercept(consumer, { on: ([definition, handler], forward) => forward(definition, handler) }),
+    },
+  ),
+  consumerMutant(
+    {
+      name: 'never looks stuck',
+      fault: 'Says that all is well while every handler hangs',
+      caughtBy: ['98c'],
+    },
+    { options: (options) => ({ ...options, stuckAfter: '1h' }) },
+  ),
+  consumerMutant(
+    { name: 'leases for ever', fault: 'Ignores maxLease', caughtBy: ['98d', '96d'] },
+    { options: ({ maxLease: _, ...options }) => options },
+  ),
+  consumerMutant(
     { name: 'does not drain', fault: 'stop() abandons running handlers at once', caughtBy: ['80'] },
     { consumer: (consumer) => intercept(consumer, { stop: (_, forward) => forward({ timeout: 0 }) }) },
   ),

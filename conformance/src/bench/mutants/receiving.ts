@@ -232,6 +232,56 @@ export const receiving: readonly Mutant[] = [
     layers: () => ({ receive: (max, signal, forward) => forward(max, signal).catch(() => never) }),
   }),
   driverMutant({
+    name: 'dies of one failed receive',
+    fault: 'Calls any receive that fails the end of the subscription',
+    caughtBy: ['97a'],
+    layers: () => ({
+      receive: (max, signal, forward) =>
+        forward(max, signal).catch((error: unknown) => {
+          throw new MessagingError('failed', 'the subscription ended', { cause: error })
+        }),
+    }),
+  }),
+  driverMutant({
+    name: 'hides failed receives',
+    fault: 'A receive that fails looks like one that found nothing',
+    caughtBy: ['107d'],
+    layers: () => ({
+      receive: (max, signal, forward) => forward(max, signal).catch(() => []),
+    }),
+  }),
+  driverMutant({
+    name: 'calls every lease renewed',
+    fault: 'Says that leases are renewed whether they are or not',
+    caughtBy: ['98e', '98f'],
+    layers: () => ({
+      extend: async (deliveries, leaseMs, forward) =>
+        void forward(deliveries, leaseMs).catch(() => undefined),
+    }),
+  }),
+  driverMutant({
+    name: 'stops for what it cannot settle',
+    fault: 'Hands out nothing while a verdict could not be carried out',
+    caughtBy: ['101a', '101b'],
+    layers: () => {
+      const failing = new Set<Delivery>()
+      return {
+        async settle(settlements, forward) {
+          const outcomes = await forward(settlements)
+          for (const [index, { delivery }] of settlements.entries()) {
+            if (outcomes[index]?.ok === true) failing.delete(delivery)
+            else failing.add(delivery)
+          }
+          return outcomes
+        },
+        async receive(max, signal, forward) {
+          while (failing.size > 0 && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10))
+          return signal.aborted ? [] : forward(max, signal)
+        },
+      }
+    },
+  }),
+  driverMutant({
     name: 'gives up at the first cut',
     fault: 'Calls a lost connection final',
     caughtBy: ['85a'],

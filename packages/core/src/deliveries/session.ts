@@ -1,9 +1,9 @@
 import type { Delivery, Subscription, Verdict } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
-import { type Clock, sleep } from '../lib/clock.ts'
+import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toMessagingError } from '../lib/errors.ts'
-import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 import { DeliveryInHand } from './delivery.ts'
+import { Fetches } from './fetches.ts'
 import type { Hand } from './hand.ts'
 import { Leases } from './leases.ts'
 import { Prefetch } from './prefetch.ts'
@@ -27,9 +27,6 @@ export interface SessionSettings {
   readonly allowance: number
 }
 
-// How many receives may fail in a row while nothing is in hand.
-const patience = 5
-
 // While some are fetched, others are handled and others settled: each in its own share, so that none waits for another.
 const largestShare = 1 / 4
 
@@ -42,15 +39,10 @@ export class Session {
   readonly #settlements: Settlements
   readonly #leases: Leases
   readonly #returning: ReturningKeys
-  /** Fires when the fetch that is under way is to come back. */
-  #interruption = new AbortController()
-  #isFetching = false
+  readonly #fetches: Fetches
   /** The size that the driver knows of. */
   #toldSize: number
   #closed = false
-  /** How often in a row receiving has failed without ending the subscription, and with what. */
-  #refusals = 0
-  #refusal: MessagingError | undefined
   receivedAny = false
 
   constructor(subscription: Subscription, hand: Hand, settings: SessionSettings) {
@@ -61,6 +53,12 @@ export class Session {
     this.#toldSize = prefetch
     this.#prefetch = new Prefetch(prefetch, maxPrefetch, clock.monotonic())
     const report = (what: string, error: MessagingError) => this.#report(what, error)
+    this.#fetches = new Fetches(subscription, {
+      clock,
+      report,
+      keepsDeliveries: settings.keepsDeliveries,
+      holdsAny: () => hand.size > 0,
+    })
     this.#settlements = new Settlements(subscription, {
       clock,
       report,
@@ -77,10 +75,7 @@ export class Session {
     })
     this.#returning = new ReturningKeys({
       release: (inHand) => this.#giveVerdict(inHand, { kind: 'release' }),
-      interruptFetch: () => {
-        if (this.#isFetching) this.#interruption.abort()
-        return this.#isFetching
-      },
+      interruptFetch: () => this.#fetches.interrupt(),
       onOpen: hand.wake,
     })
     this.#leases = new Leases(subscription, {
@@ -100,7 +95,7 @@ export class Session {
 
   /** Why nothing is received at the moment, or a verdict could not be carried out yet; an operator sees it in `health()`. */
   get error(): MessagingError | undefined {
-    return this.#refusal ?? this.#settlements.error ?? this.#leases.error
+    return this.#fetches.error ?? this.#settlements.error ?? this.#leases.error
   }
 
   /** How many verdicts could not be carried out yet. */
@@ -112,7 +107,7 @@ export class Session {
   async receive(signal: AbortSignal, accept: (inHand: DeliveryInHand) => void): Promise<void> {
     const { topic, group, clock } = this.#settings
     const onAbort = () => {
-      this.#interruption.abort()
+      this.#fetches.interrupt()
       this.#hand.wake()
     }
     signal.addEventListener('abort', onAbort)
@@ -134,6 +129,7 @@ export class Session {
         // Before these are looked at, so that the broker works meanwhile.
         asked = this.#ask(signal)
         for (const inHand of received) accept(inHand)
+        this.#fetches.taken()
         this.#returning.fetched()
       }
     } finally {
@@ -146,8 +142,7 @@ export class Session {
     const { size } = this.#prefetch
     const room = this.#size - this.#hand.occupied
     if (room <= 0 || signal.aborted || this.#returning.holdFetch) return undefined
-    if (this.#interruption.signal.aborted) this.#interruption = new AbortController()
-    return this.#fetch(Math.min(room, Math.ceil(size * largestShare)), this.#interruption.signal)
+    return this.#fetches.fetch(Math.min(room, Math.ceil(size * largestShare)))
   }
 
   /** How many may be held now. */
@@ -160,41 +155,6 @@ export class Session {
     if (size === this.#toldSize) return
     this.#toldSize = size
     this.#subscription.resize?.(size)
-  }
-
-  async #fetch(room: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    this.#isFetching = true
-    try {
-      return await this.#next(room, signal)
-    } finally {
-      this.#isFetching = false
-    }
-  }
-
-  // What is in hand is kept whenever it can be: to give all of it back would make more work for a broker in trouble, and
-  // run handlers twice.
-  async #next(room: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    try {
-      const deliveries = await this.#subscription.receive(room, signal)
-      this.#refusals = 0
-      this.#refusal = undefined
-      return deliveries
-    } catch (thrown) {
-      const error = toMessagingError(thrown, 'The driver failed to receive')
-      if (!this.#goesOnAfter(error)) throw thrown
-      this.#refusals += 1
-      this.#refusal = error
-      this.#report('receiving', error)
-      await sleep(this.#settings.clock, reconnectBackoff(this.#refusals), signal)
-      return []
-    }
-  }
-
-  #goesOnAfter({ code, retryable }: MessagingError): boolean {
-    if (code === 'throttled') return true
-    if (!this.#settings.keepsDeliveries || !retryable || code === 'topology-missing') return false
-    // With nothing in hand there is nothing to lose by subscribing again, which may mend what asking again does not.
-    return this.#hand.size > 0 || this.#refusals < patience
   }
 
   /** False when its key is on its way back to the group: it goes back too, after what went before. */

@@ -1,0 +1,95 @@
+import type { Delivery, Subscription } from '../driver.ts'
+import { type Clock, sleep } from '../lib/clock.ts'
+import { type MessagingError, toMessagingError } from '../lib/errors.ts'
+import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
+
+export interface FetchesSettings {
+  readonly clock: Clock
+  /** See `Capabilities`: what is in hand outlives a receive that failed. */
+  readonly keepsDeliveries: boolean
+  /** Whether anything is in hand. */
+  readonly holdsAny: () => boolean
+  readonly report: (what: string, error: MessagingError) => void
+}
+
+// How many receives may fail in a row while nothing is in hand.
+const patience = 5
+
+// A receive that has waited for so long has not failed: there is nothing to receive.
+const quietMs = 5000
+
+/** Receives from a subscription, one call at a time. What fails is tried again with backoff where nothing is lost by it. */
+export class Fetches {
+  readonly #subscription: Subscription
+  readonly #settings: FetchesSettings
+  #interruption = new AbortController()
+  /** Fetches that were begun and whose deliveries have not been taken. */
+  #open = 0
+  /** How often in a row receiving has failed without ending the subscription. */
+  #failures = 0
+  #error: MessagingError | undefined
+
+  constructor(subscription: Subscription, settings: FetchesSettings) {
+    this.#subscription = subscription
+    this.#settings = settings
+  }
+
+  /** Why nothing is received at the moment. */
+  get error(): MessagingError | undefined {
+    return this.#error
+  }
+
+  /** Makes the fetch that is under way come back now, with what it has. False when there is none, and none to be taken. */
+  interrupt(): boolean {
+    if (this.#open > 0) this.#interruption.abort()
+    return this.#open > 0
+  }
+
+  /** What a fetch brought has been taken. */
+  taken(): void {
+    this.#open -= 1
+  }
+
+  /** Resolves with none after a failure that was waited out. Rejects when the subscription is broken. */
+  async fetch(max: number): Promise<readonly Delivery[]> {
+    const { clock } = this.#settings
+    if (this.#interruption.signal.aborted) this.#interruption = new AbortController()
+    const { signal } = this.#interruption
+    const forget = () => {
+      this.#error = undefined
+    }
+    const cancel = this.#error && clock.after(quietMs, forget, { background: true })
+    this.#open += 1
+    try {
+      const deliveries = await this.#subscription.receive(max, signal)
+      this.#failures = 0
+      forget()
+      return deliveries
+    } catch (thrown) {
+      cancel?.()
+      await this.#waitOut(thrown, signal)
+      return []
+    } finally {
+      cancel?.()
+    }
+  }
+
+  // What is in hand is kept whenever it can be: to give all of it back would make more work for a broker in trouble, and
+  // run handlers twice.
+  async #waitOut(thrown: unknown, signal: AbortSignal): Promise<void> {
+    const error = toMessagingError(thrown, 'The driver failed to receive')
+    if (!this.#goesOnAfter(error)) throw thrown
+    this.#failures += 1
+    this.#error = error
+    this.#settings.report('receiving', error)
+    await sleep(this.#settings.clock, reconnectBackoff(this.#failures), signal)
+  }
+
+  #goesOnAfter({ code, retryable }: MessagingError): boolean {
+    if (code === 'throttled') return true
+    const { keepsDeliveries, holdsAny } = this.#settings
+    if (!keepsDeliveries || !retryable || code === 'topology-missing') return false
+    // With nothing in hand there is nothing to lose by subscribing again, which may mend what asking again does not.
+    return holdsAny() || this.#failures < patience
+  }
+}
