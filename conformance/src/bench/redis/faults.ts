@@ -4,7 +4,8 @@ import { connect, defineTopic, fixed, type Message, MessagingError } from '@wayb
 import type { Case } from '../../case/case.ts'
 import type { CaseContext } from '../../case/case-context.ts'
 import { numbered } from '../../fixtures/numbered.ts'
-import { driverOf } from './bare-driver.ts'
+import type { RunningBroker } from '../brokers/index.ts'
+import { driverOf, group, join, messageOf, numbersOf, some } from './bare-driver.ts'
 import { base } from './keys.ts'
 import { plainly } from './plain-client.ts'
 import type { Servers } from './servers.ts'
@@ -24,7 +25,7 @@ async function refusal(what: string, asked: Promise<unknown>): Promise<Messaging
   return error
 }
 
-export const faults = (servers: Servers): readonly Case[] => [
+export const faults = (servers: Servers, broker: RunningBroker): readonly Case[] => [
   {
     number: 213,
     part: 'a',
@@ -160,6 +161,44 @@ export const faults = (servers: Servers): readonly Case[] => [
       await change('second')
       await plain(context, (client) => client.client('KILL', 'USER', user))
       await producer.send(numbered(topic), { n: 2 })
+    },
+  },
+  {
+    number: 213,
+    part: 'f',
+    title:
+      'What the server handed out in an answer that was lost with the connection is handled all the same',
+    async run(context) {
+      const proxy = await broker.openProxy()
+      context.defer(() => proxy.close())
+      for (const ordered of [false, true]) {
+        const topic = context.topic({ ordered, partitions: 1 })
+        const sender = await driverOf(context)
+        await sender.apply({ topics: [{ topic, groups: [group] }] }, 'create')
+        const driver = await driverOf(context, { url: proxy.url })
+        const member = await join(driver, topic, { leaseMs: 60_000 })
+        await sender.publish([messageOf(topic, 0)])
+        const [held] = await some(context, member, 1)
+        assert.ok(held)
+        proxy.delay(context.pace(700))
+        const receiving = member.receive(10, AbortSignal.timeout(10_000)).catch(() => [])
+        await sender.publish([messageOf(topic, 1), messageOf(topic, 2)])
+        await context.eventually('the server has handed them out', async () => {
+          const { inFlight } = await sender.stats(topic, group.name)
+          return inFlight === 3
+        })
+        proxy.reset()
+        proxy.delay(0)
+        assert.deepEqual(await receiving, [], 'the answer did not arrive')
+        const numbers: number[] = []
+        await context.eventually('they come again', async () => {
+          numbers.push(...numbersOf(await member.receive(10, AbortSignal.timeout(2000)).catch(() => [])))
+          return numbers.length >= 2
+        })
+        assert.deepEqual(numbers, [1, 2], 'each once, and not what is in hand')
+        const [outcome] = await member.settle([{ delivery: held, verdict: { kind: 'ack' } }])
+        assert.ok(outcome?.ok, 'what was in hand is still ours')
+      }
     },
   },
   {

@@ -24,7 +24,7 @@ export function redisSections(broker: RunningBroker): readonly Section[] {
     { title: 'Handover and order', cases: handover },
     { title: 'Bounded calls', cases: bounds },
     { title: 'At rest', cases: rest },
-    { title: 'Faults and limits', cases: faults(servers) },
+    { title: 'Faults and limits', cases: faults(servers, broker) },
     { title: 'Access', cases: access(servers) },
   ]
 }

@@ -5,11 +5,12 @@ import { Holdings } from '../settling/holdings.ts'
 import { Settler } from '../settling/settler.ts'
 import { bounds } from '../wire/bounds.ts'
 import { fromAnswer, RedisDelivery } from '../wire/delivery.ts'
-import { usualContentType } from '../wire/entries.ts'
+import { noHeaders, usualContentType } from '../wire/entries.ts'
 import { type GroupKeys, returnedName, type TopicKeys } from '../wire/names.ts'
 import { asNumber } from '../wire/reply.ts'
 import { deletedWarning, endsSubscription, readStep } from './fetching.ts'
 import { Membership } from './membership.ts'
+import { strays } from './strays.ts'
 import type { Upkeep } from './upkeep.ts'
 import { Wake, type WakeSettings } from './wake.ts'
 
@@ -38,6 +39,8 @@ export class GroupSubscription implements Subscription {
   readonly #membership: Membership
   readonly #wake: Wake
   readonly #endReopened: () => void
+  /** The answer to a fetch was lost, perhaps with entries in it. */
+  #mayHaveStrays = false
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
   #closing: Promise<void> | undefined
 
@@ -130,14 +133,30 @@ export class GroupSubscription implements Subscription {
       .all()
       .filter(({ leaseUntil, isSettling }) => !isSettling && leaseUntil + graceMs <= now)
     if (overdue.length === 0) return
-    await this.#settler.expire(overdue)
+    await this.#settler.giveBack('expire', overdue)
     this.#lose(overdue)
+  }
+
+  /** What was handed to us in an answer that never came goes back to the group. */
+  async #giveBackStrays(): Promise<void> {
+    const { group, groupName, shared } = this.#parts
+    const consumer = this.#membership.name
+    const found: RedisDelivery[] = []
+    for (const [source, stream] of group.sources.entries()) {
+      const isHeld = (id: string) => this.#holdings.hasEntry(source, id)
+      for await (const { id, count } of strays({ shared, stream, groupName, consumer, isHeld }))
+        found.push(new RedisDelivery(nothing, { source, id, count }, 0))
+    }
+    await this.#settler.giveBack('release', found)
+    this.#mayHaveStrays = false
   }
 
   async #fetch(max: number): Promise<readonly RedisDelivery[]> {
     const { shared, group, groupName, clock, emit } = this.#parts
+    if (this.#mayHaveStrays) await this.#giveBackStrays()
     const leaseUntil = clock.monotonic() + this.leaseMs
     const consumer = this.#membership.name
+    this.#mayHaveStrays = true
     const answer = await shared
       .run('fetch', {
         keys: { sources: group.sources },
@@ -146,7 +165,12 @@ export class GroupSubscription implements Subscription {
           ...{ usual: usualContentType, returned: returnedName },
         },
       })
-      .catch(endsSubscription)
+      .catch((error) => {
+        // It may be there all the same; the next receive looks.
+        this.#wake.set()
+        return endsSubscription(error)
+      })
+    this.#mayHaveStrays = false
     const gone = asNumber(answer.fields.deleted)
     if (gone > 0) emit({ type: 'warning', message: deletedWarning(gone, groupName) })
     if (answer.fields.more === true) this.#wake.set()
@@ -163,3 +187,6 @@ export class GroupSubscription implements Subscription {
     if (deliveries.length > 0) this.#lost(deliveries)
   }
 }
+
+// Giving back needs no body.
+const nothing = { body: Buffer.alloc(0), contentType: undefined, headers: noHeaders }

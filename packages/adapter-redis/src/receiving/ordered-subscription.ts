@@ -5,7 +5,7 @@ import { Settler } from '../settling/settler.ts'
 import { bounds } from '../wire/bounds.ts'
 import { listOf } from '../wire/call.ts'
 import { fromAnswer, RedisDelivery } from '../wire/delivery.ts'
-import { usualContentType } from '../wire/entries.ts'
+import { decodeFields, usualContentType } from '../wire/entries.ts'
 import { compareIds } from '../wire/ids.ts'
 import { partitionReader } from '../wire/names.ts'
 import { asArray, asNumber, asText } from '../wire/reply.ts'
@@ -13,6 +13,7 @@ import { deletedWarning, endsSubscription, readStep } from './fetching.ts'
 import type { SubscriptionParts } from './group-subscription.ts'
 import { Membership } from './membership.ts'
 import { type Owned, Ownership, sourcesOf } from './ownership.ts'
+import { strays } from './strays.ts'
 import { Wake } from './wake.ts'
 
 /**
@@ -34,6 +35,8 @@ export class OrderedSubscription implements Subscription {
   /** Ours and in nobody's hand, in order: what core gave back, and what was fetched behind it. */
   #ready: RedisDelivery[] = []
   #tending: Promise<void> | undefined
+  /** The answer to a fetch was lost, perhaps with entries in it. */
+  #mayHaveStrays = false
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
   #closing: Promise<void> | undefined
 
@@ -179,10 +182,42 @@ export class OrderedSubscription implements Subscription {
     if (held.length > 0) this.#lost(held)
   }
 
+  /** What was handed to us in an answer that never came is read once more, and takes its place. */
+  async #readStrays(): Promise<void> {
+    const { group, groupName, shared } = this.#parts
+    for (const owned of this.#ownership.all()) {
+      for (const source of sourcesOf(owned.partition)) {
+        // What earlier owners left is still to be read.
+        if (owned.unread.has(source)) continue
+        const stream = group.sources[source] ?? ''
+        const isHeld = (id: string) =>
+          this.#holdings.hasEntry(source, id) ||
+          this.#ready.some((ready) => ready.source === source && ready.id === id)
+        for await (const { id, count } of strays({
+          shared,
+          stream,
+          groupName,
+          consumer: partitionReader,
+          isHeld,
+        })) {
+          const claim = [stream, groupName, partitionReader, 0, id, 'RETRYCOUNT', count] as const
+          const [entry] = asArray(await shared.call('XCLAIM', ...claim))
+          const content = decodeFields(asArray(asArray(entry)[1]))
+          const isOurs = this.#ownership.of(owned.partition) === owned
+          if (entry !== undefined && isOurs)
+            this.#putReady([new RedisDelivery(content, { source, id, count }, this.#membership.leaseUntil)])
+        }
+      }
+    }
+    this.#mayHaveStrays = false
+  }
+
   async #fetch(readable: readonly Owned[], max: number): Promise<void> {
     const { shared, group, groupName, emit, upkeep } = this.#parts
     if (readable.length === 0) return
+    if (this.#mayHaveStrays) await this.#readStrays()
     const { leaseUntil } = this.#membership
+    this.#mayHaveStrays = true
     const reads = readable.flatMap(({ partition, owner, unread }) =>
       sourcesOf(partition).map((source) => ({ source, partition, owner, after: unread.get(source) })),
     )
@@ -194,7 +229,11 @@ export class OrderedSubscription implements Subscription {
           ...{ usual: usualContentType, reads: reads.map(({ source: _, ...read }) => read) },
         },
       })
-      .catch(endsSubscription)
+      .catch((error) => {
+        this.#wake.set()
+        return endsSubscription(error)
+      })
+    this.#mayHaveStrays = false
     const { fields } = answer
     const sources = reads.map(({ source }) => source)
     // A partition can have been lost while its entries were on their way; its next owner reads them again.

@@ -20,6 +20,10 @@ export class Holdings {
     return this.#bySource[delivery.source]?.get(delivery.id) === delivery
   }
 
+  hasEntry(source: number, id: string): boolean {
+    return this.#bySource[source]?.has(id) === true
+  }
+
   remove(delivery: RedisDelivery): void {
     if (this.has(delivery)) this.#bySource[delivery.source]?.delete(delivery.id)
   }
@@ -30,9 +34,5 @@ export class Holdings {
 
   all(): readonly RedisDelivery[] {
     return this.#bySource.flatMap((held) => [...held.values()])
-  }
-
-  count(source: number): number {
-    return this.#bySource[source]?.size ?? 0
   }
 }

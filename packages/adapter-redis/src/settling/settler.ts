@@ -98,10 +98,12 @@ export class Settler {
     return outcomes
   }
 
-  /** Gives back to the group what core no longer extends; unlike a release, that counts as a crash. */
-  async expire(deliveries: readonly RedisDelivery[]): Promise<void> {
-    const expired = { kind: 'expire' } as const
-    const items = deliveries.map((delivery, index) => this.#item(index, delivery, expired))
+  /**
+   * Gives back to the group what core does not settle: `expire`, what it no longer extends, which counts as a crash;
+   * `release`, what never reached it, which does not.
+   */
+  async giveBack(kind: 'expire' | 'release', deliveries: readonly RedisDelivery[]): Promise<void> {
+    const items = deliveries.map((delivery, index) => this.#item(index, delivery, { kind }))
     for (const delivery of deliveries) delivery.isSettling = true
     await Promise.all(inChunks(items, bounds).map((chunk) => this.#run(chunk, () => {})))
   }
