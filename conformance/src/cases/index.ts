@@ -21,13 +21,14 @@ import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
 import { stress } from './stress.ts'
 import { types } from './types.ts'
+import { unhandled } from './unhandled.ts'
 import { unsettled } from './unsettled.ts'
 
 /** The contract, in its order. */
 export const sections: readonly Section[] = [
   { title: 'Basics', cases: [...basics, ...connections] },
   { title: 'Groups and fan-out', cases: groups },
-  { title: 'Types and wildcards', cases: types },
+  { title: 'Types and wildcards', cases: [...types, ...unhandled] },
   { title: 'Settlement', cases: [...settlement, ...leases] },
   { title: 'Retries', cases: retries },
   { title: 'Dead letters', cases: deadLetters },

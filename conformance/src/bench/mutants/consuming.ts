@@ -181,7 +181,7 @@ export const consuming: readonly Mutant[] = [
     { options: ({ maxLease: _, ...options }) => options },
   ),
   consumerMutant(
-    { name: 'does not drain', fault: 'stop() abandons running handlers at once', caughtBy: ['80'] },
+    { name: 'does not drain', fault: 'stop() abandons running handlers at once', caughtBy: ['80', '94e'] },
     { consumer: (consumer) => intercept(consumer, { stop: (_, forward) => forward({ timeout: 0 }) }) },
   ),
   handlingMutant(

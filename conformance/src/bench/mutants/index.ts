@@ -9,6 +9,7 @@ import { receiving } from './receiving.ts'
 import { registration } from './registration.ts'
 import { sending } from './sending.ts'
 import { settling } from './settling.ts'
+import { unhandled } from './unhandled.ts'
 
 export const mutants: readonly Mutant[] = [
   ...sending,
@@ -21,4 +22,5 @@ export const mutants: readonly Mutant[] = [
   ...encoding,
   ...lifecycle,
   ...administration,
+  ...unhandled,
 ]

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Consumer, type ConsumerHost } from '../consuming/consumer.ts'
 import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consuming/consumer-options.ts'
+import { Memberships } from '../consuming/memberships.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
@@ -26,7 +27,10 @@ import { Group } from './group.ts'
 import type { NativeClients } from './native-clients.ts'
 
 interface PullOptions
-  extends Pick<ConsumerOptions, 'lease' | 'maxLease' | 'retry' | 'maxDeliveries' | 'from'> {
+  extends Pick<
+    ConsumerOptions,
+    'lease' | 'maxLease' | 'retry' | 'maxDeliveries' | 'unhandled' | 'unhandledAfter' | 'from'
+  > {
   /** Messages in hand at once at most. Default: 16. */
   readonly prefetch?: number
   /** Ends the loop. */
@@ -120,6 +124,7 @@ export class Bus implements AsyncDisposable {
       ensureOpen: () => this.#ensureOpen(),
       require: (feature, what) => requireFeature(driver, feature, what),
       forget: (consumer) => this.#consumers.delete(consumer),
+      memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),
     }
     this.administration = new Administration(this.#host)
   }

@@ -2,34 +2,61 @@ import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { Session } from '../deliveries/session.ts'
 import type { ActiveHandler } from '../handling/handlers.ts'
 import { Lanes, type Slots } from '../handling/lanes.ts'
-import type { Processing } from '../handling/processing.ts'
+import type { Disposition, Processing } from '../handling/processing.ts'
+import type { Unhandled } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Roster } from '../lib/roster.ts'
+import type { Membership } from './memberships.ts'
 
-/** A queued delivery and the handler it is for. */
-interface Task {
+/** A delivery on its way, and the session it came by and is settled by. */
+export interface Task {
   readonly inHand: DeliveryInHand
-  readonly handler: ActiveHandler
   readonly session: Session
   readonly laneKey: string | undefined
 }
 
-/** Leads deliveries through their lanes, slots and attempts to their verdicts. */
+/**
+ * Leads deliveries through their lanes, slots and attempts to their verdicts. What has no handler here is handled by the
+ * attempts of another consumer of the group, with its slots, middleware and policies; the lane, which keeps the order of
+ * a key, and the session stay those of whoever received it.
+ */
 export class Attempts {
   readonly #processing: Processing
   readonly #slots: Slots
   readonly #clock: Clock
+  readonly #unhandled: Unhandled
+  readonly #siblings: () => Membership<Attempts> | undefined
   readonly #lanes: Lanes<Task>
-  readonly #running = new Roster<DeliveryInHand>()
+  readonly #running = new Roster<Task>()
+  /** What others handle for this one. */
+  readonly #lent = new Roster<Task>()
+  /** What this one handles, or is to handle, for others. */
+  readonly #borrowed = new Roster<Task>()
   #whenQuiet: (() => void) | undefined
   #paused = false
   #draining = false
 
-  constructor(processing: Processing, slots: Slots, clock: Clock) {
+  constructor(
+    processing: Processing,
+    slots: Slots,
+    clock: Clock,
+    unhandled: Unhandled,
+    siblings: () => Membership<Attempts> | undefined,
+  ) {
     this.#processing = processing
     this.#slots = slots
     this.#clock = clock
+    this.#unhandled = unhandled
+    this.#siblings = siblings
     this.#lanes = new Lanes((task) => void this.#drive(task))
+  }
+
+  handles(type: string): boolean {
+    return this.#processing.handles(type)
+  }
+
+  get takes(): boolean {
+    return !this.#paused && !this.#draining
   }
 
   /** How many handlers run. */
@@ -39,7 +66,7 @@ export class Attempts {
 
   /** How long the oldest handler has been running, and the youngest; undefined when none runs. */
   ages(): { readonly oldestMs: number; readonly youngestMs: number } | undefined {
-    const began = this.#running.all().flatMap(({ ranAt }) => ranAt ?? [])
+    const began = this.#running.all().flatMap(({ inHand }) => inHand.ranAt ?? [])
     if (began.length === 0) return undefined
     const now = this.#clock.monotonic()
     const ages = began.map((ranAt) => now - ranAt)
@@ -55,14 +82,15 @@ export class Attempts {
   }
 
   /** Those under way, deliveries among them that were lost meanwhile. */
-  underWay(): readonly DeliveryInHand[] {
-    return this.#running.all()
+  underWay(): readonly Task[] {
+    return [...this.#running.all(), ...this.#lent.all()]
   }
 
   /** What no handler has seen goes back to the group when its turn comes. */
   pause(): void {
     this.#paused = true
     this.#slots.pause()
+    this.#giveBackBorrowed()
   }
 
   resume(): void {
@@ -73,21 +101,21 @@ export class Attempts {
   /** What no handler has yet, and what fails, goes back to the group. */
   drain(): void {
     this.#draining = true
+    this.#giveBackBorrowed()
   }
 
   /** Looks at a delivery that has come and queues it for its handler, or settles it at once. */
   accept(session: Session, inHand: DeliveryInHand): void {
     const triaged = this.#processing.triage(inHand)
-    if ('handler' in triaged) {
-      if (!session.admit(inHand)) return
-      inHand.enterLane()
-      this.#lanes.add({ inHand, handler: triaged.handler, session, laneKey: inHand.laneKey })
-    } else if (triaged.kind === 'settle') session.settle(inHand, triaged.verdict, triaged.settled)
+    if (triaged?.kind === 'settle') session.settle(inHand, triaged.verdict, triaged.settled)
+    if (triaged !== undefined || !session.admit(inHand)) return
+    inHand.enterLane()
+    this.#lanes.add({ inHand, session, laneKey: inHand.laneKey })
   }
 
   /** Resolves once nothing is under way, or the signal fires. */
   quiet(over: AbortSignal): Promise<void> {
-    const isBusy = () => !over.aborted && this.#running.size > 0
+    const isBusy = () => !over.aborted && this.#running.size + this.#lent.size > 0
     return new Promise((resolve) => {
       const check = () => {
         if (isBusy()) return
@@ -112,11 +140,33 @@ export class Attempts {
     inHand.leaveLane()
   }
 
-  async #attempt({ inHand, handler, session }: Task): Promise<void> {
+  async #attempt(task: Task): Promise<void> {
+    const { inHand, session } = task
     if (this.#draining || (this.#paused && !inHand.seen)) {
       session.release([inHand])
       return
     }
+    const handler = this.#processing.handlerOf(inHand)
+    if (handler !== undefined) return this.#handle(task, handler)
+    const { type } = inHand.message
+    const siblings = this.#siblings()
+    const taking = siblings?.taking(type)
+    if (taking !== undefined) return taking.#handleFor(this, task)
+    const disposition = await this.#unhandled.decide(inHand, siblings)
+    await this.#conclude(task, disposition)
+  }
+
+  /** Handles what another consumer of the group has received. */
+  async #handleFor(holder: Attempts, task: Task): Promise<void> {
+    const handler = this.#processing.handlerOf(task.inHand)
+    if (handler === undefined) return
+    const place = this.#borrowed.add(task)
+    await this.#handle(task, handler, holder)
+    this.#borrowed.remove(place)
+  }
+
+  async #handle(task: Task, handler: ActiveHandler, holder: Attempts = this): Promise<void> {
+    const { inHand } = task
     // Batches take their slots themselves, once they are full.
     const needsSlot = handler.collector === undefined
     if (needsSlot) {
@@ -127,14 +177,28 @@ export class Attempts {
         return
       }
     }
-    const place = this.#running.add(inHand)
+    const place = this.#running.add(task)
+    const lent = holder === this ? undefined : holder.#lent.add(task)
     const disposition = await this.#processing.attempt(inHand, handler)
     this.#running.remove(place)
     if (needsSlot) this.#slots.release()
     this.#whenQuiet?.()
+    if (lent !== undefined) holder.#lent.remove(lent)
+    holder.#whenQuiet?.()
+    await holder.#conclude(task, disposition)
+  }
+
+  async #conclude({ inHand, session }: Task, disposition: Disposition): Promise<void> {
     if (disposition.kind === 'settle') session.settle(inHand, disposition.verdict, disposition.settled)
     else if (this.#draining) session.settle(inHand, { kind: 'release' })
     else await this.#backOff(inHand, disposition.delayMs, disposition.attempt)
+  }
+
+  // What no handler has seen yet would wait here, and take up room of whoever received it.
+  #giveBackBorrowed(): void {
+    for (const { inHand, session } of this.#borrowed.all()) {
+      if (inHand.state === 'waiting') session.release([inHand])
+    }
   }
 
   async #backOff(inHand: DeliveryInHand, delayMs: number, attempt: number): Promise<void> {

@@ -31,6 +31,15 @@ export interface ConsumerOptions {
    * deploys do not count. Neighbours of such a message are counted too on some brokers, so be generous. Default: 20.
    */
   readonly maxDeliveries?: number
+  /**
+   * What becomes of a message whose type the group has asked for, but no consumer of it in this process handles. `retry`:
+   * it goes back for other processes, with a delay, until `unhandledAfter`; then it goes to the dead letters as
+   * `unhandled`. `dead-letter`: there at once. `skip`: it is acked. A type that nobody in the group has ever asked for is
+   * always skipped. Default: `retry`.
+   */
+  readonly unhandled?: 'retry' | 'dead-letter' | 'skip'
+  /** How long others get to take a message that nobody here handles. Default: 10 min. */
+  readonly unhandledAfter?: Duration
   /** Gives each (group, topic, type, source, id) one effect. While the store is away no handler starts. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */
   readonly idempotency?:
     | IdempotencyStore
@@ -107,6 +116,8 @@ const commonFields = lazily(() => ({
   maxLease: milliseconds('1h'),
   retry: retrySchema(),
   maxDeliveries: z.int().min(1).default(20),
+  unhandled: z.enum(['retry', 'dead-letter', 'skip']).default('retry'),
+  unhandledAfter: milliseconds('10m'),
   from: z.enum(['earliest', 'latest']).default('latest'),
   allowUndeclaredGroup: z.boolean().default(false),
 }))

@@ -278,15 +278,15 @@ describe('which handler a message goes to', () => {
     const seen: string[] = []
     await bus.bus
       .consumer('billing')
-      .on('#', ({ type }) => seen.push(`# ${type}`))
       .on('order.*', ({ type }) => seen.push(`order.* ${type}`))
+      .on('#', ({ type }) => seen.push(`# ${type}`))
       .on(OrderPaid, ({ type }) => seen.push(`exact ${type}`))
       .start()
     const producer = bus.bus.producer()
     await producer.send(OrderPaid, { n: 1 })
     await producer.send(OrderCreated, { n: 1 })
     await bus.idle()
-    expect(seen.sort()).toEqual(['# order.created', 'exact order.paid'])
+    expect(seen.sort()).toEqual(['exact order.paid', 'order.* order.created'])
   })
 
   test('by a pattern gets data as it travelled', async () => {

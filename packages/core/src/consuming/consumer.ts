@@ -2,15 +2,18 @@ import type { z } from 'zod'
 import type { Driver, Feature, GroupSpec } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
+import { coversPattern } from '../handling/covers-pattern.ts'
 import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
+import { Unhandled } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
 import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
 import { type Message, type MessageDefinition, requireDefinition } from '../messages/message.ts'
 import { requireDeclared, type Topic, typeSchema } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
+import type { Attempts } from './attempts.ts'
 import {
   type BatchOptions,
   batchSchema,
@@ -24,6 +27,7 @@ import {
   stopSchema,
 } from './consumer-options.ts'
 import type { StopReport } from './drain.ts'
+import type { Memberships } from './memberships.ts'
 import { Worker, type WorkerHealth } from './worker.ts'
 
 /** Brokers hand out hardly faster to those who hold more. */
@@ -40,6 +44,8 @@ export interface ConsumerHost {
   /** It serves a pull loop. */
   readonly isPull?: boolean
   ensureOpen(): void
+  /** Which consumers of the bus share deliveries. */
+  readonly memberships: Memberships<Attempts>
   require(feature: Feature, what: string): void
   /** Called when the consumer has stopped. */
   forget(consumer: Consumer): void
@@ -50,6 +56,13 @@ interface Bound extends Registration {
   readonly topic: Topic | undefined
 }
 
+/** One topic of a consumer. */
+interface Working {
+  readonly worker: Worker
+  readonly processing: Processing
+  readonly unhandled: Unhandled
+}
+
 /** Handles a group's messages. Register handlers, then `start`. */
 export class Consumer<Name extends string = string> {
   readonly group: string
@@ -57,7 +70,7 @@ export class Consumer<Name extends string = string> {
   readonly #options: z.output<ReturnType<typeof consumerSchema>>
   readonly #registrations: Bound[] = []
   readonly #middleware: HandlerMiddleware[] = []
-  #workers: readonly { readonly worker: Worker; readonly processing: Processing }[] = []
+  #workers: readonly Working[] = []
   #state: 'new' | 'started' | 'stopped' = 'new'
   #paused = false
   #stopped: Promise<StopReport> | undefined
@@ -213,10 +226,12 @@ export class Consumer<Name extends string = string> {
 
   /** How it stands on each topic. */
   health(): readonly WorkerHealth[] {
-    return this.#workers.map(({ worker, processing: { error } }) => ({
-      ...(error !== undefined && { error }),
+    return this.#workers.map(({ worker, processing, unhandled: { skipped, deferred } }) => ({
+      ...(processing.error !== undefined && { error: processing.error }),
       ...worker.health(),
       ...(this.#host.isPull === true && { isPull: true }),
+      ...(skipped > 0 && { skipped }),
+      ...(deferred > 0 && { deferred }),
     }))
   }
 
@@ -261,12 +276,10 @@ export class Consumer<Name extends string = string> {
     const { definition, topic, types } = registration
     const { broadcast, allowUndeclaredGroup } = this.#options
     if (topic !== undefined && !broadcast && !allowUndeclaredGroup) requireDeclared(topic, this.group)
-    const twin = this.#registrations.find(
-      (other) => other.types === types && other.topic?.name === topic?.name,
-    )
-    if (definition !== undefined && twin?.definition !== undefined) {
-      const message = `type "${types}" of topic "${topic?.name}" already has a handler in this consumer`
-      throw new ConfigurationError('handler', [{ path: 'type', message }])
+    const problem = this.#neverReached(registration)
+    if (problem !== undefined) {
+      const path = definition === undefined ? 'pattern' : 'type'
+      throw new ConfigurationError(`handler of "${types}"`, [{ path, message: problem }])
     }
     if (typeof (registration.batch ?? registration).handle !== 'function') {
       const issue = { path: 'handler', message: 'expected a function' }
@@ -274,6 +287,22 @@ export class Consumer<Name extends string = string> {
     }
     this.#registrations.push(registration)
     return this
+  }
+
+  /** Why one of two handlers would never be called; undefined when each has its types. */
+  #neverReached({ definition, topic, types }: Bound): string | undefined {
+    const where = topic === undefined ? '' : ` of topic "${topic.name}"`
+    for (const other of this.#registrations) {
+      if (other.topic !== undefined && other.topic.name !== topic?.name) continue
+      if (other.types === types && (other.topic === topic || definition === undefined)) {
+        return `"${types}"${where} already has a handler in this consumer`
+      }
+      const isShadowed = definition === undefined && other.definition === undefined
+      if (isShadowed && coversPattern(other.types, types)) {
+        return `it would never be called: "${other.types}" was registered before it and takes all of its types; register it first`
+      }
+    }
+    return undefined
   }
 
   #topics(): readonly Topic[] {
@@ -292,10 +321,10 @@ export class Consumer<Name extends string = string> {
     throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'handlers', message }])
   }
 
-  #createWorker(topic: Topic): { worker: Worker; processing: Processing } {
+  #createWorker(topic: Topic): Working {
     const { concurrency, lease, maxLease, stuckAfter, retry, maxDeliveries, idempotency, from, broadcast } =
       this.#options
-    const { driver, provisioner, clock, emit } = this.#host
+    const { driver, provisioner, clock, emit, memberships } = this.#host
     const registrations = this.#registrations.filter(
       (each) => (each.topic?.name ?? topic.name) === topic.name,
     )
@@ -321,8 +350,19 @@ export class Consumer<Name extends string = string> {
     )
     const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
     const prefetch = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    if (prefetch < batchSize) {
+      const message = `expected at least ${batchSize}, the largest batch: a smaller one would never fill`
+      throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'prefetch', message }])
+    }
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const maxPrefetch = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
+    const unhandled = new Unhandled({
+      clock,
+      emit,
+      policy: this.#options.unhandled,
+      afterMs: this.#options.unhandledAfter,
+      staysHere: topic.ordered || !driver.capabilities.durableRetry,
+    })
     const types = [...new Set(registrations.map((each) => each.types))]
     const group: GroupSpec = { name: this.group, types, wishes: types, from }
     const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
@@ -331,8 +371,11 @@ export class Consumer<Name extends string = string> {
         { ...settings, leaseMs: lease, maxLeaseMs: maxLease, stuckAfterMs: stuckAfter },
         processing,
         slots,
+        unhandled,
+        memberships,
       ),
       processing,
+      unhandled,
     }
   }
 

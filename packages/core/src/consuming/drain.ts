@@ -42,11 +42,13 @@ export async function drain(
   // Handlers of deliveries that were lost among them: they hold marks of the idempotency store, which nobody renews
   // once this has stopped.
   const abandoned = attempts.underWay()
-  const seen = abandoned.filter(({ ended }) => !ended).length
-  for (const inHand of abandoned) {
+  const seen = abandoned.filter(
+    ({ inHand, session }) => !inHand.ended && session === subscriber.session,
+  ).length
+  for (const { inHand, session } of abandoned) {
     inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
     emit('abandoned', inHand.info)
-    subscriber.session?.settle(inHand, { kind: 'release' })
+    session.settle(inHand, { kind: 'release' })
   }
   // One deadline for all of it: a broker that hangs must not make each step wait.
   const deadline = clock.monotonic() + graceMs
@@ -57,5 +59,8 @@ export async function drain(
     await bounded(subscriber.session.settled())
     await bounded(subscriber.session.close())
   }
-  return { abandoned: abandoned.map(({ message }) => message.id), released: hand.released - before - seen }
+  return {
+    abandoned: abandoned.map(({ inHand }) => inHand.message.id),
+    released: hand.released - before - seen,
+  }
 }

@@ -3,9 +3,11 @@ import { Hand } from '../deliveries/hand.ts'
 import type { Session } from '../deliveries/session.ts'
 import type { Slots } from '../handling/lanes.ts'
 import type { Processing } from '../handling/processing.ts'
+import type { Unhandled } from '../handling/unhandled.ts'
 import type { MessagingError } from '../lib/errors.ts'
 import { Attempts } from './attempts.ts'
 import { drain, type StopReport } from './drain.ts'
+import type { Membership, Memberships } from './memberships.ts'
 import { StuckWatch } from './stuck-watch.ts'
 import { Subscriber, type SubscriberSettings } from './subscriber.ts'
 
@@ -32,6 +34,10 @@ export interface WorkerHealth {
   readonly isPull?: boolean
   /** For how long the oldest of them has been running, in milliseconds; absent when none runs. */
   readonly oldestRunningMs?: number
+  /** Messages skipped since it started, because nobody in the group has ever asked for their type; absent when there are none. */
+  readonly skipped?: number
+  /** How often a message was left to others of the group, because no consumer here takes its type; absent when never. */
+  readonly deferred?: number
   /** Verdicts that could not be carried out yet, and are tried again; absent when there are none. */
   readonly unsettled?: number
 }
@@ -43,14 +49,23 @@ export class Worker {
   readonly #subscriber: Subscriber
   readonly #attempts: Attempts
   readonly #stuckWatch: StuckWatch
+  readonly #memberships: Memberships<Attempts>
+  #membership: Membership<Attempts> | undefined
   #receiving = new AbortController()
   #resumed: (() => void) | undefined
   #paused = false
   #stopping = false
 
-  constructor(settings: WorkerSettings, processing: Processing, slots: Slots) {
+  constructor(
+    settings: WorkerSettings,
+    processing: Processing,
+    slots: Slots,
+    unhandled: Unhandled,
+    memberships: Memberships<Attempts>,
+  ) {
     this.#settings = settings
-    this.#attempts = new Attempts(processing, slots, settings.clock)
+    this.#memberships = memberships
+    this.#attempts = new Attempts(processing, slots, settings.clock, unhandled, () => this.#membership)
     this.#stuckWatch = new StuckWatch(this.#attempts, settings)
     this.#subscriber = new Subscriber(settings, this.#hand, (session) => this.#receive(session))
   }
@@ -61,6 +76,8 @@ export class Worker {
    */
   start(signal: AbortSignal): Promise<void> {
     this.#stuckWatch.start()
+    const { topic, group, broadcast } = this.#settings
+    if (!broadcast) this.#membership ??= this.#memberships.join(topic, group.name, this.#attempts)
     return this.#subscriber.start(signal)
   }
 
@@ -80,6 +97,8 @@ export class Worker {
   /** Takes nothing new, lets handlers finish until the signal fires, gives the rest back. */
   async stop(handlersOver: AbortSignal): Promise<StopReport> {
     this.#stopping = true
+    const { topic, group } = this.#settings
+    this.#memberships.leave(topic, group.name, this.#attempts)
     this.#subscriber.stop()
     this.#receiving.abort()
     this.#resumed?.()
@@ -97,7 +116,7 @@ export class Worker {
 
   health(): WorkerHealth {
     const { state, session } = this.#subscriber
-    const error = this.#subscriber.error ?? this.#stuckWatch.error
+    const error = this.#subscriber.error ?? this.#stuckWatch.error ?? this.#membership?.wanted.error
     const ages = this.#attempts.ages()
     const unsettled = session?.unsettled ?? 0
     return {

@@ -10,6 +10,8 @@ export const headerNames = {
   /** RFC 3339. */
   firstFailedAt: 'waybill-first-failed-at',
   failedAt: 'waybill-failed-at',
+  /** RFC 3339: since when a message has met nobody that handles its type. */
+  unhandledSince: 'waybill-unhandled-since',
   deadLetterId: 'waybill-dead-letter-id',
   reason: 'waybill-reason',
   errorName: 'waybill-error-name',

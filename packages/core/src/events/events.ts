@@ -27,8 +27,13 @@ export interface BusEvents extends DriverEvents {
   retried: [DeliveryInfo & { readonly delayMs: number; readonly error: Error }]
   /** A message is with the dead letters now. */
   deadLettered: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
-  /** A message of a type nobody in the group handles was acked. */
+  /** A message of a type that nobody in the group has ever asked for was skipped: acked without being handled. */
   unhandled: [DeliveryInfo]
+  /**
+   * A message of a type that the group has asked for, and no consumer here handles or takes at the moment, is left to others
+   * for a while. It ends in the dead letters as `unhandled` when nobody takes it.
+   */
+  deferred: [DeliveryInfo & { readonly delayMs: number }]
   /** A handler or a middleware threw `SkipMessage`: the message was acked without being handled. */
   skipped: [DeliveryInfo & { readonly reason: string }]
   /** A message past its expiry was dropped. */
@@ -74,6 +79,7 @@ const known: Readonly<Record<keyof BusEvents, true>> = {
   retried: true,
   deadLettered: true,
   unhandled: true,
+  deferred: true,
   skipped: true,
   expired: true,
   duplicate: true,

@@ -29,8 +29,10 @@ export function retryHeaders(
   attempt: number,
   now: number,
 ): Record<string, string> {
+  // Somebody handles it: if it ever meets nobody again, the time begins anew.
+  const { [headerNames.unhandledSince]: _, ...headers } = delivery.headers
   return {
-    ...delivery.headers,
+    ...headers,
     [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),
     [headerNames.attempt]: String(attempt),
   }

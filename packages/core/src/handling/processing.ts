@@ -72,23 +72,30 @@ export class Processing {
     this.#guard = idempotency && new EffectGuard({ ...idempotency, clock, emit, topic, group })
   }
 
-  /** Looks at a delivery before it queues up: what it is, and whether it needs a handler at all. */
-  triage(delivery: DeliveryInHand): { readonly handler: ActiveHandler } | Disposition {
-    const { emit, maxDeliveries } = this.#settings
+  handles(type: string): boolean {
+    return this.#handlers.find(type) !== undefined
+  }
+
+  /** The handler of a delivery that has been looked at. */
+  handlerOf({ message }: DeliveryInHand): ActiveHandler | undefined {
+    return this.#handlers.find(message.type)
+  }
+
+  /** Looks at a delivery before it queues up: what becomes of it, if it needs no handler. */
+  triage(delivery: DeliveryInHand): Disposition | undefined {
+    const { maxDeliveries } = this.#settings
     try {
       this.#read(delivery)
     } catch (error) {
       return this.#giveUp(delivery, 'undecodable', toError(error))
     }
-    const handler = this.#handlers.find(delivery.message.type)
-    if (handler === undefined) return acked(() => emit('unhandled', delivery.info))
     const crashes = crashesOf(delivery)
     if (crashes >= Math.max(maxDeliveries, this.#excused)) {
       this.#excused = crashes + 1
       const why = `${crashes} consumers died with it in hand`
       return this.#giveUp(delivery, 'crash-loop', new MessagingError('failed', why))
     }
-    return { handler }
+    return undefined
   }
 
   /** Why no handler starts at the moment. */

@@ -90,7 +90,10 @@ export class MemoryGroup {
   }
 
   take(member: Member, max: number): MemoryDelivery[] {
-    return this.#waiting.take(member, max).map((entry) => this.#handOut(entry, member))
+    const taken = this.#waiting.take(member, max)
+    // Next time others are woken first: else an idle group would have one member that gets everything.
+    if (taken.length > 0 && this.#members.delete(member)) this.#members.add(member)
+    return taken.map((entry) => this.#handOut(entry, member))
   }
 
   /** False when it was settled, lost or taken back before. */

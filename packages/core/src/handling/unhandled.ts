@@ -1,0 +1,113 @@
+import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import { headerNames } from '../driver/transport-headers.ts'
+import type { Emit } from '../events/events.ts'
+import type { Clock } from '../lib/clock.ts'
+import { MessagingError } from '../lib/errors.ts'
+import { deadLetterHeaders } from './failure-record.ts'
+import type { Disposition } from './processing.ts'
+import type { WantedTypes } from './wanted-types.ts'
+
+export interface UnhandledSettings {
+  readonly clock: Clock
+  readonly emit: Emit
+  /** What becomes of a type that the group wants. */
+  readonly policy: 'retry' | 'dead-letter' | 'skip'
+  /** How long others get to take such a message before it goes to the dead letters. */
+  readonly afterMs: number
+  /** What goes back would come again to this member, or not at all: it waits in this process. */
+  readonly staysHere: boolean
+}
+
+/** The consumers of the group in this process. */
+export interface Siblings {
+  /** Whether any handles the type, though it may take nothing at the moment. */
+  handles(type: string): boolean
+  readonly wanted: WantedTypes
+}
+
+// Others may be there at once; when they are not, a backlog must not go round and round.
+const shortestDelayMs = 1000
+const longestDelayMs = 10_000
+
+/** Decides about messages that no consumer of this process handles. */
+export class Unhandled {
+  readonly #settings: UnhandledSettings
+  /** Since when those that stay here have been looked at, by the monotonic clock. */
+  readonly #since = new WeakMap<DeliveryInHand, number>()
+  /** Messages that were skipped, and how often one was given back for others. */
+  skipped = 0
+  deferred = 0
+
+  constructor(settings: UnhandledSettings) {
+    this.#settings = settings
+  }
+
+  /** What becomes of a message that nobody here takes at the moment. Without siblings, as in a broadcast, it is skipped. */
+  async decide(delivery: DeliveryInHand, siblings: Siblings | undefined): Promise<Disposition> {
+    const { clock, emit, policy, afterMs } = this.#settings
+    const { type, expiresAt } = delivery.message
+    if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
+      return acked(() => emit('expired', delivery.info))
+    }
+    if (siblings?.handles(type)) return this.#defer(delivery, 0, undefined)
+    if (siblings === undefined || policy === 'skip') return this.#skip(delivery)
+    const isWanted = await siblings.wanted.isWanted(delivery)
+    if (delivery.ended) return { kind: 'settle', verdict: { kind: 'release' } }
+    // It may have been started meanwhile.
+    if (siblings.handles(type)) return this.#defer(delivery, 0, undefined)
+    if (!isWanted) return this.#skip(delivery)
+    const { forMs, since } = this.#unhandledFor(delivery)
+    if (policy === 'dead-letter' || forMs >= afterMs) return this.#bury(delivery, forMs)
+    return this.#defer(delivery, Math.min(forMs, afterMs - forMs), since)
+  }
+
+  #unhandledFor(delivery: DeliveryInHand): { readonly forMs: number; readonly since: string } {
+    const { clock } = this.#settings
+    const now = clock.now()
+    const began = Date.parse(delivery.delivery.headers[headerNames.unhandledSince] ?? '')
+    const before = Number.isNaN(began) ? 0 : Math.max(0, now - began)
+    const firstSeen = this.#since.get(delivery) ?? clock.monotonic()
+    this.#since.set(delivery, firstSeen)
+    const forMs = Math.max(before, clock.monotonic() - firstSeen)
+    return { forMs, since: new Date(now - forMs).toISOString() }
+  }
+
+  #skip(delivery: DeliveryInHand): Disposition {
+    return acked(() => {
+      this.skipped += 1
+      this.#settings.emit('unhandled', delivery.info)
+    })
+  }
+
+  #defer(delivery: DeliveryInHand, waitMs: number, since: string | undefined): Disposition {
+    const { emit, staysHere } = this.#settings
+    const delayMs = Math.min(Math.max(waitMs, shortestDelayMs), longestDelayMs)
+    const scheduled = () => {
+      this.deferred += 1
+      emit('deferred', { ...delivery.info, delayMs })
+    }
+    if (staysHere) {
+      scheduled()
+      return { kind: 'back-off', delayMs, attempt: delivery.attempt }
+    }
+    const { [headerNames.unhandledSince]: _, ...others } = delivery.delivery.headers
+    const headers = since === undefined ? others : { ...others, [headerNames.unhandledSince]: since }
+    return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }
+  }
+
+  #bury(delivery: DeliveryInHand, forMs: number): Disposition {
+    const { clock, emit } = this.#settings
+    const why = `Group ${delivery.group} has asked for ${delivery.message.type}, but no consumer that it met handles it`
+    const error = new MessagingError('failed', forMs > 0 ? `${why}, for ${Math.round(forMs / 1000)} s` : why)
+    const headers = deadLetterHeaders(delivery, 'unhandled', error, clock.now())
+    return {
+      kind: 'settle',
+      verdict: { kind: 'dead-letter', headers },
+      settled: () => emit('deadLettered', { ...delivery.info, reason: 'unhandled', error }),
+    }
+  }
+}
+
+function acked(settled: () => void): Disposition {
+  return { kind: 'settle', verdict: { kind: 'ack' }, settled }
+}
