@@ -35,6 +35,17 @@ export interface Harness {
   openProxy?(): Promise<ProxiedConnection>
   readonly inspect?: Inspection
   readonly lowered?: LoweredLimits
+  /** Connections that must fail, each for one reason: what people meet in their first five minutes. */
+  readonly wrong?: WrongConnections
+}
+
+export interface WrongConnections {
+  /** As a user that the broker does not know, or with a wrong password. */
+  readonly credentials?: { readonly user: string; readonly options: Partial<ConnectOptions> }
+  /** Where nothing listens. */
+  readonly address?: { readonly address: string; readonly options: Partial<ConnectOptions> }
+  /** With TLS, where the broker speaks none. */
+  readonly tls?: Partial<ConnectOptions>
 }
 
 /** `connect` options that survive JSON. */

@@ -52,6 +52,18 @@ export const abilities = {
     has: (harness) => harness.lowered?.delay !== undefined,
     missing: 'the broker has no limit on delays',
   },
+  wrongCredentials: {
+    has: (harness) => harness.wrong?.credentials !== undefined,
+    missing: 'the broker of this harness asks for no credentials',
+  },
+  wrongAddress: {
+    has: (harness) => harness.wrong?.address !== undefined,
+    missing: 'there is no address to be wrong about',
+  },
+  wrongTls: {
+    has: (harness) => harness.wrong?.tls !== undefined,
+    missing: 'there is no connection that could use TLS',
+  },
 } satisfies Record<string, AbilityDefinition>
 
 export type Ability = keyof typeof abilities

@@ -16,6 +16,7 @@ import { idempotency } from './idempotency.ts'
 import { metadata } from './metadata.ts'
 import { order } from './order.ts'
 import { orderFaults } from './order-faults.ts'
+import { refusedConnections } from './refused-connections.ts'
 import { retries } from './retries.ts'
 import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
@@ -44,5 +45,6 @@ export const sections: readonly Section[] = [
   { title: 'Broker faults', cases: brokerFaults },
   { title: 'Bad input', cases: badInput },
   { title: 'Administration', cases: administration },
+  { title: 'First five minutes', cases: refusedConnections },
   { title: 'Stress', cases: stress },
 ]

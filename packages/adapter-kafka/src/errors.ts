@@ -117,6 +117,8 @@ export function isOfSingles(error: MessagingError): boolean {
   return meaningOf(error.cause).isOfSingles === true
 }
 
+// What a port without TLS does to a handshake, and a broker that is restarting, too.
+const handshakeCut = /before secure TLS connection was established/
 const tlsProblem = /certificate|self.signed|ssl routines|tlsv1/i
 
 /** The same for a connection that could not be made. */
@@ -136,6 +138,9 @@ export function toConnectError(error: unknown, { addresses, tls, sasl }: KafkaSe
   // A certificate that will not do today will not do tomorrow either.
   if (chain(thrown).some(({ message }) => tlsProblem.test(message))) {
     return tlsFailed({ ...peer, isOurs: tls !== undefined, reason, secureScheme: 'kafka+ssl' })
+  }
+  if (tls !== undefined && chain(thrown).some(({ message }) => handshakeCut.test(message))) {
+    return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'kafka+ssl', retryable: true })
   }
   if (code === 'disconnected' || code === 'timeout' || code === 'failed')
     return unreachable({ ...peer, reason })

@@ -24,7 +24,7 @@ import { ListeningConnection } from './connection/listening-connection.ts'
 import { MemoryWatch } from './connection/memory-watch.ts'
 import { SharedConnection } from './connection/shared-connection.ts'
 import { RedisDeadLetters } from './dead-letters/dead-letters.ts'
-import { unsupportedOnNotices } from './errors.ts'
+import { toConnectError, unsupportedOnNotices } from './errors.ts'
 import type { RedisSettings } from './options.ts'
 import { BroadcastSubscription } from './receiving/broadcast-subscription.ts'
 import { GroupSubscription } from './receiving/group-subscription.ts'
@@ -68,6 +68,7 @@ export class RedisDriver implements Driver {
     const connections: ConnectionSettings = {
       makeClient: () => makeClient(settings, connectionName(instance)),
       ...(settings.cluster && { diagnose: () => diagnose(settings, connectionName(instance)) }),
+      explain: (error) => toConnectError(error, settings),
       database: settings.database,
       connectTimeoutMs: settings.connectTimeout,
       clock,

@@ -1,4 +1,6 @@
 import { MessagingError, toError } from '@waybill/core/driver'
+import { refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import type { RedisSettings } from './options.ts'
 
 type Row = readonly [pattern: RegExp, code: MessagingError['code'], retryable: boolean]
 
@@ -54,6 +56,25 @@ export function toRedisError(thrown: unknown, what: string, cause?: Error): Mess
     cause: cause ?? error,
     fate: error.message.startsWith(neverWritten) ? 'not-sent' : 'unknown',
   })
+}
+
+const credentialsProblem = /WRONGPASS|NOAUTH|invalid password|without any password configured/
+const tlsProblem = /certificate|self.signed|ssl routines|wrong version number|EPROTO/i
+
+/** Why no connection could be opened, in the words that every adapter has for it. */
+export function toConnectError(
+  error: MessagingError,
+  { hosts, username, tls }: Pick<RedisSettings, 'hosts' | 'username' | 'tls'>,
+): MessagingError {
+  const reason = error.cause === undefined ? error.message : toError(error.cause).message
+  const address = hosts.map(({ host, port }) => `${host}:${port}`).join(', ')
+  const peer = { broker: 'Redis', address, cause: error.cause }
+  if (credentialsProblem.test(reason)) return refusedCredentials({ ...peer, user: username })
+  const overTls = { ...peer, reason, isOurs: tls !== undefined, secureScheme: 'rediss' }
+  if (tlsProblem.test(reason)) return tlsFailed(overTls)
+  // A server that speaks no TLS waits for the rest of what it takes for a command.
+  if (tls !== undefined && error.code === 'timeout') return tlsFailed({ ...overTls, retryable: true })
+  return error.code === 'timeout' || error.code === 'disconnected' ? unreachable({ ...peer, reason }) : error
 }
 
 /** What a topic of notices cannot do. */

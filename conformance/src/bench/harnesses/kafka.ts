@@ -6,6 +6,7 @@ import type { Harness, RawMessage } from '../../harness.ts'
 import { exchange } from '../brokers/exchange.ts'
 import { startBroker } from '../brokers/index.ts'
 import { administer, alterTopic, untilWritesFail } from '../kafka/administration.ts'
+import { wrongConnections } from './wrong-connections.ts'
 
 const native = {
   kafka: {
@@ -55,6 +56,7 @@ export async function open(): Promise<{
       return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
     },
     ...(broker.canRestart && { broker }),
+    wrong: await wrongConnections(broker.url, { asksForCredentials: false }),
     inspect: {
       async publishRaw({ name }, { body, contentType, headers, key }) {
         const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })

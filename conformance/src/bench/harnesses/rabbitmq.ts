@@ -3,6 +3,7 @@ import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill
 import type { Harness, RawMessage } from '../../harness.ts'
 import { startBroker } from '../brokers/index.ts'
 import { Administration } from '../rabbitmq/administration.ts'
+import { wrongConnections } from './wrong-connections.ts'
 
 /** Two of them without a sign of life, and a connection counts as lost: soon enough for a test. */
 const heartbeat = '3s'
@@ -40,6 +41,7 @@ export async function open(): Promise<OpenRabbitmq> {
       return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
     },
     ...(broker.canRestart && { broker }),
+    wrong: await wrongConnections(broker.url),
     inspect: {
       publishRaw: (topic, { type, body, contentType, headers, key }) =>
         plainly(async (channel) => {

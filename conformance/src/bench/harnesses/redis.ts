@@ -7,6 +7,7 @@ import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, type RunningBroker, startBroker } from '../brokers/index.ts'
 import { base, sources, streams } from '../redis/keys.ts'
 import { plainly as usePlainly } from '../redis/plain-client.ts'
+import { wrongConnections } from './wrong-connections.ts'
 
 // A connection that says nothing counts as lost sooner than by default: soon enough for a test.
 const native = { redis: { requestTimeout: '3s', connectTimeout: '3s' } } as const
@@ -45,6 +46,7 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
       return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
     },
     ...(broker.canRestart && { broker }),
+    wrong: await wrongConnections(broker.url),
     inspect: {
       publishRaw: (topic, { body, contentType, headers, key }) =>
         plainly(async (client) => {

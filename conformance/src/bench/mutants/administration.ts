@@ -1,4 +1,4 @@
-import type { Administration } from '@waybill/core/driver'
+import { type Administration, MessagingError } from '@waybill/core/driver'
 import { driverMutant, type Mutant } from './mutant.ts'
 
 /** A driver whose administration behaves otherwise. */
@@ -13,6 +13,21 @@ function administrationMutant(
 }
 
 export const administration: readonly Mutant[] = [
+  driverMutant({
+    name: 'refuses in words of its own',
+    fault: 'A topic that is defined otherwise is refused without naming both sides',
+    caughtBy: ['103a'],
+    layers: () => ({
+      async apply(topology, mode, forward) {
+        try {
+          return await forward(topology, mode)
+        } catch (error) {
+          if (!MessagingError.is(error) || error.code !== 'topology-mismatch') throw error
+          throw new MessagingError(error.code, 'Something is wrong with the topic')
+        }
+      },
+    }),
+  }),
   administrationMutant(
     {
       name: 'lists declared groups only',

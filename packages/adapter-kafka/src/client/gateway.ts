@@ -73,6 +73,7 @@ export interface GroupMemberInfo {
  * partition assigner, for what the admin client lacks: commits without membership, and reading without a group.
  */
 export class Gateway {
+  #hasDeleted = false
   readonly #client: Client
   readonly #admin: Admin
   readonly #cluster: Cluster
@@ -179,7 +180,13 @@ export class Gateway {
     return topicIds(await this.#anyBroker(), topics)
   }
 
+  /** kafkajs goes on asking for the metadata of topics that are deleted, and fails then: to be replaced soon. */
+  get hasDeleted(): boolean {
+    return this.#hasDeleted
+  }
+
   async deleteTopics(topics: readonly string[]): Promise<void> {
+    this.#hasDeleted = true
     await this.#admin.deleteTopics({ topics: [...topics] })
   }
 

@@ -59,6 +59,7 @@ export class LentGateway {
       throw error
     } finally {
       lease.uses -= 1
+      if (lease.gateway.hasDeleted) this.#retire(lease)
       if (lease.retired && lease.uses === 0) void this.#end(lease)
     }
   }

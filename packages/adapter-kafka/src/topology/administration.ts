@@ -22,7 +22,7 @@ export class KafkaAdministration implements Administration {
     const names = existing.map(topicOfBook).filter((name) => name !== undefined)
     const topics: TopicSpec[] = []
     for (const name of names) {
-      const book = await this.#read(name)
+      const book = await this.#read({ name })
       if (book === undefined) continue
       const { ordered = false, native = {} } = book.definition ?? {}
       const main = mainTopic({ name, native })
@@ -35,9 +35,9 @@ export class KafkaAdministration implements Administration {
   }
 
   /** Undefined when the topic is deleted meanwhile. */
-  async #read(name: string): ReturnType<TopicBook['read']> {
+  async #read(topic: Pick<TopicSpec, 'name'>): ReturnType<TopicBook['read']> {
     try {
-      return await this.#bookOf({ name }).read()
+      return await this.#bookOf(topic).read()
     } catch (error) {
       if (MessagingError.is(error) && error.code === 'topology-missing') return undefined
       throw error
@@ -45,7 +45,7 @@ export class KafkaAdministration implements Administration {
   }
 
   async listGroups(topic: TopicSpec): Promise<readonly string[]> {
-    return (await this.#bookOf(topic).read())?.groups ?? []
+    return (await this.#read(topic))?.groups ?? []
   }
 
   async deleteTopic(topic: TopicSpec): Promise<void> {
@@ -61,7 +61,7 @@ export class KafkaAdministration implements Administration {
       await deleteGroup(gateway, groupId)
       await deleteTopics(gateway, [retry, delay, dead])
     })
-    if ((await this.#bookOf(topic).read()) !== undefined) await this.#bookOf(topic).strike(group)
+    if ((await this.#read(topic)) !== undefined) await this.#bookOf(topic).strike(group)
   }
 }
 

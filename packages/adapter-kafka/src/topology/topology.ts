@@ -5,6 +5,7 @@ import {
   type Topology,
   type TopologyReport,
 } from '@waybill/core/driver'
+import { definedOtherwise } from '@waybill/core/driver-kit'
 import type { Gateway } from '../client/gateway.ts'
 import type { TopicCommits } from '../client/group-coordinator.ts'
 import { brokerErrorOf } from '../errors.ts'
@@ -184,10 +185,12 @@ async function settleCount(
   if (existing > partitions && atLeast !== true && follows === undefined) {
     const text = `Topic ${name} has ${existing} partitions at the broker and ${partitions} in its definition`
     if (!approved.has(name)) {
-      throw new MessagingError(
-        'topology-mismatch',
-        `${text}: set \`partitions\` to ${existing} there; they cannot be made fewer`,
-      )
+      throw definedOtherwise({
+        what: `Topic ${name}`,
+        ours: `a topic of ${partitions} partitions`,
+        theirs: `one of ${existing} partitions`,
+        next: `set \`partitions\` to ${existing} in the definition, because they cannot be made fewer`,
+      })
     }
     warn(`${text}: all of them are used, but set it to ${existing} there`)
   }

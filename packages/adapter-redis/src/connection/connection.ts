@@ -13,6 +13,8 @@ export interface ConnectionSettings {
   readonly makeClient: () => Promise<Client>
   /** Why no connection could be opened, where the client does not say. */
   readonly diagnose?: () => Promise<Error | undefined>
+  /** Puts into words why none could be opened. */
+  readonly explain: (error: MessagingError) => MessagingError
   readonly database: number
   readonly connectTimeoutMs: number
   readonly clock: Clock
@@ -49,7 +51,7 @@ export class Connection {
 
   /** Rejects with `connection-failed`, `access-denied` or, once the signal fires, `aborted`. */
   static async open(
-    { makeClient, diagnose, connectTimeoutMs, clock, database }: ConnectionSettings,
+    { makeClient, diagnose, explain, connectTimeoutMs, clock, database }: ConnectionSettings,
     signal?: AbortSignal,
   ): Promise<Connection> {
     const over = Promise.withResolvers<never>()
@@ -75,12 +77,7 @@ export class Connection {
         const cause = await Promise.race([diagnose(), over.promise]).catch(() => undefined)
         if (cause !== undefined) error = toRedisError(new Error('no node can be reached'), what, cause)
       }
-      if (error.code !== 'disconnected' && error.code !== 'timeout') throw error
-      throw new MessagingError('connection-failed', error.message, {
-        retryable: true,
-        cause: error.cause,
-        fate: 'not-sent',
-      })
+      throw explain(error)
     } finally {
       cancel()
       signal?.removeEventListener('abort', onAbort)

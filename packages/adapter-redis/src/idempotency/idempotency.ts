@@ -3,6 +3,7 @@ import type { IdempotencyMark, IdempotencyState, IdempotencyStore } from '@waybi
 import { parseBrokerUrl, systemClock } from '@waybill/core/driver'
 import { makeClient } from '../client/make-client.ts'
 import { SharedConnection } from '../connection/shared-connection.ts'
+import { toConnectError } from '../errors.ts'
 import { parseRedisOptions, type RedisOptions } from '../options.ts'
 import { markScripts } from '../scripts/script.ts'
 import { connectionName } from '../wire/names.ts'
@@ -27,6 +28,7 @@ export function redisIdempotencyStore(url: string, options: RedisOptions = {}): 
   const shared = new SharedConnection(
     {
       makeClient: () => makeClient(settings, connectionName(`idempotency-${randomUUID()}`)),
+      explain: (error) => toConnectError(error, settings),
       connectTimeoutMs: settings.connectTimeout,
       clock: systemClock,
       database: settings.database,

@@ -33,13 +33,22 @@ export function unreachable(peer: Peer & { readonly reason: string }): Messaging
 
 /** One side speaks TLS and the other does not, or its certificate is not trusted. */
 export function tlsFailed(
-  peer: Peer & { readonly isOurs: boolean; readonly reason: string; readonly secureScheme: string },
+  peer: Peer & {
+    readonly isOurs: boolean
+    readonly reason: string
+    readonly secureScheme: string
+    /** Where the same can happen to a broker that is restarting. Default: false. */
+    readonly retryable?: boolean
+  },
 ): MessagingError {
   const next = peer.isOurs
     ? 'check that this port speaks TLS, and set `tls.ca` if the certificate is signed by an authority of your own'
     : `the port seems to expect TLS; write ${peer.secureScheme}:`
   const message = `${peer.broker} at ${peer.address} and we could not agree on TLS (${peer.reason}): ${next}`
-  return new MessagingError('connection-failed', message, causeOf(peer))
+  return new MessagingError('connection-failed', message, {
+    ...causeOf(peer),
+    retryable: peer.retryable ?? false,
+  })
 }
 
 /** We are known, but may not do this. */
@@ -61,15 +70,18 @@ export function definedOtherwise({
   what,
   ours,
   theirs,
+  next = 'change the definition, or delete it there or take another name',
   cause,
 }: {
   /** `Topic orders`, `Queue orders:billing`. */
   readonly what: string
   readonly ours: string
   readonly theirs: string
+  /** What to do, where there is something better than the default. */
+  readonly next?: string
   readonly cause?: unknown
 }): MessagingError {
-  const message = `${what} is ${ours} in its definition, but exists at the broker as ${theirs}: change the definition, or delete it there or take another name`
+  const message = `${what} is ${ours} in its definition, but exists at the broker as ${theirs}: ${next}`
   return new MessagingError('topology-mismatch', message, {
     fate: 'not-sent',
     ...(cause !== undefined && { cause }),

@@ -17,6 +17,7 @@ import {
   type Topology,
   type TopologyReport,
 } from '../driver.ts'
+import { definedOtherwise } from '../driver-kit/trouble.ts'
 import { lazily } from '../lib/validation.ts'
 import { MemoryBroker, type MemoryTopic } from './memory-broker.ts'
 import type { MemoryGroup } from './memory-group.ts'
@@ -293,6 +294,5 @@ function noTopic(name: string): MessagingError {
 
 function mismatch({ name, ordered }: TopicSpec, topic: MemoryTopic): MessagingError {
   const kind = (isOrdered: boolean) => (isOrdered ? 'ordered' : 'not ordered')
-  const what = `Topic ${name} exists and is ${kind(topic.ordered)}, but is defined as ${kind(ordered)}`
-  return new MessagingError('topology-mismatch', `${what}; use another name or the same definition`)
+  return definedOtherwise({ what: `Topic ${name}`, ours: kind(ordered), theirs: kind(topic.ordered) })
 }
