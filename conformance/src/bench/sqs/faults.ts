@@ -3,7 +3,7 @@ import { MessagingError } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
 import { Latch } from '../../case/latch.ts'
 import type { Injected } from './gateway.ts'
-import { openGateway, type Surroundings } from './surroundings.ts'
+import { gatewayOf, openGateway, type Surroundings } from './surroundings.ts'
 
 const failures: readonly { readonly name: string; readonly injected: Injected }[] = [
   { name: 'a 500', injected: { status: 500, code: 'InternalError' } },
@@ -22,7 +22,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
         title: `A receive that ends in ${name} takes nothing away from what is in hand`,
         async run(context) {
           const gateway = await openGateway(context, surroundings)
-          const stage = await context.stage({ connect: { url: gateway.url } })
+          const stage = await context.stage({ connect: gatewayOf(context, gateway.url) })
           const recorder = context.recorder()
           const latch = new Latch()
           context.defer(() => latch.open())
@@ -52,7 +52,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
           for (const code of names) {
             gateway.rule = () => ({ status, code })
             const before = gateway.requests.length
-            await assert.rejects(context.bus({ url: gateway.url }), (error: unknown) => {
+            await assert.rejects(context.bus(gatewayOf(context, gateway.url)), (error: unknown) => {
               assert.ok(MessagingError.is(error))
               assert.equal(error.code, 'access-denied')
               assert.match(error.message, new RegExp(code))
@@ -74,7 +74,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
           if (Math.abs(signedAt - now) < 5 * 60_000) return undefined
           return { status: 403, code: 'InvalidSignatureException', date: new Date(now) }
         }
-        const stage = await context.stage({ connect: { url: gateway.url } })
+        const stage = await context.stage({ connect: gatewayOf(context, gateway.url) })
         const recorder = context.recorder()
         await stage.consume(recorder)
         await context.exactly(recorder, await stage.send(3))
@@ -86,7 +86,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
       title: 'A queue whose requests are throttled slows down no other, nor the renewal of its own leases',
       async run(context) {
         const gateway = await openGateway(context, surroundings)
-        const bus = await context.bus({ url: gateway.url })
+        const bus = await context.bus(gatewayOf(context, gateway.url))
         const [slow, quick] = [await context.stage({ bus }), await context.stage({ bus })]
         const queueOf = ({ topic, group }: typeof slow) => `${topic.name}_${group}`
         const recorder = context.recorder()
@@ -125,7 +125,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
       async run(context) {
         const gateway = await openGateway(context, surroundings)
         const stage = await context.stage({
-          connect: { url: gateway.url },
+          connect: gatewayOf(context, gateway.url),
           topic: { ordered: true, groups: [context.unique('group')] },
         })
         let refused = 0
@@ -159,12 +159,12 @@ export function faults(surroundings: Surroundings): readonly Case[] {
       async run(context) {
         const gateway = await openGateway(context, surroundings)
         const forbidden = { status: 403, code: 'AccessDenied' }
-        const stage = await context.stage({ connect: { url: gateway.url } })
+        const stage = await context.stage({ connect: gatewayOf(context, gateway.url) })
         gateway.rule = ({ about }) => (about.startsWith(stage.topic.name) ? undefined : forbidden)
         assert.equal((await stage.bus.health()).status, 'up')
         gateway.rule = () => forbidden
         assert.equal((await stage.bus.health()).status, 'down')
-        const bus = await context.bus({ url: gateway.url })
+        const bus = await context.bus(gatewayOf(context, gateway.url))
         assert.equal(
           (await bus.health()).status,
           'up',
