@@ -90,7 +90,7 @@ export class SqsDriver implements Driver {
 
   /** Open when the service answers and knows who we are. */
   static async open(settings: SqsSettings, context: DriverContext): Promise<SqsDriver> {
-    const connection = await Connection.open(settings, context.emit, context.signal)
+    const connection = await Connection.open(settings, context)
     context.emit({ type: 'connected' })
     return new SqsDriver(settings, connection, context)
   }

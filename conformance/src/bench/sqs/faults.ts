@@ -3,7 +3,7 @@ import { MessagingError } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
 import { Latch } from '../../case/latch.ts'
 import type { Injected } from './gateway.ts'
-import { openGateway, type Surroundings } from './surroundings.ts'
+import { gatewayOf, openGateway, type Surroundings } from './surroundings.ts'
 
 const failures: readonly { readonly name: string; readonly injected: Injected }[] = [
   { name: 'a 500', injected: { status: 500, code: 'InternalError' } },
@@ -22,7 +22,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
         title: `A receive that ends in ${name} takes nothing away from what is in hand`,
         async run(context) {
           const gateway = await openGateway(context, surroundings)
-          const stage = await context.stage({ connect: { url: gateway.url } })
+          const stage = await context.stage({ connect: gatewayOf(context, gateway.url) })
           const recorder = context.recorder()
           const latch = new Latch()
           context.defer(() => latch.open())
@@ -52,7 +52,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
           for (const code of names) {
             gateway.rule = () => ({ status, code })
             const before = gateway.requests.length
-            await assert.rejects(context.bus({ url: gateway.url }), (error: unknown) => {
+            await assert.rejects(context.bus(gatewayOf(context, gateway.url)), (error: unknown) => {
               assert.ok(MessagingError.is(error))
               assert.equal(error.code, 'access-denied')
               assert.match(error.message, new RegExp(code))
@@ -74,7 +74,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
           if (Math.abs(signedAt - now) < 5 * 60_000) return undefined
           return { status: 403, code: 'InvalidSignatureException', date: new Date(now) }
         }
-        const stage = await context.stage({ connect: { url: gateway.url } })
+        const stage = await context.stage({ connect: gatewayOf(context, gateway.url) })
         const recorder = context.recorder()
         await stage.consume(recorder)
         await context.exactly(recorder, await stage.send(3))
@@ -82,10 +82,11 @@ export function faults(surroundings: Surroundings): readonly Case[] {
     },
     {
       number: 434,
+      alone: true,
       title: 'A queue whose requests are throttled slows down no other, nor the renewal of its own leases',
       async run(context) {
         const gateway = await openGateway(context, surroundings)
-        const bus = await context.bus({ url: gateway.url })
+        const bus = await context.bus(gatewayOf(context, gateway.url))
         const [slow, quick] = [await context.stage({ bus }), await context.stage({ bus })]
         const queueOf = ({ topic, group }: typeof slow) => `${topic.name}_${group}`
         const recorder = context.recorder()
@@ -94,21 +95,18 @@ export function faults(surroundings: Surroundings): readonly Case[] {
         await slow.consume(recorder, { lease: context.pace(750) }, () => latch.passed())
         const held = await slow.sendOne()
         await context.eventually('it is in hand', () => recorder.inFlight === 1)
+        const usualMs = await medianOf(() => quick.sendOne())
         gateway.rule = ({ action, about }) =>
           about === queueOf(slow) && /^(Receive|Send|Delete)/.test(action)
             ? { status: 400, code: 'RequestThrottled' }
             : undefined
         const refused = slow.send(20).catch((error: unknown) => error)
         await context.eventually('it is throttled', () => gateway.countOf('SendMessageBatch') >= 10)
-        const times: number[] = []
-        for (let round = 0; round < 20; round += 1) {
-          const startedAt = performance.now()
-          await quick.sendOne()
-          times.push(performance.now() - startedAt)
-        }
-        times.sort((one, other) => one - other)
-        const medianMs = times[10] ?? 0
-        assert.ok(medianMs < 100, `a send to another queue took ${Math.round(medianMs)} ms`)
+        const medianMs = await medianOf(() => quick.sendOne())
+        assert.ok(
+          medianMs < 3 * usualMs + 50,
+          `a send to another queue took ${Math.round(medianMs)} ms, usually ${Math.round(usualMs)} ms`,
+        )
         // Beyond the lease: had it not been renewed, the message would be handed out a second time.
         const renewals = () => gateway.countOf('ChangeMessageVisibilityBatch')
         const before = renewals()
@@ -127,7 +125,7 @@ export function faults(surroundings: Surroundings): readonly Case[] {
       async run(context) {
         const gateway = await openGateway(context, surroundings)
         const stage = await context.stage({
-          connect: { url: gateway.url },
+          connect: gatewayOf(context, gateway.url),
           topic: { ordered: true, groups: [context.unique('group')] },
         })
         let refused = 0
@@ -161,12 +159,12 @@ export function faults(surroundings: Surroundings): readonly Case[] {
       async run(context) {
         const gateway = await openGateway(context, surroundings)
         const forbidden = { status: 403, code: 'AccessDenied' }
-        const stage = await context.stage({ connect: { url: gateway.url } })
+        const stage = await context.stage({ connect: gatewayOf(context, gateway.url) })
         gateway.rule = ({ about }) => (about.startsWith(stage.topic.name) ? undefined : forbidden)
         assert.equal((await stage.bus.health()).status, 'up')
         gateway.rule = () => forbidden
         assert.equal((await stage.bus.health()).status, 'down')
-        const bus = await context.bus({ url: gateway.url })
+        const bus = await context.bus(gatewayOf(context, gateway.url))
         assert.equal(
           (await bus.health()).status,
           'up',
@@ -175,4 +173,14 @@ export function faults(surroundings: Surroundings): readonly Case[] {
       },
     },
   ]
+}
+
+async function medianOf(work: () => Promise<unknown>): Promise<number> {
+  const times: number[] = []
+  for (let round = 0; round < 21; round += 1) {
+    const startedAt = performance.now()
+    await work()
+    times.push(performance.now() - startedAt)
+  }
+  return times.sort((one, other) => one - other)[10] ?? 0
 }

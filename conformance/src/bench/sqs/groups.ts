@@ -184,6 +184,7 @@ export function groups({ sqs, sns, emulator }: Surroundings): readonly Case[] {
       number: 454,
       title:
         'A group’s wishes are at the broker: they outlive members, add up, and answer for other processes',
+      needs: ['severalGroups'],
       async run(context) {
         const name = context.unique('topic')
         const group = context.unique('group')
@@ -208,9 +209,4 @@ export function groups({ sqs, sns, emulator }: Surroundings): readonly Case[] {
       },
     },
   ]
-}
-
-/** ElasticMQ has no SNS. */
-export function gatewayOf({ harness }: CaseContext, url: string): { readonly url: string } {
-  return { url: harness.severalGroups === false ? `${url}&fanOut=never` : url }
 }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Case } from '../../case/case.ts'
-import { gatewayOf } from './groups.ts'
-import { openGateway, type Surroundings } from './surroundings.ts'
+import { gatewayOf, openGateway, type Surroundings } from './surroundings.ts'
 
 export function requests(surroundings: Surroundings): readonly Case[] {
   return [

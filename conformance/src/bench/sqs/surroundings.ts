@@ -17,3 +17,8 @@ export async function openGateway(context: CaseContext, { emulator }: Surroundin
   context.defer(() => gateway.close())
   return gateway
 }
+
+/** Options that lead through a gateway; ElasticMQ has no SNS. */
+export function gatewayOf({ harness }: CaseContext, url: string): { readonly url: string } {
+  return { url: harness.severalGroups === false ? `${url}&fanOut=never` : url }
+}

@@ -14,11 +14,22 @@ export interface ServiceClients {
   destroy(): void
 }
 
-/** Clients for the region of the connection (undefined), or for another one that an ARN names. */
-export function createServiceClients(settings: SqsSettings, region?: string): ServiceClients {
+export interface ServiceClientOptions {
+  /** Default: that of the connection. */
+  readonly region?: string
+  /** Told what the service's clock shows with each answer, in milliseconds since the epoch, without fractions of a second. */
+  readonly onServiceTime: (time: number) => void
+}
+
+/** Clients for the region of the connection, or for another one that an ARN names. */
+export function createServiceClients(
+  settings: SqsSettings,
+  { region, onServiceTime }: ServiceClientOptions,
+): ServiceClients {
   const given = region === undefined ? settings.clients : {}
   const sqs = given.sqs ?? createSqs(settings, region)
   const sns = given.sns ?? createSns(settings, region)
+  if (given.sqs === undefined) watchServiceTime(sqs, onServiceTime)
   return {
     sqs,
     sns,
@@ -73,6 +84,27 @@ function common(settings: SqsSettings, otherRegion: string | undefined) {
       socketTimeout: pollWait + requestTimeout,
     },
   }
+}
+
+/** Answers carry the time in their `Date` header, which the SDK itself only looks at when a signature is refused. */
+function watchServiceTime(client: SQSClient, onServiceTime: (time: number) => void): void {
+  client.middlewareStack.add(
+    (next) => async (request) => {
+      const result = await next(request)
+      const time = dateOf(result.response)
+      if (time !== undefined) onServiceTime(time)
+      return result
+    },
+    { step: 'deserialize', name: 'waybillServiceTime', priority: 'low' },
+  )
+}
+
+function dateOf(response: unknown): number | undefined {
+  if (typeof response !== 'object' || response === null || !('headers' in response)) return undefined
+  const { headers } = response
+  if (typeof headers !== 'object' || headers === null || !('date' in headers)) return undefined
+  const time = typeof headers.date === 'string' ? Date.parse(headers.date) : Number.NaN
+  return Number.isNaN(time) ? undefined : time
 }
 
 /** It prepares a record of every request and answer, for a logger that is not there. */

@@ -1,9 +1,17 @@
 import type { SNSClient } from '@aws-sdk/client-sns'
 import { GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import { ConfigurationError, type DriverEvent, MessagingError, toMessagingError } from '@waybill/core/driver'
+import {
+  type Clock,
+  ConfigurationError,
+  type DriverContext,
+  type DriverEvent,
+  MessagingError,
+  toMessagingError,
+} from '@waybill/core/driver'
 import { createServiceClients, isClockCorrected, type ServiceClients } from '../client/service-clients.ts'
 import { isForbidden, toServiceError } from '../errors.ts'
 import type { SqsSettings } from '../options.ts'
+import { ServiceTime } from './service-time.ts'
 
 /** For the SDK, with each request. */
 export interface RequestOptions {
@@ -22,39 +30,48 @@ export class Connection {
   readonly region: string
   readonly endpoint: string | undefined
   readonly #settings: SqsSettings
+  readonly #clock: Clock
   readonly #emit: (event: DriverEvent) => void
   readonly #own: ServiceClients
+  readonly #time: ServiceTime
   readonly #others = new Map<string, ServiceClients>()
   #isUp = true
 
   private constructor(
     settings: SqsSettings,
-    own: ServiceClients,
-    region: string,
-    emit: (event: DriverEvent) => void,
+    { own, region, time }: { own: ServiceClients; region: string; time: ServiceTime },
+    { clock, emit }: Pick<DriverContext, 'clock' | 'emit'>,
   ) {
     this.region = region
     this.endpoint = settings.endpoint
     this.#settings = settings
     this.#own = own
+    this.#time = time
+    this.#clock = clock
     this.#emit = emit
   }
 
   /** Open when SQS answers and knows who we are. */
   static async open(
     settings: SqsSettings,
-    emit: (event: DriverEvent) => void,
-    signal?: AbortSignal,
+    context: Pick<DriverContext, 'clock' | 'emit' | 'signal'>,
   ): Promise<Connection> {
-    const clients = createServiceClients(settings)
+    const time = new ServiceTime(context.clock)
+    const clients = createServiceClients(settings, { onServiceTime: time.learn })
     try {
-      const connection = new Connection(settings, clients, await regionOf(clients), emit)
-      await connection.probe({ signal })
+      const region = await regionOf(clients)
+      const connection = new Connection(settings, { own: clients, region, time }, context)
+      await connection.probe({ signal: context.signal })
       return connection
     } catch (error) {
       clients.destroy()
       throw asConnectError(toMessagingError(error, 'Connecting to SQS'))
     }
+  }
+
+  /** The time by the service's clock, at most a second behind it; by ours where the service has not told. */
+  now(): number {
+    return this.#time.now() ?? this.#clock.now()
   }
 
   get sqs(): SQSClient {
@@ -70,7 +87,7 @@ export class Connection {
     if (region === this.region) return this.#own
     const known = this.#others.get(region)
     if (known !== undefined) return known
-    const clients = createServiceClients(this.#settings, region)
+    const clients = createServiceClients(this.#settings, { region, onServiceTime: this.#time.learn })
     this.#others.set(region, clients)
     return clients
   }

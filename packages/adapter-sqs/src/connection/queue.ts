@@ -164,6 +164,11 @@ export class Queue {
     }
   }
 
+  /** The time by the service's clock. */
+  now(): number {
+    return this.#connection.now()
+  }
+
   get #sqs(): SQSClient {
     return this.#connection.clientsOf(this.region).sqs
   }

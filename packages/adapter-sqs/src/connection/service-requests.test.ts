@@ -215,7 +215,7 @@ test('a lease is renewed up to twelve hours from the receipt, and lost then', as
       return { Messages }
     },
   })
-  const driver = await service.connect({ pollWait: 0 }, { ...systemClock, now: () => now })
+  const driver = await service.connect({ pollWait: 0 }, { ...systemClock, monotonic: () => now })
   await driver.apply(simple, 'create')
   const subscription = await driver.subscribe({
     topic: orders,

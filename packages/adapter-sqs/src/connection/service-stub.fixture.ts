@@ -41,6 +41,8 @@ export const arnOf = (service: 'sqs' | 'sns', name: string): string =>
 
 export class ServiceStub {
   readonly asked: Asked[] = []
+  /** What its clock shows, in milliseconds since the epoch. */
+  now: () => number = Date.now
   readonly #answers: Readonly<Record<string, Answer>>
   readonly #server: Server
 
@@ -115,7 +117,10 @@ export class ServiceStub {
       status === 200
         ? `<${name}Response><${name}Result>${inside}</${name}Result></${name}Response>`
         : `<ErrorResponse><Error>${inside}</Error></ErrorResponse>`
-    response.writeHead(status, { 'content-type': isJson ? 'application/x-amz-json-1.0' : 'text/xml' })
+    response.writeHead(status, {
+      'content-type': isJson ? 'application/x-amz-json-1.0' : 'text/xml',
+      date: new Date(this.now()).toUTCString(),
+    })
     response.end(isJson ? JSON.stringify(answer) : wrapped)
   }
 }

@@ -43,9 +43,9 @@ export class DeadLetterWalk {
   async *pages(until: number): AsyncGenerator<readonly Letter[]> {
     const { queue, clock, held, mostHidden } = this.#context
     const adopted = new Set<string>()
-    let renewAt = clock.now() + holdMs / 2
+    let renewAt = clock.monotonic() + holdMs / 2
     for (let receives = 1; ; receives = Math.min(receives * 2, mostReceives)) {
-      const now = clock.now()
+      const now = clock.monotonic()
       if (now > renewAt) {
         await this.#renew()
         renewAt = now + holdMs / 2
@@ -99,7 +99,7 @@ export class DeadLetterWalk {
   async #renew(): Promise<void> {
     const { queue, clock } = this.#context
     const rest = this.#still()
-    const expiresAt = clock.now() + holdMs
+    const expiresAt = clock.monotonic() + holdMs
     const results = await queue.hide(rest.map(({ receipt }) => ({ receipt, seconds: holdMs / 1000 })))
     for (const [index, held] of rest.entries()) {
       if (results[index] === undefined) held.expiresAt = expiresAt

@@ -34,10 +34,10 @@ export class SqsDeadLetters implements DeadLetterStore {
   }
 
   async *list(): AsyncIterable<StoredDeadLetter> {
-    const walk = this.#walk(await this.#context.deadLetters())
-    const { clock } = this.#context
+    const queue = await this.#context.deadLetters()
+    const walk = this.#walk(queue)
     try {
-      for await (const page of walk.pages(clock.now() + clockToleranceMs)) yield* page
+      for await (const page of walk.pages(queue.now() + clockToleranceMs)) yield* page
     } finally {
       await walk.close()
     }
@@ -68,9 +68,11 @@ export class SqsDeadLetters implements DeadLetterStore {
     prepare: (letters: readonly Letter[]) => Promise<ItemResult[]>,
   ): Promise<number> {
     const { clock, deadLetters } = this.#context
-    const startedAt = clock.now()
+    const startedAt = clock.monotonic()
     const wanted = ids === 'all' ? undefined : new Set(ids)
     const queue = await deadLetters()
+    // Its clock is known to the second.
+    const until = wanted === undefined ? queue.now() + 1000 : Number.POSITIVE_INFINITY
     let removed = 0
     const remove = async (letters: readonly Letter[]) => {
       const results = await prepare(letters)
@@ -96,7 +98,7 @@ export class SqsDeadLetters implements DeadLetterStore {
     if (wanted?.size === 0) return removed
     const walk = this.#walk(queue)
     try {
-      for await (const page of walk.pages(wanted === undefined ? startedAt : Number.POSITIVE_INFINITY)) {
+      for await (const page of walk.pages(until)) {
         await remove(page.filter(isWanted))
         if (wanted?.size === 0) break
       }

@@ -8,7 +8,7 @@ const message = { MessageId: 'one', ReceiptHandle: 'receipt', Body: '{}' }
 
 /** A clock that stands where it is put. */
 function movable(): Clock & { at: number } {
-  const clock = { ...systemClock, at: 0, now: () => clock.at }
+  const clock = { ...systemClock, at: 0, now: () => clock.at, monotonic: () => clock.at }
   return clock
 }
 
@@ -90,6 +90,7 @@ test('on a FIFO queue what is early stays hidden until it is due, longer than on
       return { Messages: [{ ...message, Attributes, MessageAttributes: { waybill } }] }
     },
   })
+  service.now = () => clock.at
   const native = { limits: { visibilityMs: 5000 } }
   const { driver, subscription } = await subscribe(service, { clock, ordered: true, native })
   expect(await next(subscription)).toMatchObject({ deliveries: 3, key: 'customer' })

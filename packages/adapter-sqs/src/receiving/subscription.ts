@@ -78,7 +78,7 @@ export class SqsSubscription implements Subscription {
       await this.#change.next(signal)
       this.#refuseIfOver()
     }
-    const now = this.#context.clock.now()
+    const now = this.#context.clock.monotonic()
     const deliveries = this.#arrived.splice(0, max).filter(({ expiresAt }) => expiresAt > now)
     // Nobody may ask for the rest for a while.
     if (signal.aborted) await this.#return(this.#arrived.splice(0))
@@ -88,7 +88,7 @@ export class SqsSubscription implements Subscription {
   async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
     const { queue, deadLetters, clock, settings } = this.#context
     await this.#gather(settlements.length, signal)
-    const now = clock.now()
+    const now = clock.monotonic()
     const open: OpenSettlement[] = []
     const late = new Set<Delivery>()
     for (const { delivery, verdict } of settlements) {
@@ -116,7 +116,7 @@ export class SqsSubscription implements Subscription {
 
   async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
     const { queue, clock, settings } = this.#context
-    const now = clock.now()
+    const now = clock.monotonic()
     const lost: SqsDelivery[] = []
     const changes: { delivery: SqsDelivery; receipt: string; seconds: number }[] = []
     // What core has not asked for yet it cannot name.
@@ -181,11 +181,11 @@ export class SqsSubscription implements Subscription {
    */
   async #gather(count: number, signal: AbortSignal | undefined): Promise<void> {
     const { queue, clock, settings } = this.#context
-    const waitMs = this.#settledAt + settings.gather - clock.now()
+    const waitMs = this.#settledAt + settings.gather - clock.monotonic()
     if (waitMs > 0 && count < this.#worthwhileCount && !queue.isFifo && !this.#isClosed) {
       await sleep(clock, waitMs, signal)
     }
-    this.#settledAt = clock.now()
+    this.#settledAt = clock.monotonic()
   }
 
   async #return(deliveries: readonly SqsDelivery[]): Promise<void> {
@@ -215,7 +215,7 @@ export class SqsSubscription implements Subscription {
   #isWorthPolling(): boolean {
     const { clock, settings } = this.#context
     if (this.#inHand.size === 0 || settings.gather === 0) return true
-    const now = clock.now()
+    const now = clock.monotonic()
     if (this.#roomSince === undefined) {
       this.#roomSince = now
       clock.after(settings.gather, () => this.#change.notify(), { background: true })
@@ -244,8 +244,9 @@ export class SqsSubscription implements Subscription {
 
   async #take(received: readonly Received[]): Promise<void> {
     const { queue, clock } = this.#context
-    const now = clock.now()
-    const { due, early, behind } = sortByTime(received, now)
+    const now = clock.monotonic()
+    const serviceNow = queue.now()
+    const { due, early, behind } = sortByTime(received, serviceNow)
     const arrived = due.map((each) => new SqsDelivery(each, now, this.leaseMs))
     if (this.#isClosed || this.#signal?.aborted) await giveBack(arrived, queue)
     else {
@@ -253,7 +254,7 @@ export class SqsSubscription implements Subscription {
       this.#arrived.push(...arrived)
       if (arrived.length > 0) this.#change.notify()
     }
-    if (early.length > 0) await this.#postpone(early, behind, now)
+    if (early.length > 0) await this.#postpone(early, behind, serviceNow)
   }
 
   /**

@@ -123,7 +123,7 @@ export class ServiceTopology {
     const places = await Promise.all([...groups.values()].map((group) => this.#applyGroup(run, group)))
     const destination = await this.#applyDestination(run, places)
     if (destination === undefined) this.#known.delete(topic.name)
-    else this.#know(topic, { groups, mode, destination, at: this.#clock.now() })
+    else this.#know(topic, { groups, mode, destination, at: this.#clock.monotonic() })
   }
 
   /** Keeps what another `apply` of the topic, which ran meanwhile, has found: its groups, and a topic of SNS. */
@@ -264,7 +264,7 @@ export class ServiceTopology {
   async #lookAgain(topic: TopicSpec, known: Known): Promise<void> {
     const { fanOut, fanOutRefresh } = this.#settings
     if (fanOut !== 'auto' || !(known.destination instanceof Queue)) return
-    if (known.at + fanOutRefresh > this.#clock.now()) return
+    if (known.at + fanOutRefresh > this.#clock.monotonic()) return
     const looking =
       this.#looking.get(topic.name) ??
       this.#look(topic, known, known.destination).finally(() => this.#looking.delete(topic.name))
@@ -278,7 +278,7 @@ export class ServiceTopology {
       if (isFanned) {
         const run = { topic, mode: known.mode, created: [], missing: [], signal: undefined }
         await this.#applyTopic(run, [])
-      } else known.at = this.#clock.now()
+      } else known.at = this.#clock.monotonic()
     } catch {
       // While SNS cannot be asked nobody can put a topic before the queue either; the next send asks again.
     }

@@ -169,8 +169,8 @@ export function decode(message: Message, isFifo = false): Received {
 }
 
 /**
- * How many milliseconds of its delay a received message still has to wait. On its first receipt both times are the
- * service's, so no clock of ours can make it early; later ones know the time of the first only.
+ * How many milliseconds of its delay a received message still has to wait, `now` by the service's clock: on later receipts
+ * the message tells the time of the first only.
  */
 export function remainingDelay(message: Received, now: number): number {
   if (message.delayMs === undefined) return 0
