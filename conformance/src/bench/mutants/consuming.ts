@@ -158,7 +158,7 @@ export const consuming: readonly Mutant[] = [
     },
   ),
   consumerMutant(
-    { name: 'waits for ever', fault: 'Ignores the timeout of a consumer', caughtBy: ['98a'] },
+    { name: 'ignores timeouts', fault: 'Ignores the timeout of a consumer', caughtBy: ['98a'] },
     { options: ({ timeout: _, ...options }) => options },
   ),
   consumerMutant(

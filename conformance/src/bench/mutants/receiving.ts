@@ -247,7 +247,11 @@ export const receiving: readonly Mutant[] = [
     fault: 'A receive that fails looks like one that found nothing',
     caughtBy: ['107d'],
     layers: () => ({
-      receive: (max, signal, forward) => forward(max, signal).catch(() => []),
+      receive: (max, signal, forward) =>
+        forward(max, signal).catch(async () => {
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          return []
+        }),
     }),
   }),
   driverMutant({

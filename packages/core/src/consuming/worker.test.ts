@@ -273,6 +273,15 @@ describe('receiving', () => {
     expect(receive.mock.calls.length).toBeGreaterThan(1)
   })
 
+  test('leaves the event loop to others while a driver comes back with nothing at once, again and again', async () => {
+    const subscription = new StubSubscription()
+    vi.spyOn(subscription, 'receive').mockResolvedValue([])
+    const { consumer } = await consuming(() => {}, { subscriptions: [subscription] })
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    await consumer.stop()
+    expect(consumer.health()).toMatchObject([{ state: 'stopped' }])
+  })
+
   test('recovers when the subscription breaks: it is closed, its deliveries are lost, another takes over', async () => {
     const { calls, handle, numbers } = held()
     const subscriptions = [new StubSubscription(), new StubSubscription()]

@@ -64,6 +64,8 @@ export class Fetches {
       const deliveries = await this.#subscription.receive(max, signal)
       this.#failures = 0
       forget()
+      // A driver that comes back with nothing at once must not keep the event loop from everything else.
+      if (deliveries.length === 0 && !signal.aborted) await new Promise((resolve) => setImmediate(resolve))
       return deliveries
     } catch (thrown) {
       cancel?.()
