@@ -171,11 +171,12 @@ export class RedisDriver implements Driver {
   }
 
   async seek(topic: TopicSpec, group: string, position: SeekPosition): Promise<void> {
-    const { streams } = this.#topics.of(topic).keys
+    const { streams, wake } = this.#topics.of(topic).keys
     const moved =
       position.to === 'offset' ? streams.slice(position.partition, position.partition + 1) : streams
     const id = lastIdBefore(position)
     await Promise.all(moved.map((stream) => this.#shared.call('XGROUP', 'SETID', stream, group, id)))
+    await this.#shared.call('PUBLISH', wake, [...streams.keys()].join(','))
   }
 
   stats(topic: TopicSpec, group: string): Promise<GroupStats> {

@@ -47,6 +47,13 @@ export class MemoryWatch {
     emit({ type: 'blocked', reason: error.message })
   }
 
+  /** A send went through. */
+  accepted(): void {
+    if (this.#refusal === undefined) return
+    this.#refusal = undefined
+    this.#settings.emit({ type: 'unblocked' })
+  }
+
   /** @throws {MessagingError} `throttled` while the server refuses writes. */
   async pass(): Promise<void> {
     const { clock } = this.#settings
@@ -58,7 +65,7 @@ export class MemoryWatch {
   }
 
   async #probe(refusal: MessagingError): Promise<void> {
-    const { shared, clock, emit, probeKey } = this.#settings
+    const { shared, clock, probeKey } = this.#settings
     if (clock.monotonic() < this.#probeAt) throw refusal
     this.#probeAt = clock.monotonic() + probeMs
     try {
@@ -68,9 +75,7 @@ export class MemoryWatch {
       if (isMemoryFull(thrown)) throw refusal
       throw toMessagingError(thrown, 'Asking for memory failed')
     }
-    if (this.#refusal === undefined) return
-    this.#refusal = undefined
-    emit({ type: 'unblocked' })
+    this.accepted()
   }
 
   async #look(): Promise<void> {

@@ -39,6 +39,7 @@ export class GroupSubscription implements Subscription {
   readonly #membership: Membership
   readonly #wake: Wake
   readonly #endReopened: () => void
+  #tending: Promise<unknown> | undefined
   /** The answer to a fetch was lost, perhaps with entries in it. */
   #mayHaveStrays = false
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
@@ -109,11 +110,20 @@ export class GroupSubscription implements Subscription {
     this.#endReopened()
     this.#wake.close()
     this.#parts.onClosed()
+    await this.#tending?.catch(() => undefined)
     await this.#membership.leave()
   }
 
+  /** One after the other: an answer for a name that we no longer bear must not be taken for one of the new name. */
+  #tend(): Promise<boolean> {
+    const tending = (this.#tending ?? Promise.resolve()).catch(() => undefined).then(() => this.#tendNow())
+    this.#tending = tending
+    return tending
+  }
+
   /** Renews our lease. False: everything in hand is lost. */
-  async #tend(): Promise<boolean> {
+  async #tendNow(): Promise<boolean> {
+    if (this.#closing !== undefined) return false
     const answer = await this.#membership.tend(this.#parts.group.sources)
     if (answer === undefined) {
       this.#lose(this.#holdings.all())
@@ -154,6 +164,8 @@ export class GroupSubscription implements Subscription {
   async #fetch(max: number): Promise<readonly RedisDelivery[]> {
     const { shared, group, groupName, clock, emit } = this.#parts
     if (this.#mayHaveStrays) await this.#giveBackStrays()
+    // What is fetched after we have left would be nobody's.
+    if (this.#closing !== undefined) return []
     const leaseUntil = clock.monotonic() + this.leaseMs
     const consumer = this.#membership.name
     this.#mayHaveStrays = true

@@ -37,6 +37,7 @@ export class OrderedSubscription implements Subscription {
   #tending: Promise<void> | undefined
   /** The answer to a fetch was lost, perhaps with entries in it. */
   #mayHaveStrays = false
+  #fetching: Promise<void> | undefined
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
   #closing: Promise<void> | undefined
 
@@ -80,7 +81,11 @@ export class OrderedSubscription implements Subscription {
       if (this.#wake.take()) {
         const readable = this.#ownership.readable()
         // What is there already comes first; what is fetched then goes behind it.
-        if (this.#takeReady(readable, 1, false).length === 0) await this.#fetch(readable, max)
+        if (this.#takeReady(readable, 1, false).length === 0) {
+          this.#fetching = this.#fetch(readable, max)
+          await this.#fetching
+        }
+        if (this.#closing !== undefined) return []
         const taken = this.#takeReady(readable, max, true)
         if (taken.length > 0) return taken
       }
@@ -216,6 +221,7 @@ export class OrderedSubscription implements Subscription {
     const { shared, group, groupName, emit, upkeep } = this.#parts
     if (readable.length === 0) return
     if (this.#mayHaveStrays) await this.#readStrays()
+    if (this.#closing !== undefined) return
     const { leaseUntil } = this.#membership
     this.#mayHaveStrays = true
     const reads = readable.flatMap(({ partition, owner, unread }) =>
@@ -318,6 +324,8 @@ export class OrderedSubscription implements Subscription {
     this.#wake.close()
     this.#parts.onClosed()
     await this.#tending?.catch(() => undefined)
+    // What is on its way to us is handed over too.
+    await this.#fetching?.catch(() => undefined)
     await this.#handOver([...this.#holdings.all(), ...this.#ready], this.#ownership.all())
     await this.#membership.leave()
   }

@@ -42,6 +42,7 @@ export class Publisher {
       else indices.push(index)
     })
     await Promise.all([...byTopic].map(([known, indices]) => this.#publishTo(known, batch, indices, fail)))
+    if (outcomes.every(({ ok }) => ok)) memory.accepted()
     return outcomes
   }
 
