@@ -6,6 +6,7 @@ import { Latch } from '../../case/latch.ts'
 import { refusal } from '../../case/refusal.ts'
 import type { Stage } from '../../case/stage.ts'
 import { administer } from './administration.ts'
+import { atRest } from './at-rest.ts'
 import { bookCases } from './book-cases.ts'
 import { compression } from './compression.ts'
 import { copyCases } from './copy-cases.ts'
@@ -255,6 +256,7 @@ export function kafkaCases(client: Kafka): Section {
       ...bookCases(client),
       ...foreignRecordCases(client),
       secured,
+      atRest,
       compression(client),
     ],
   }

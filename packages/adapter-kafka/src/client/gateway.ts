@@ -318,7 +318,7 @@ export class Gateway {
 
   async close(): Promise<void> {
     await atMost(closeTimeoutMs, Promise.all([this.#admin.disconnect(), this.#cluster.disconnect()]))
-    this.#client.sockets.close()
+    await this.#client.sockets.close()
   }
 
   /** The broker that leads a partition, to read from. */

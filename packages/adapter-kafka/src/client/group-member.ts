@@ -168,7 +168,7 @@ export class GroupMember {
   async close(): Promise<void> {
     this.#ended = true
     await atMost(closeTimeoutMs, this.#consumer.disconnect())
-    this.#client.sockets.close()
+    await this.#client.sockets.close()
   }
 
   async #dismissStrays(): Promise<void> {

@@ -96,6 +96,6 @@ export class ProducerLine {
 
   async close(): Promise<void> {
     await atMost(closeTimeoutMs, this.producer.disconnect())
-    this.#client.sockets.close()
+    await this.#client.sockets.close()
   }
 }

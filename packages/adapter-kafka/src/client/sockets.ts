@@ -34,11 +34,16 @@ export class Sockets {
     }
   }
 
-  /** Nothing is connected any more from now on. */
-  close(): void {
+  /** Nothing is connected any more from now on; resolves when the sockets are gone. */
+  async close(): Promise<void> {
     this.#closed = true
-    // With an error, because kafkajs waits for the answers of a connection that ends without one.
-    for (const socket of this.#open.keys()) socket.destroy(new Error('The connection was closed'))
+    const gone = [...this.#open.keys()].map((socket) => {
+      const closed = new Promise((resolve) => socket.once('close', resolve))
+      // With an error, because kafkajs waits for the answers of a connection that ends without one.
+      socket.destroy(new Error('The connection was closed'))
+      return closed
+    })
+    await Promise.all(gone)
   }
 }
 

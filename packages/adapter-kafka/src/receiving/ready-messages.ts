@@ -41,41 +41,40 @@ export class ReadyMessages {
     this.#count(waiting, 1)
   }
 
+  /** First what waited for its time: it is due now, whatever the backlog. */
   take(max: number): KafkaDelivery[] {
     const deliveries: KafkaDelivery[] = []
-    // First what waited for its time: it is due now, whatever the backlog.
-    this.#takeFrom('due', max, deliveries)
-    this.#takeFrom('any', max, deliveries)
+    this.#takeInTurns('due', max, deliveries)
+    this.#takeInTurns('any', max, deliveries)
     return deliveries
   }
 
-  /** In turns, so that no partition, and on an ordered topic no key, has all the room. */
-  #takeFrom(what: 'due' | 'any', max: number, deliveries: KafkaDelivery[]): void {
-    const able = this.#rotation.filter((partition) => partition.has(what))
+  /** In equal shares, so that no partition, and on an ordered topic no key, has all the room. */
+  #takeInTurns(what: 'due' | 'any', max: number, deliveries: KafkaDelivery[]): void {
+    let able = this.#rotation.filter((partition) => partition.has(what))
     while (able.length > 0 && deliveries.length < max) {
       const share = Math.ceil((max - deliveries.length) / able.length)
-      for (let index = 0; index < able.length; index += 1) {
-        const partition = able[index]
-        const room = Math.min(share, max - deliveries.length)
-        let taken = 0
-        for (; partition !== undefined && taken < room; taken += 1) {
-          const delivery = partition.take(what)
-          if (delivery === undefined) break
-          this.#count(delivery.waiting, -1)
-          deliveries.push(delivery)
-        }
-        if (taken < room) {
-          able.splice(index, 1)
-          index -= 1
-        }
-        if (partition !== undefined && deliveries.length >= max) {
-          // The next turn begins behind it.
-          const served = this.#rotation.indexOf(partition)
-          this.#rotation.push(...this.#rotation.splice(0, served + 1))
-          return
-        }
-      }
+      able = able.filter((partition) => {
+        const count = Math.min(share, max - deliveries.length)
+        return count > 0 && this.#takeFrom(partition, what, count, deliveries)
+      })
     }
+    // The next turn begins behind who was served last.
+    const last = deliveries.at(-1)
+    if (last === undefined) return
+    const served = this.#rotation.indexOf(last.waiting.partition)
+    this.#rotation.push(...this.#rotation.splice(0, served + 1))
+  }
+
+  /** Whether it gave as many as it should. */
+  #takeFrom(partition: Partition, what: 'due' | 'any', count: number, deliveries: KafkaDelivery[]): boolean {
+    for (let taken = 0; taken < count; taken += 1) {
+      const delivery = partition.take(what)
+      if (delivery === undefined) return false
+      this.#count(delivery.waiting, -1)
+      deliveries.push(delivery)
+    }
+    return true
   }
 
   #count({ partition, bytes }: Waiting, sign: 1 | -1): void {
