@@ -5,7 +5,7 @@ import { registerCodecs } from './codecs.ts'
 import { mendConnection } from './connection-faults.ts'
 import { reachInto } from './insides.ts'
 import { kafkajs } from './kafkajs.ts'
-import { encodeOurselves } from './own-encoder.ts'
+import { codeOurselves } from './own-protocol.ts'
 import { Sockets } from './sockets.ts'
 
 /** One kafkajs client and the sockets it opened. */
@@ -49,7 +49,7 @@ export function createClient({ settings, instance, retry, warn }: ClientOptions)
     reachInto(kafka, {
       onBroker: (broker) => {
         for (const connection of broker.connectionPool.pool) mendConnection(connection)
-        encodeOurselves(broker, warn)
+        codeOurselves(broker, warn)
       },
       nextAddress: () => {
         next += 1

@@ -21,7 +21,7 @@ export interface ProtocolRequest {
     readonly apiVersion: number
     encode(): Promise<{ readonly buffer: Buffer }>
   }
-  readonly response: unknown
+  readonly response: { decode(answer: Buffer): Promise<unknown> }
 }
 
 /** A connection to a broker, which is connected again when it was lost. */
