@@ -32,6 +32,8 @@ const resumeShare = 2 / 3
 const busyFetchWaitMs = 100
 
 const forwardRetryMs = 1000
+/** How often a message that is due asks for its copy, of which nothing is known yet. */
+const lateCopyPollMs = 200
 
 /**
  * What becomes of a record that was fetched: it is for core, or waits here for its time, or is copied on to where it waits
@@ -105,9 +107,9 @@ export class Intake {
     this.#sort(taken, false)
   }
 
-  /** Keeps a message here until `at`, with these headers in place of its own. */
-  hold(waiting: Waiting, at: number, headers: Readonly<Record<string, string>>): void {
-    this.#holding.add(at, { ...waiting, headers })
+  /** Keeps a message here until `at`. */
+  hold(waiting: Waiting, at: number): void {
+    this.#holding.add(at, waiting)
     this.regulate()
   }
 
@@ -146,11 +148,13 @@ export class Intake {
     const now = this.#options.clock.now()
     const onward: Waiting[] = []
     for (const waiting of messages) {
-      const { partition, record, headers } = waiting
-      if (partition.isLost) continue
+      const { partition, record, headers, copy } = waiting
+      // The second: a copy of what was held was written after all.
+      if (partition.isLost || partition.offsets.isSettled(waiting.offset)) continue
       const at = partition.kind === 'delay' ? moveAtOf(record) : dueAtOf(record)
-      // Held because it could not be copied: its time is now.
-      if (headers !== undefined) this.#options.ready.add(waiting, waited)
+      // Held because it was not copied: its time is now, unless the copy is written yet.
+      if (copy !== undefined && copy.outcome === undefined) this.#holding.add(now + lateCopyPollMs, waiting)
+      else if (headers !== undefined) this.#options.ready.add(waiting, waited)
       else if (at > now && this.#hasRoomFor(partition, at - now)) this.#holding.add(at, waiting)
       else if (at > now || partition.kind === 'delay') onward.push(waiting)
       else this.#options.ready.add(waiting, waited)

@@ -15,7 +15,7 @@ import type { KafkaSettings } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import { Committer } from '../settling/committer.ts'
 import { Copies, type CopiesOptions } from '../settling/copies.ts'
-import type { KafkaDelivery, Partition } from '../settling/partition.ts'
+import type { KafkaDelivery, Partition, Waiting } from '../settling/partition.ts'
 import { VerdictCopies } from '../settling/verdict-copies.ts'
 import type { GroupNames } from '../wire/names.ts'
 import { Handover, type Legacy, lastCommitTimeoutMs } from './handover.ts'
@@ -44,6 +44,13 @@ export interface SubscriptionContext {
 
 function isKafkaDelivery(delivery: Delivery): delivery is KafkaDelivery {
   return 'waiting' in delivery
+}
+
+/** A settlement whose verdict asks for a copy. */
+interface CopiedSettlement {
+  readonly index: number
+  readonly delivery: KafkaDelivery
+  readonly retry?: { readonly headers: Readonly<Record<string, string>>; readonly dueAt: number }
 }
 
 /** How long what could not be dead-lettered waits, given back, until it is handled again. */
@@ -158,7 +165,7 @@ export class KafkaSubscription implements Subscription {
 
   async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = settlements.map(() => done)
-    const copied: { readonly index: number; readonly delivery: KafkaDelivery }[] = []
+    const copied: CopiedSettlement[] = []
     for (const [index, { delivery, verdict }] of settlements.entries()) {
       if (!isKafkaDelivery(delivery) || !isOurs(delivery)) continue
       switch (verdict.kind) {
@@ -168,10 +175,13 @@ export class KafkaSubscription implements Subscription {
         case 'release':
           this.#giveBack(delivery)
           break
-        case 'retry':
-          copied.push({ index, delivery })
-          this.#beginRetry(delivery, verdict.headers, this.#context.clock.now() + verdict.delayMs)
+        case 'retry': {
+          const { headers } = verdict
+          const dueAt = this.#context.clock.now() + verdict.delayMs
+          copied.push({ index, delivery, retry: { headers, dueAt } })
+          this.#beginRetry(delivery, headers, dueAt)
           break
+        }
         case 'dead-letter':
           copied.push({ index, delivery })
           this.#beginDeadLetter(delivery, verdict.headers)
@@ -186,7 +196,13 @@ export class KafkaSubscription implements Subscription {
     this.#copies.send()
     await this.#verdictCopies.wait(this.#copies.areWritten)
     let isWritten = false
-    for (const { index, delivery } of copied) {
+    for (const { index, delivery, retry } of copied) {
+      const copy = retry && this.#intake.hasRoom ? this.#verdictCopies.abandon(delivery) : undefined
+      if (retry !== undefined && copy !== undefined) {
+        const { headers, dueAt } = retry
+        this.#hold(delivery, { ...delivery.waiting, headers, copy }, dueAt)
+        continue
+      }
       const outcome = this.#verdictCopies.outcomeOf(delivery)
       outcomes[index] = outcome
       if (outcome.ok) isWritten = true
@@ -280,42 +296,52 @@ export class KafkaSubscription implements Subscription {
   }
 
   #beginRetry(delivery: KafkaDelivery, headers: Readonly<Record<string, string>>, dueAt: number): void {
-    const { waiting } = delivery
     this.#verdictCopies.begin(
       delivery,
-      async () => {
-        const outcome = await this.#copies.retry(waiting, headers, dueAt)
-        if (outcome.ok || !isOurs(delivery) || !this.#intake.hasRoom) return outcome
-        // It waits here instead, uncommitted: nothing is lost if we die, and it takes no place in hand.
-        this.#warn(`retries wait in memory, because copies cannot be written: ${outcome.error.message}`)
-        waiting.partition.inHand.delete(delivery)
-        this.#intake.hold(waiting, dueAt, headers)
-        return done
+      () => this.#copies.retry(delivery.waiting, headers, dueAt),
+      (outcome) => {
+        if (outcome.ok) this.#onWritten(delivery)
+        else if (isOurs(delivery) && this.#intake.hasRoom) {
+          const reason = `copies cannot be written: ${outcome.error.message}`
+          this.#warn(`retries wait in memory, because ${reason}`)
+          this.#hold(delivery, { ...delivery.waiting, headers }, dueAt)
+          return done
+        }
+        return outcome
       },
-      (outcome) => this.#onCopied(delivery, outcome),
     )
+  }
+
+  /** It waits here instead, uncommitted: nothing is lost if we die, and it takes no place in hand. */
+  #hold(delivery: KafkaDelivery, waiting: Waiting, until: number): void {
+    waiting.partition.inHand.delete(delivery)
+    this.#intake.hold(waiting, until)
   }
 
   #beginDeadLetter(delivery: KafkaDelivery, headers: Readonly<Record<string, string>>): void {
     const { waiting } = delivery
     this.#verdictCopies.begin(
       delivery,
-      async () => {
-        const outcome = await this.#copies.deadLetter(waiting, headers)
+      () => this.#copies.deadLetter(waiting, headers),
+      (outcome) => {
+        if (outcome.ok) {
+          this.#onWritten(delivery)
+          return outcome
+        }
         // A few stay in hand until they can be written. Many would leave no room for what can be handled.
         const isCrowded = this.#verdictCopies.size * 2 > this.#request.prefetch
-        if (outcome.ok || !isOurs(delivery) || !isCrowded || !this.#intake.hasRoom) return outcome
-        waiting.partition.inHand.delete(delivery)
-        this.#intake.hold(waiting, this.#context.clock.now() + givenBackMs, delivery.headers)
+        if (!isOurs(delivery) || !isCrowded || !this.#intake.hasRoom) return outcome
+        const { headers } = delivery
+        this.#hold(delivery, { ...waiting, headers }, this.#context.clock.now() + givenBackMs)
         const reason = `Given back, because dead letters cannot be written: ${outcome.error.message}`
         return failed(new MessagingError('stale', reason, { cause: outcome.error }))
       },
-      (outcome) => this.#onCopied(delivery, outcome),
     )
   }
 
-  #onCopied(delivery: KafkaDelivery, outcome: Outcome): void {
-    if (!outcome.ok || !isOurs(delivery)) return
+  /** The copy is durable, however late; a retry that is held by then is dropped where it is held. */
+  #onWritten(delivery: KafkaDelivery): void {
+    if (delivery.waiting.partition.isLost) return
     this.#settle(delivery)
     this.#afterSettling()
   }

@@ -28,6 +28,9 @@ interface Pending {
   readonly done: (outcome: Outcome) => void
 }
 
+/** From this size on, being too large is the record's fault. */
+const largeBytes = 64 * 1024
+
 const noAnswer: Outcome = failed(new MessagingError('failed', 'No answer for a copy', { retryable: true }))
 
 function sourceOf({ partition, record }: Waiting): CopySource {
@@ -111,14 +114,34 @@ export class Copies {
     })
   }
 
-  async #sendTo(topic: string, copies: readonly Pending[]): Promise<void> {
-    const outcomes = await this.#options.publisher.send(
+  async #sendTo(topic: string, collected: readonly Pending[]): Promise<void> {
+    let copies = collected
+    const { publisher } = this.#options
+    // One of them tries whether the topic is still not to be written: any, because it may be that one's own fault.
+    const probe = copies[Math.floor(Math.random() * copies.length)]
+    if (this.#refusing.has(topic) && probe !== undefined) {
+      const [outcome = noAnswer] = await publisher.send(topic, [probe.record])
+      if (!outcome.ok && !(isTooLarge(outcome) && recordBytes(probe.record) > largeBytes)) {
+        for (const { done } of copies) done(outcome)
+        return
+      }
+      if (outcome.ok) {
+        this.#refusing.delete(topic)
+        probe.done(outcome)
+        copies = copies.filter((copy) => copy !== probe)
+        if (copies.length === 0) return
+      }
+    }
+    const outcomes = await publisher.send(
       topic,
       copies.map(({ record }) => record),
     )
     for (const [index, copy] of copies.entries()) {
       let outcome = outcomes[index] ?? noAnswer
-      if (isTooLarge(outcome)) outcome = await this.#sendLarge(topic, copy)
+      // A topic that does not even take small ones is kept from being written.
+      if (isTooLarge(outcome) && recordBytes(copy.record) > largeBytes) {
+        outcome = await this.#sendLarge(topic, copy)
+      }
       if (outcome.ok) this.#refusing.delete(topic)
       else this.#refusing.add(topic)
       copy.done(outcome)

@@ -197,6 +197,10 @@ export class PartitionOffsets {
     else this.#add(offset, offset + 1)
   }
 
+  isSettled(offset: number): boolean {
+    return offset < this.#watermark || this.#settled.has(offset)
+  }
+
   /** How often a message has been handed out, this time included. */
   deliveriesOf(offset: number): number {
     return offset < this.#suspectUntil ? this.#crashes + 1 : 1

@@ -1,4 +1,4 @@
-import { attemptOf, type Delivery } from '@waybill/core/driver'
+import { attemptOf, type Delivery, type Outcome } from '@waybill/core/driver'
 import { fromRecord } from '../wire/messages.ts'
 import type { ConsumedRecord } from '../wire/records.ts'
 import { includesCommit, type OffsetCommit, type PartitionOffsets } from './offsets.ts'
@@ -6,6 +6,12 @@ import { Queue } from './queue.ts'
 
 /** `main`: the topic's own; `retry`: due soon; `delay`: not to be delivered, only to be moved on. */
 export type PartitionKind = 'main' | 'retry' | 'delay'
+
+/** A copy that a verdict asks for. */
+export interface CopyUnderWay {
+  /** Undefined while it is being written. */
+  outcome: Outcome | undefined
+}
 
 /** A message that is here and not in core's hands. */
 export interface Waiting {
@@ -15,6 +21,8 @@ export interface Waiting {
   readonly bytes: number
   /** What it goes on with in place of the record's own, because a copy with these could not be written. */
   readonly headers?: Readonly<Record<string, string>>
+  /** One that may still be written, and then stands in for it. */
+  readonly copy?: CopyUnderWay
 }
 
 /** What core gets, and gives back. */

@@ -1,17 +1,13 @@
 import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
 import { failed, within } from '@waybill/core/driver-kit'
-import type { KafkaDelivery } from './partition.ts'
+import type { CopyUnderWay, KafkaDelivery } from './partition.ts'
 
-/** How long a settlement waits for its copies: acks that come with it, and those behind it, wait as long. */
-const patienceMs = 500
+/** How long a settlement waits for its copies, for acks that come with it or behind it wait as long. */
+const patienceMs = { usual: 500, refused: 100 }
 
 const stillWriting = failed(
   new MessagingError('timeout', 'The copy is still being written', { retryable: true }),
 )
-
-interface CopyUnderWay {
-  outcome: Outcome | undefined
-}
 
 /**
  * The copies that verdicts ask for. Settlements do not wait long for them: a copy that takes its time goes on, and its
@@ -32,24 +28,27 @@ export class VerdictCopies {
     return this.#underWay.size
   }
 
-  /** Begins a copy, unless there is one already; `onEnd` runs when it has ended, however late. */
-  begin(delivery: KafkaDelivery, copy: () => Promise<Outcome>, onEnd: (outcome: Outcome) => void): void {
+  /**
+   * Begins a copy, unless there is one already. `onEnd` runs when it has ended, however late, and tells what that means for
+   * the settlement.
+   */
+  begin(delivery: KafkaDelivery, copy: () => Promise<Outcome>, onEnd: (outcome: Outcome) => Outcome): void {
     if (this.#underWay.has(delivery)) return
     const underWay: CopyUnderWay = { outcome: undefined }
     this.#underWay.set(delivery, underWay)
     this.#begun.push(
       copy().then((outcome) => {
-        underWay.outcome = outcome
-        onEnd(outcome)
+        underWay.outcome = onEnd(outcome)
       }),
     )
   }
 
-  /** Waits for those that were begun, but not for long; not at all without patience. */
-  async wait(isPatient: boolean): Promise<void> {
+  /** Waits for those that were begun, but not for long. */
+  async wait(areWritten: boolean): Promise<void> {
     const begun = this.#begun
     this.#begun = []
-    if (begun.length > 0 && isPatient) await within(this.#clock, patienceMs, Promise.all(begun))
+    const timeoutMs = areWritten ? patienceMs.usual : patienceMs.refused
+    if (begun.length > 0) await within(this.#clock, timeoutMs, Promise.all(begun))
   }
 
   /** How the copy of a delivery went; it is forgotten once it is told. */
@@ -58,5 +57,13 @@ export class VerdictCopies {
     if (outcome === undefined) return stillWriting
     this.#underWay.delete(delivery)
     return outcome
+  }
+
+  /** Waits no more for a copy that is under way, and tells of it where it goes on; undefined when its outcome is known. */
+  abandon(delivery: KafkaDelivery): CopyUnderWay | undefined {
+    const underWay = this.#underWay.get(delivery)
+    if (underWay === undefined || underWay.outcome !== undefined) return undefined
+    this.#underWay.delete(delivery)
+    return underWay
   }
 }
