@@ -77,8 +77,8 @@ test('refused commits are counted, told once in a row, and tried again', async (
   }
   const { committer, sent, refusals } = committerWith(refuse, refuse, async () => {})
   committer.open([partitionAt(5)], of(1))
-  await expect.poll(() => sent.length).toBeGreaterThanOrEqual(3)
-  await expect.poll(() => committer.refusals).toEqual({ count: 2, current: undefined })
+  await expect.poll(() => sent.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(3)
+  await expect.poll(() => committer.refusals, { timeout: 10_000 }).toEqual({ count: 2, current: undefined })
   expect(refusals).toHaveLength(1)
   await committer.pause()
 })
