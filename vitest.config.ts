@@ -8,6 +8,7 @@ export default defineConfig({
   // A deadline for tests that hang, not a measure: some start processes, on machines that are busy.
   test: {
     isolate: false,
+    silent: 'passed-only',
     testTimeout: 30_000,
     include: ['{packages/*,conformance,benchmarks}/src/**/*.test.ts'],
   },

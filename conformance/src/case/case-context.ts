@@ -125,7 +125,7 @@ export class CaseContext {
 
   /** It may take as long to connect as anything else that should happen, unless the case says otherwise. */
   async bus(options: Partial<ConnectOptions> = {}): Promise<Bus> {
-    const bus = await this.harness.connect({ timeout: this.#deadlineMs, ...options })
+    const bus = await this.harness.connect({ timeout: this.#deadlineMs, console: false, ...options })
     this.defer(() => this.within('the bus closes', bus.close({ timeout: this.pace(2000) })))
     return bus
   }

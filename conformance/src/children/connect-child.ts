@@ -18,7 +18,7 @@ export async function connectChild({
 }: z.output<typeof connectionSchema>): Promise<Bus> {
   const adapter =
     adapterModule === undefined ? undefined : adapterModuleSchema.parse(await import(adapterModule)).adapter
-  return connect({ url, timeout, ...(native && { native }), ...(adapter && { adapter }) })
+  return connect({ url, timeout, console: false, ...(native && { native }), ...(adapter && { adapter }) })
 }
 
 export function toTopic({ name, ...options }: z.output<typeof topicSchema>): Topic {

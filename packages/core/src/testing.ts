@@ -82,7 +82,7 @@ export async function createTestBus(
 ): Promise<TestBus> {
   parseOptions(testBusSchema(), options, 'test bus options')
   const clock = virtualClock()
-  const bus = await connect({ ...options, url: 'memory:', clock })
+  const bus = await connect({ ...options, url: 'memory:', clock, console: false })
   const sent: Message[] = []
   const sentTo: string[] = []
   const handled: DeliveryInfo[] = []

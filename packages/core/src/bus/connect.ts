@@ -7,6 +7,7 @@ import {
   type Feature,
   parseBrokerUrl,
 } from '../driver.ts'
+import { ConsoleReport } from '../events/console-report.ts'
 import { BusEmitter, type BusListeners } from '../events/events.ts'
 import { durationSchema } from '../handling/retry.ts'
 import { type Clock, sleep, systemClock } from '../lib/clock.ts'
@@ -48,6 +49,11 @@ export interface ConnectOptions {
   readonly topics?: readonly Topic[]
   /** Listeners that hear what happens while connecting, too; `bus.on` comes too late for that. */
   readonly on?: BusListeners
+  /**
+   * Whether events that tell of a failure and that nobody listens to are written to the console, each kind and reason
+   * once a minute. Default: true.
+   */
+  readonly console?: boolean
   /** How long to try to connect. Default: 10 s. */
   readonly timeout?: Duration | 'forever'
   readonly signal?: AbortSignal
@@ -81,6 +87,7 @@ const connectSchema = lazily(() =>
     provision: z.enum(['create', 'verify', 'none']).default('create'),
     requires: z.array(z.enum(features)).default([]),
     topics: z.array(definedTopicSchema()).default([]),
+    console: z.boolean().default(true),
     on: z.record(z.string(), functionSchema().optional()).optional(),
     timeout: z
       .union([durationSchema(), z.literal('forever')])
@@ -111,9 +118,9 @@ const connectSchema = lazily(() =>
 export async function connect(options: ConnectOptions): Promise<Bus> {
   requireNode(process.versions.node)
   const parsed = parseOptions(connectSchema(), options, 'connect options')
-  const events = new BusEmitter()
-  events.onAll(options.on ?? {})
   const { url, clock, timeout, signal } = parsed
+  const events = new BusEmitter(parsed.console ? new ConsoleReport().tell : undefined)
+  events.onAll(options.on ?? {})
   const adapter = parsed.adapter ?? (await loadAdapter(url.scheme))
   if (!adapter.schemes.includes(url.scheme)) {
     const message = `the ${adapter.name} adapter serves ${adapter.schemes.map((each) => `${each}:`).join(' ')}, not ${url.scheme}:`

@@ -94,7 +94,10 @@ export function stubAdapter(
 
 /** A bus on the driver, with a clock that stands still. */
 export async function stubBus(driver: Driver, clock: VirtualClock = virtualClock()) {
-  return { clock, bus: await connect({ url: 'stub:', adapter: stubAdapter(() => driver), clock }) }
+  return {
+    clock,
+    bus: await connect({ url: 'stub:', adapter: stubAdapter(() => driver), clock, console: false }),
+  }
 }
 
 /** A driver's `publish` that keeps its batches until the test answers them, in the order they came. */

@@ -108,6 +108,12 @@ export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[N
 /** A bus's events. A listener that throws or rejects is reported as a process warning and disturbs nothing else. */
 export class BusEmitter {
   readonly #emitter = new EventEmitter().setMaxListeners(0)
+  readonly #unheard: Emit | undefined
+
+  /** `unheard` is told of what nobody listens to. */
+  constructor(unheard?: Emit) {
+    this.#unheard = unheard
+  }
 
   on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): void {
     check(name, listener, 'listener')
@@ -127,7 +133,7 @@ export class BusEmitter {
   }
 
   readonly emit: Emit = (name, event) => {
-    if (this.#emitter.listenerCount(name) === 0) return
+    if (this.#emitter.listenerCount(name) === 0) return this.#unheard?.(name, event)
     // Not by the emitter itself, which leaves out the other listeners when one throws.
     for (const listener of this.#emitter.listeners(name)) {
       try {
