@@ -175,8 +175,8 @@ export class Consumer<Name extends string = string> {
     const { timeout, signal } = parseOptions(startSchema(), options, 'start options')
     this.#ensureNew('start')
     const topics = this.#topics()
-    this.#state = 'started'
     this.#workers = topics.map((topic) => this.#createWorker(topic))
+    this.#state = 'started'
     if (this.#paused) this.pause()
     const limit = new AbortController()
     const cancel = this.#host.clock.after(timeout, () => limit.abort(), { background: true })
