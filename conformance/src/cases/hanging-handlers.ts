@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { fixed, type HandlerContext, type Message } from '@waybill/core'
+import type { Subscription } from '@waybill/core/driver'
 import type { Case } from '../case/case.ts'
 import type { CaseContext } from '../case/case-context.ts'
 import { Latch } from '../case/latch.ts'
@@ -10,6 +11,20 @@ function untilAborted(_message: Message, { signal }: HandlerContext): Promise<ne
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
+}
+
+/** A subscription that says nothing of what was lost, as where the broker cannot tell: core has to know the time itself. */
+function toldNothing(own: Subscription): Subscription {
+  own.onLost(() => undefined)
+  return {
+    leaseMs: own.leaseMs,
+    receive: (max, signal) => own.receive(max, signal),
+    settle: (settlements, signal) => own.settle(settlements, signal),
+    extend: (deliveries, leaseMs) => own.extend(deliveries, leaseMs),
+    resize: (prefetch) => own.resize?.(prefetch),
+    onLost: () => undefined,
+    close: () => own.close(),
+  }
 }
 
 /** A member whose leases cannot be renewed: what it has in hand is lost, and it acks none of it. */
@@ -23,6 +38,7 @@ function unrenewable(part: string, how: string, extend: () => Promise<void>): Ca
     async run(context) {
       const acked: string[] = []
       const adapter = wrapAdapter(context.harness.adapter, {
+        subscription: toldNothing,
         extend,
         settle(settlements, forward) {
           for (const { verdict } of settlements) acked.push(verdict.kind)
