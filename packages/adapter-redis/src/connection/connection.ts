@@ -1,6 +1,7 @@
 import { type Clock, MessagingError } from '@waybill/core/driver'
 import { Cluster } from 'ioredis'
 import { causeOf } from '../client/cause-of.ts'
+import { ignoreFurtherErrors } from '../client/ignore-further-errors.ts'
 import type { Client } from '../client/make-client.ts'
 import { subscriberOf } from '../client/subscriber-of.ts'
 import { needsNewConnection, toRedisError } from '../errors.ts'
@@ -37,6 +38,7 @@ export class Connection {
     this.client = client
     this.#clock = clock
     const note = (error: Error) => {
+      ignoreFurtherErrors(client)
       const cause = causeOf(error)
       // Of a node that cannot be reached, a cluster repeats in the end only that its connection is closed.
       if (this.#lastError === undefined || cause.message !== 'Connection is closed.') this.#lastError = cause

@@ -29,6 +29,8 @@ export interface ShareRequest {
 
 // Members tend every `pollInterval`; who was silent for longer is looked after.
 const silentMs = 3000
+// Others wait so much longer than the lease: a renewal comes a little late from a busy process.
+const graceMs = 1000
 
 /**
  * A subscription as a member of its group, under a lease that it renews for itself. Members look after each other: what a
@@ -65,7 +67,15 @@ export class Membership {
     const answer = await upkeep.tend({
       keys: { sources, members, seen, connections, watched, owners, groupWake: wake },
       args: {
-        ...{ group: groupName, member: this.#name, joining, leaseMs, connection: shared.id, silentMs },
+        ...{
+          group: groupName,
+          member: this.#name,
+          joining,
+          leaseMs,
+          connection: shared.id,
+          silentMs,
+          graceMs,
+        },
         ...(held.length > 0 && { returned: returnedName }),
         ...share,
       },

@@ -786,7 +786,7 @@ return { cjson.encode({ failures = failures }) }
 -- the partitions, and learns of members that are silent, of what is due next, and whether it is its turn to keep house.
 -- keys: delayed (list of sorted sets), tidied; with a group: sources (that it reads), members, seen, connections, watched, groupWake; on ordered
 -- topics owners.
--- args: tidyMs; with a group: group, returned, member, joining, leaseMs, connection, silentMs; on ordered topics partitions and givenUp.
+-- args: tidyMs; with a group: group, returned, member, joining, leaseMs, connection, silentMs, graceMs; on ordered topics partitions and givenUp.
 -- Answers { wait: milliseconds until something is due or -1, tidy; isMember; isReady: whether there is something to read; silent: { member, seen, connection,
 -- expired }; share, owned: { partition, owner } }.
 -- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
@@ -817,7 +817,7 @@ local function share(member, partitions, givenUp)
     if redis.call('HGET', keys.owners, each.partition) == each.owner then redis.call('HDEL', keys.owners, each.partition) end
   end
   local alive, total, rank = {}, 0, 0
-  for _, name in ipairs(redis.call('ZRANGE', keys.members, '(' .. string.format('%.3f', now), '+inf', 'BYSCORE')) do
+  for _, name in ipairs(redis.call('ZRANGE', keys.members, '(' .. string.format('%.3f', now - args.graceMs), '+inf', 'BYSCORE')) do
     alive[name] = true
     total = total + 1
     if name < member then rank = rank + 1 end
@@ -865,10 +865,10 @@ local function silentMembers()
       member = name,
       seen = redis.call('ZSCORE', keys.seen, name),
       connection = redis.call('HGET', keys.connections, name),
-      expired = not leaseEnd or tonumber(leaseEnd) < now,
+      expired = not leaseEnd or tonumber(leaseEnd) < now - args.graceMs,
     }
   end
-  local expired = redis.call('ZRANGE', keys.members, '-inf', now, 'BYSCORE', 'LIMIT', 0, 10)
+  local expired = redis.call('ZRANGE', keys.members, '-inf', now - args.graceMs, 'BYSCORE', 'LIMIT', 0, 10)
   local silent = redis.call('ZRANGE', keys.seen, '-inf', now - args.silentMs, 'BYSCORE', 'LIMIT', 0, 10)
   if #expired + #silent == 0 then return found end
   -- Whoever sees them first looks after them.

@@ -6,7 +6,7 @@ local function share(member, partitions, givenUp)
     if redis.call('HGET', keys.owners, each.partition) == each.owner then redis.call('HDEL', keys.owners, each.partition) end
   end
   local alive, total, rank = {}, 0, 0
-  for _, name in ipairs(redis.call('ZRANGE', keys.members, '(' .. string.format('%.3f', now), '+inf', 'BYSCORE')) do
+  for _, name in ipairs(redis.call('ZRANGE', keys.members, '(' .. string.format('%.3f', now - args.graceMs), '+inf', 'BYSCORE')) do
     alive[name] = true
     total = total + 1
     if name < member then rank = rank + 1 end
