@@ -282,6 +282,8 @@ export class GroupMember {
           })),
           Object.fromEntries(topics.map((name) => [name, countOf(name)])),
           countOf(topics[0]),
+          // With fewer partitions than the topic they would all fall to the members that have its first ones.
+          topics.slice(1, 2).filter((name) => countOf(name) !== countOf(topics[0])),
         )
         return [...assigned].map(([memberId, assignment]) => ({
           memberId,

@@ -106,7 +106,15 @@ export class KafkaSubscription implements Subscription {
       onCommitted: () => this.#wake(),
       onRefused: (error) => this.#warn(`the broker refuses commits: ${error.message}`),
     })
-    this.#copies = new Copies({ publisher, names, clock, settings, underWay: legacy.copies, makeRoom })
+    this.#copies = new Copies({
+      publisher,
+      names,
+      clock,
+      settings,
+      isOrdered: request.topic.ordered,
+      underWay: legacy.copies,
+      makeRoom,
+    })
     this.#verdictCopies = new VerdictCopies(clock)
     this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, logsOf })
     this.#intake = new Intake({

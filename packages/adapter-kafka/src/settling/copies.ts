@@ -15,6 +15,7 @@ export interface CopiesOptions {
   readonly names: GroupNames
   readonly clock: Clock
   readonly settings: KafkaSettings
+  readonly isOrdered: boolean
   /** Those under way, of all subscriptions of this process to the group. */
   readonly underWay: Set<Promise<unknown>>
   /** Has a topic take batches of so many bytes, if we may; false when we may not. */
@@ -42,6 +43,7 @@ export class Copies {
   readonly #options: CopiesOptions
   readonly #pending = new Map<string, Pending[]>()
   readonly #sending = new Set<string>()
+  #retries = Math.floor(Math.random() * 1000)
   /** Topics that did not take the copies sent to them last. */
   readonly #refusing = new Set<string>()
 
@@ -101,9 +103,20 @@ export class Copies {
     const now = clock.now()
     const source = sourceOf(waiting)
     const plan = planDelay(dueAt - now, { holdMs: settings.hold, tiersMs: settings.delayTiers })
-    if (plan.to === 'retry') return this.#add(names.retry, toCopy(source, headers, { dueAt }))
+    if (plan.to === 'retry')
+      return this.#add(names.retry, toCopy(source, headers, { dueAt, ...this.#turn() }))
     const { partition, waitMs } = plan
     return this.#add(names.delay, toCopy(source, headers, { dueAt, partition, moveAt: now + waitMs }))
+  }
+
+  /**
+   * Without order, retries go round the members: one that has no handler for a type leaves its messages to others this way.
+   * Otherwise a key has to stay with its member.
+   */
+  #turn(): { readonly partition?: number } {
+    if (this.#options.isOrdered) return {}
+    this.#retries += 1
+    return { partition: this.#retries }
   }
 
   #add(topic: string, record: ProducedRecord, smaller?: ProducedRecord): Promise<Outcome> {

@@ -65,3 +65,13 @@ test('what a member owns survives the way to the leader; nonsense is nothing', (
   expect(decodeOwned(Buffer.from('{"owned":"all"}'))).toEqual([])
   expect(decodeOwned(Buffer.from([1, 2, 3]))).toEqual([])
 })
+
+test('a topic whose partitions are bound to no others is shared out by itself', () => {
+  const members = [
+    { id: 'a', owned: [0, 1, 2, 3] },
+    { id: 'b', owned: [4, 5, 6, 7] },
+  ]
+  const assigned = assignPartitions(members, { orders: 8, retry: 2 }, 8, ['retry'])
+  expect([assigned.get('a')?.retry, assigned.get('b')?.retry]).toEqual([[0], [1]])
+  expect(assigned.get('a')?.orders).toEqual([0, 1, 2, 3])
+})

@@ -16,18 +16,26 @@ export function assignPartitions(
   partitionCounts: Readonly<Record<string, number>>,
   /** Indexes below it are shared out evenly among themselves: they carry most of the load. */
   mainCount: number,
+  /** Topics whose partitions are shared out by themselves, because no keys bind them to the others. */
+  apart: readonly string[] = [],
 ): Map<string, Record<string, number[]>> {
   const sorted = [...members].sort((a, b) => (a.id < b.id ? -1 : 1))
-  const total = Math.max(0, ...Object.values(partitionCounts))
+  const topics = Object.entries(partitionCounts)
+  const together = topics.filter(([topic]) => !apart.includes(topic))
+  const total = Math.max(0, ...together.map(([, count]) => count))
   const indexes = new Map<string, number[]>(sorted.map(({ id }) => [id, []]))
   share(sorted, indexes, range(0, Math.min(mainCount, total)))
   share(sorted, indexes, range(mainCount, total))
-  const topics = Object.entries(partitionCounts)
   return new Map(
-    [...indexes].map(([id, mine]) => [
+    [...indexes].map(([id, mine], place) => [
       id,
       Object.fromEntries(
-        topics.map(([topic, count]) => [topic, mine.filter((index) => index < count).sort((a, b) => a - b)]),
+        topics.map(([topic, count]) => [
+          topic,
+          apart.includes(topic)
+            ? range(0, count).filter((index) => index % sorted.length === place)
+            : mine.filter((index) => index < count).sort((a, b) => a - b),
+        ]),
       ),
     ]),
   )
