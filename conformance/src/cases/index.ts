@@ -18,6 +18,7 @@ import { order } from './order.ts'
 import { orderFaults } from './order-faults.ts'
 import { refusedConnections } from './refused-connections.ts'
 import { retries } from './retries.ts'
+import { sendingFaults } from './sending-faults.ts'
 import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
 import { stress } from './stress.ts'
@@ -40,6 +41,7 @@ export const sections: readonly Section[] = [
   { title: 'Idempotency', cases: idempotency },
   { title: 'Crash and shutdown', cases: shutdown },
   { title: 'Counters', cases: counters },
+  { title: 'Sending through faults', cases: sendingFaults },
   { title: 'Failed receives and settlements', cases: [...failedReceives, ...unsettled] },
   { title: 'Handlers that hang', cases: hangingHandlers },
   { title: 'Broker faults', cases: brokerFaults },

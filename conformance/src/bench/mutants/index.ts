@@ -8,11 +8,13 @@ import { producing } from './producing.ts'
 import { receiving } from './receiving.ts'
 import { registration } from './registration.ts'
 import { sending } from './sending.ts'
+import { sendingFaults } from './sending-faults.ts'
 import { settling } from './settling.ts'
 import { unhandled } from './unhandled.ts'
 
 export const mutants: readonly Mutant[] = [
   ...sending,
+  ...sendingFaults,
   ...receiving,
   ...settling,
   ...deadLettering,
