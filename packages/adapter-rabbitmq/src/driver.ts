@@ -1,4 +1,5 @@
 import {
+  type Administration,
   type Capabilities,
   type DeadLetterStore,
   type Driver,
@@ -16,17 +17,21 @@ import {
 } from '@waybill/core/driver'
 import type { ChannelModel } from 'amqplib'
 import { Link } from './connection/link.ts'
-import { isAtLeast } from './connection/server-version.ts'
+import { describeServer, requireSupported, type Server } from './connection/server.ts'
 import { RabbitmqDeadLetters } from './dead-letters/dead-letters.ts'
 import { toDriverError } from './errors.ts'
-import type { Settings } from './options.ts'
+import type { RabbitmqSettings } from './options.ts'
 import { RabbitmqSubscription } from './receiving/subscription.ts'
 import { Copies } from './sending/copies.ts'
 import { Publisher, unroutable } from './sending/publisher.ts'
 import { Sends } from './sending/sends.ts'
+import { HandledInVain } from './settling/handled-in-vain.ts'
+import { administrationOf } from './topology/administration.ts'
+import { quorumArguments } from './topology/declarations.ts'
 import { Ladders } from './topology/ladders.ts'
 import { Topology } from './topology/topology.ts'
-import { describeGroup, describeTopic, ladderOf, type TopicObjects } from './wire/names.ts'
+import { Wishes } from './topology/wishes.ts'
+import { describeGroup, describeTopic, type TopicObjects } from './wire/names.ts'
 
 /** What `bus.native('rabbitmq')` gives on RabbitMQ: amqplib's connections, undefined while they are lost. */
 export interface RabbitmqNative {
@@ -34,76 +39,120 @@ export interface RabbitmqNative {
   readonly consuming: ChannelModel | undefined
 }
 
+/** The two connections of a bus, and what is told of them. */
+interface Links {
+  /** Apart from the other one, because the broker stops reading from a connection that publishes too much. */
+  readonly publishing: Link
+  /** For everything but publishing. */
+  readonly consuming: Link
+  /** What to do when one of them is lost. */
+  onLost: () => void
+}
+
 export class RabbitmqDriver implements Driver {
   readonly name = 'rabbitmq'
   readonly capabilities: Capabilities
-  readonly #settings: Settings
+  readonly administration: Administration
+  readonly #settings: RabbitmqSettings
   readonly #context: DriverContext
-  /** Apart from the other one, because the broker stops reading from a connection that publishes too much. */
+  readonly #server: Server
   readonly #publishing: Link
-  /** For everything but publishing. */
   readonly #consuming: Link
   readonly #sends: Sends
   /** On a channel of its own: a mistake in a send closes the channel, and shall not touch retries. */
   readonly #copying: Publisher
   readonly #ladders: Ladders
+  readonly #wishes: Wishes
   readonly #topology: Topology
   readonly #copies: Copies
+  readonly #handledInVain = new HandledInVain()
   readonly #objects = new WeakMap<TopicSpec, TopicObjects>()
-  readonly #lost = new Set<Link>()
   readonly #subscriptions = new Set<RabbitmqSubscription>()
   #members = 0
   #closing: Promise<void> | undefined
 
-  constructor(settings: Settings, context: DriverContext) {
+  private constructor(settings: RabbitmqSettings, context: DriverContext, links: Links, server: Server) {
     this.#settings = settings
     this.#context = context
-    this.capabilities = capabilitiesOf(settings)
-    this.#publishing = this.#link('publishing')
-    this.#consuming = this.#link('consuming')
+    this.#server = server
+    this.capabilities = capabilitiesOf(settings, server)
+    this.#publishing = links.publishing
+    this.#consuming = links.consuming
+    links.onLost = () => this.#forget()
     const { clock } = context
-    this.#ladders = new Ladders(this.#consuming, settings, clock)
-    this.#topology = new Topology(this.#consuming, this.#ladders)
-    this.#sends = new Sends(this.#publishing, this.#ladders, settings, context)
-    this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeout, (copy) => {
-      this.#ladders.forget()
-      return unroutable(copy)
+    const quorum = quorumArguments(server)
+    this.#ladders = new Ladders(this.#consuming, settings, clock, quorum)
+    this.#wishes = new Wishes(this.#consuming, this.#publishing, quorum)
+    this.#topology = new Topology({
+      link: this.#consuming,
+      ladders: this.#ladders,
+      wishes: this.#wishes,
+      quorumArguments: quorum,
+    })
+    this.#sends = new Sends({
+      link: this.#publishing,
+      ladders: this.#ladders,
+      wishes: this.#wishes,
+      settings,
+      context,
+    })
+    this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeout, {
+      onUnroutable: (copy) => {
+        this.#forget()
+        return unroutable(copy)
+      },
     })
     this.#copies = new Copies(this.#copying, this.#ladders, clock)
+    this.administration = administrationOf({
+      link: this.#consuming,
+      settings,
+      describe: (topic) => this.#describe(topic),
+      onDeleted: () => this.#forget(),
+    })
   }
 
-  async open(signal: AbortSignal): Promise<void> {
+  /**
+   * @throws {MessagingError} `connection-failed`, `access-denied`, or `unsupported` for a broker that is too old or an
+   * option that it does not know.
+   */
+  static async open(settings: RabbitmqSettings, context: DriverContext): Promise<RabbitmqDriver> {
+    const links = openLinks(settings, context)
     try {
       const [{ connection }] = await Promise.all([
-        this.#consuming.open(signal),
-        this.#publishing.open(signal),
+        links.consuming.open(context.signal),
+        links.publishing.open(context.signal),
       ])
-      this.#requireConsumerTimeout(connection.serverProperties.version)
+      const { product, version } = connection.serverProperties
+      requireSupported(product, version)
+      const server = describeServer(version)
+      requireConsumerTimeouts(settings, server)
+      const driver = new RabbitmqDriver(settings, context, links, server)
+      context.emit({ type: 'connected' })
+      return driver
     } catch (error) {
-      await this.close()
+      await Promise.all([links.consuming.close(), links.publishing.close()])
       throw error
     }
-    this.#context.emit({ type: 'connected' })
   }
 
-  /** A consumer's argument, which earlier brokers ignore (RabbitMQ documentation, "Consumer Timeouts"). */
-  #requireConsumerTimeout(version: unknown): void {
-    if (this.#settings.consumerTimeout === undefined || isAtLeast(version, 4, 3)) return
-    throw new MessagingError(
-      'unsupported',
-      `The option consumerTimeout needs RabbitMQ 4.3, and this broker is ${version}. Instead: give the topic ` +
-        "queueArguments: { 'x-consumer-timeout': … }, or the queues a policy with consumer-timeout",
-    )
-  }
-
-  async apply({ topics }: WantedTopology, mode: 'create' | 'verify'): Promise<TopologyReport> {
+  async apply(
+    { topics }: WantedTopology,
+    mode: 'create' | 'verify',
+    signal?: AbortSignal,
+  ): Promise<TopologyReport> {
     this.#ensureOpen()
     const report = await this.#topology.apply(
       topics.map(({ topic, groups }) => ({ objects: this.#describe(topic), groups })),
       mode,
+      signal,
     )
     for (const { topic, groups } of topics) this.#sends.expect(topic, groups)
     return report
+  }
+
+  async wanted(topic: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]> {
+    this.#ensureOpen()
+    return this.#wishes.wanted(this.#describe(topic), group, types)
   }
 
   async publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]> {
@@ -122,6 +171,8 @@ export class RabbitmqDriver implements Driver {
       objects: this.#describe(request.topic),
       request,
       member: `${this.#context.instance}/${this.#members}`,
+      returnsAsCopies: !this.#server.countsFailuresApart,
+      handledInVain: this.#handledInVain,
       onClosed: (closed) => this.#subscriptions.delete(closed),
     })
     this.#subscriptions.add(subscription)
@@ -145,20 +196,12 @@ export class RabbitmqDriver implements Driver {
     )
   }
 
-  readonly administration = {}
-
-  // To the safe side until the broker keeps a group's wishes: nothing is skipped.
-  async wanted(_topic: TopicSpec, _group: string, types: readonly string[]): Promise<readonly boolean[]> {
-    return types.map(() => true)
-  }
-
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     this.#ensureOpen()
     const objects = this.#describe(topic)
-    const { queues, dead } = describeGroup(objects, group)
-    const ladders = [objects.ladder, ...(topic.ordered ? [] : queues.map(({ name }) => ladderOf(name)))]
+    const { queues, dead, ladder } = describeGroup(objects, group)
     const delays: string[] = []
-    for (const ladder of ladders) delays.push(...(await this.#ladders.queues(ladder)))
+    for (const each of [objects.ladder, ladder]) delays.push(...(await this.#ladders.queues(each)))
     return this.#consuming.withChannel('Reading the figures failed', async (channel) => {
       const total = async (names: readonly string[]) => {
         let messages = 0
@@ -204,26 +247,10 @@ export class RabbitmqDriver implements Driver {
     return this.#closing
   }
 
-  #link(role: 'publishing' | 'consuming'): Link {
-    const link: Link = new Link(role, this.#settings, this.#context, {
-      onOpened: () => this.#onOpened(link),
-      onLost: (error) => this.#onLost(link, error),
-    })
-    return link
-  }
-
-  #onLost(link: Link, error: MessagingError): void {
-    // Whoever restarted or cut us may have changed what we think is there.
+  /** Somebody may have deleted what we think is there. */
+  #forget(): void {
     this.#ladders.forget()
-    if (this.#lost.size === 0) this.#context.emit({ type: 'disconnected', error })
-    this.#lost.add(link)
-  }
-
-  #onOpened(link: Link): void {
-    if (!this.#lost.delete(link)) return
-    if (this.#lost.size === 0) this.#context.emit({ type: 'connected' })
-    // The other one is likely to be lost for the same reason, and to be back; its next user hears of it if not.
-    for (const other of this.#lost) void other.open().catch(() => undefined)
+    this.#wishes.forget()
   }
 
   #describe(topic: TopicSpec): TopicObjects {
@@ -241,7 +268,43 @@ export class RabbitmqDriver implements Driver {
   }
 }
 
-function capabilitiesOf({ heartbeat, maxMessageBytes }: Settings): Capabilities {
+function openLinks(settings: RabbitmqSettings, context: DriverContext): Links {
+  const lost = new Set<Link>()
+  const make = (role: 'publishing' | 'consuming'): Link => {
+    const link: Link = new Link(role, settings, context, {
+      onOpened: () => {
+        if (!lost.delete(link)) return
+        if (lost.size === 0) context.emit({ type: 'connected' })
+        // The other one is likely to be lost for the same reason, and to be back; its next user hears of it if not.
+        for (const other of lost) void other.open().catch(() => undefined)
+      },
+      onLost: (error) => {
+        links.onLost()
+        if (lost.size === 0) context.emit({ type: 'disconnected', error })
+        lost.add(link)
+      },
+    })
+    return link
+  }
+  const links: Links = {
+    publishing: make('publishing'),
+    consuming: make('consuming'),
+    onLost: () => undefined,
+  }
+  return links
+}
+
+/** An argument of consumers that earlier brokers ignore. */
+function requireConsumerTimeouts({ consumerTimeout }: RabbitmqSettings, server: Server): void {
+  if (consumerTimeout === undefined || server.consumerTimeouts) return
+  throw new MessagingError(
+    'unsupported',
+    `The option consumerTimeout needs RabbitMQ 4.3, and this broker is ${server.version}. Instead: give the topic ` +
+      "queueArguments: { 'x-consumer-timeout': … }, or the queues a policy with consumer-timeout",
+  )
+}
+
+function capabilitiesOf({ heartbeat, maxMessageBytes }: RabbitmqSettings, server: Server): Capabilities {
   return {
     ordered: true,
     delay: true,
@@ -251,7 +314,7 @@ function capabilitiesOf({ heartbeat, maxMessageBytes }: Settings): Capabilities 
     stats: true,
     changesFilters: true,
     keepsDeliveries: false,
-    priority: true,
+    priority: server.priorities,
     broadcast: true,
     replay: false,
     seek: false,

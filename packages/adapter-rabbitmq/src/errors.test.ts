@@ -1,6 +1,7 @@
-import { MessagingError } from '@waybill/core/driver'
+import { MessagingError, parseBrokerUrl } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { replyCodeOf, toDriverError, toPublishError } from './errors.ts'
+import { replyCodeOf, toConnectError, toDriverError, toPublishError } from './errors.ts'
+import { parseRabbitmqOptions } from './options.ts'
 
 function amqpError(code: number | string | undefined, message: string): Error {
   return Object.assign(new Error(message), code === undefined ? {} : { code })
@@ -76,4 +77,28 @@ test('of the messages under way only the oversized one is too large', () => {
     retryable: false,
   })
   expect(toPublishError(closed, 'orders', 10)).toMatchObject({ code: 'disconnected', fate: 'unknown' })
+})
+
+test('a limit of the virtual host passes, though its reply code is that of a mismatch', () => {
+  const refused = amqpError(
+    406,
+    "PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost '/' (0) is reached",
+  )
+  expect(toDriverError(refused, 'x')).toMatchObject({ code: 'failed', retryable: true })
+})
+
+test('what goes wrong first is told in one sentence that names both sides', () => {
+  const settings = parseRabbitmqOptions(parseBrokerUrl('amqp://me:secret@host/shop'), undefined)
+  const told = (code: string | undefined, message: string) =>
+    toConnectError(amqpError(code, message), { address: 'host:5672', settings })
+  const login = told(undefined, 'Handshake terminated by server: 403 (ACCESS-REFUSED) with message "…"')
+  expect(login).toMatchObject({ code: 'access-denied', retryable: false })
+  expect(login.message).toMatch(/host:5672 refused user "me"/)
+  const tenant = told(undefined, 'Expected ConnectionOpenOk; got <ConnectionClose>')
+  expect(tenant.message).toMatch(/virtual host "shop".*user "me"/)
+  expect(told('ECONNREFUSED', 'connect ECONNREFUSED')).toMatchObject({
+    code: 'connection-failed',
+    retryable: true,
+  })
+  expect(told('CERT_HAS_EXPIRED', 'certificate has expired').retryable).toBe(false)
 })

@@ -1,6 +1,8 @@
 import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
+import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import type { RabbitmqSettings } from './options.ts'
 
-/** What the client was at when it failed. */
+/** What the client was doing when it failed. */
 export type Stage = 'connecting' | 'working'
 
 interface Meaning {
@@ -40,6 +42,8 @@ function meaningOf(error: Error, stage: Stage): Meaning {
     // A virtual host that is still being recovered refuses connections for a while, with a code for good.
     if (replyCode === 530 && /is down/.test(error.message))
       return { code: 'connection-failed', retryable: true }
+    // A limit of the virtual host, with the code of a mismatch: an operator raises it, or something is deleted.
+    if (/\blimit\b.*\breached\b/.test(error.message)) return { code: 'failed', retryable: true }
     const meaning = replyCodes[replyCode]
     if (meaning !== undefined) return meaning
   }
@@ -63,6 +67,36 @@ export function toDriverError(
     cause: thrown,
     ...(fate !== undefined && { fate }),
   })
+}
+
+/** Why a connection could not be made, in the words that all adapters share. */
+export function toConnectError(
+  thrown: unknown,
+  { address, settings }: { readonly address: string; readonly settings: RabbitmqSettings },
+): MessagingError {
+  const error = toError(thrown)
+  const { virtualHost, authentication } = settings
+  const user = authentication === 'external' ? undefined : (settings.username ?? 'guest')
+  const peer = { broker: 'RabbitMQ', address, cause: thrown }
+  const { code, retryable } = meaningOf(error, 'connecting')
+  if (code === 'access-denied' && error.message.startsWith('Handshake terminated')) {
+    return refusedCredentials({ ...peer, user })
+  }
+  if (code === 'access-denied') {
+    const grant = 'it to the user (`rabbitmqctl set_permissions -p VHOST USER …`) if it exists, or create it'
+    return missingRights({ ...peer, what: `Opening virtual host "${virtualHost}"`, user, grant })
+  }
+  const reason = error.message
+  if (!retryable) return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'amqps' })
+  if (settings.tls === undefined && isTlsAlert(error)) {
+    return tlsFailed({ ...peer, isOurs: false, reason, secureScheme: 'amqps' })
+  }
+  return unreachable({ ...peer, reason })
+}
+
+/** What amqplib makes of a TLS alert that came in place of a frame. */
+function isTlsAlert({ message }: Error): boolean {
+  return /^Invalid frame|^Unexpected frame|^Expected ConnectionStart/.test(message)
 }
 
 /** The reply code with which the broker closed a channel, of an error as it came. */
@@ -94,4 +128,12 @@ export function toPublishError(thrown: unknown, exchange: string, bodyBytes: num
   }
   // The channel went down over somebody else's message, or with its connection.
   return new MessagingError('disconnected', message, { cause: thrown, fate: 'unknown', retryable: true })
+}
+
+/** Of an existing queue that cannot be a group's. */
+export function streamRefused(queue: string): MessagingError {
+  return new MessagingError(
+    'unsupported',
+    `Queue ${queue} is a stream: what a consumer gives back is lost there. Name a quorum queue, or bind one of your own to what the stream is bound to`,
+  )
 }

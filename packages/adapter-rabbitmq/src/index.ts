@@ -2,13 +2,12 @@
 import type {} from '@waybill/core'
 import type { Adapter } from '@waybill/core/driver'
 import { RabbitmqDriver } from './driver.ts'
-import { parseSettings, type RabbitmqOptions } from './options.ts'
+import { parseRabbitmqOptions, type RabbitmqOptions } from './options.ts'
 
 export type { RabbitmqNative } from './driver.ts'
 export type {
   RabbitmqGroupOptions,
   RabbitmqOptions,
-  RabbitmqTlsOptions,
   RabbitmqTopicOptions,
 } from './options.ts'
 
@@ -26,9 +25,5 @@ export const adapter: Adapter = {
   name: 'rabbitmq',
   schemes: ['amqp', 'amqps'],
   contractVersion: 1,
-  async connect(url, context) {
-    const driver = new RabbitmqDriver(parseSettings(url, context.native), context)
-    await driver.open(context.signal)
-    return driver
-  },
+  connect: async (url, context) => RabbitmqDriver.open(parseRabbitmqOptions(url, context.native), context),
 }

@@ -1,6 +1,22 @@
-import { type BrokerUrl, type Duration, parseDuration, parseOptions } from '@waybill/core/driver'
+import { type BrokerUrl, ConfigurationError, type Duration, parseOptions } from '@waybill/core/driver'
+import {
+  asNumber,
+  asText,
+  durationOption,
+  parseConnectionOptions,
+  type TlsOptions,
+  tlsOption,
+} from '@waybill/core/driver-kit'
 import { z } from 'zod'
-import { ladderLimitMs } from './wire/delays.ts'
+
+/**
+ * The levels of a delay ladder: 1/32 s, 1/16 s and so on, twice as long each. The highest of 27 lasts 24 days; a time to
+ * live must be below 2^32 ms (RabbitMQ documentation, "Time-To-Live").
+ */
+export const ladderLevels = { unitMs: 1000 / 32, most: 27 } as const
+
+/** The longest delay of one way through a full ladder: 48 days. */
+const ladderLimitMs = Math.ceil(ladderLevels.unitMs * (2 ** ladderLevels.most - 1))
 
 /** Settings of the RabbitMQ adapter: `connect({ native: { rabbitmq: … } })`. */
 export interface RabbitmqOptions {
@@ -12,16 +28,16 @@ export interface RabbitmqOptions {
   readonly authentication?: 'plain' | 'external'
   /** Default: the URL's path, or `/`. */
   readonly virtualHost?: string
-  /** TLS settings beyond what `amqps:` implies. */
-  readonly tls?: RabbitmqTlsOptions
+  /** TLS settings beyond what `amqps:` implies; refused with `amqp:`. */
+  readonly tls?: boolean | TlsOptions
   /** Shown in the broker's list of connections. Default: `waybill`. */
   readonly connectionName?: string
   /** A connection counts as lost after two of these without a byte. Whole seconds. Default: 15 s. */
   readonly heartbeat?: Duration
-  /** For one host, TLS and handshake included. Default: 10 s. */
+  /** For one host, TLS and handshake included; less when there are several and little time is left. Default: 10 s. */
   readonly connectTimeout?: Duration
   /** How long the broker may take to answer anything but a publish. Default: 15 s. */
-  readonly responseTimeout?: Duration
+  readonly requestTimeout?: Duration
   /** How long the broker may take to confirm what it was sent. Default: 30 s. */
   readonly confirmTimeout?: Duration
   /**
@@ -49,18 +65,13 @@ export interface RabbitmqOptions {
    * and specversion. Each costs sender and receivers time. Default: `required`.
    */
   readonly mirrorAttributes?: 'required' | 'all' | 'none'
+  /**
+   * The management API, such as `https://user:password@host:15671`, for what AMQP cannot tell: listing topics and groups,
+   * and so deleting a topic with its groups. User and password default to the connection's. Default: none.
+   */
+  readonly managementUrl?: string
   /** By the topic's name; wins over the topic's own. */
   readonly topics?: Readonly<Record<string, RabbitmqTopicOptions>>
-}
-
-/** As of Node's `tls.connect`; PEM texts, not paths. */
-export interface RabbitmqTlsOptions {
-  readonly ca?: string | readonly string[]
-  readonly cert?: string
-  readonly key?: string
-  readonly passphrase?: string
-  readonly servername?: string
-  readonly rejectUnauthorized?: boolean
 }
 
 /** Settings of one topic: `defineTopic(name, { native: { rabbitmq: … } })`. Existing objects are checked, never declared. */
@@ -82,14 +93,6 @@ export interface RabbitmqGroupOptions {
 /** The port of AMQP without and with TLS (IANA service names `amqp` and `amqps`). */
 const ports: Readonly<Record<string, number>> = { amqp: 5672, amqps: 5671 }
 
-function milliseconds(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
-  const schema = z.custom<Duration>((value) => {
-    const parsed = parseDuration(value)
-    return parsed !== undefined && parsed >= minimum && parsed <= maximum
-  }, `expected a duration such as "500ms", "5s" or a number of milliseconds, from ${minimum} ms`)
-  return schema.transform((value) => parseDuration(value) ?? minimum)
-}
-
 const name = z.string().min(1).max(255)
 
 const topicSchema = z.strictObject({
@@ -100,101 +103,98 @@ const topicSchema = z.strictObject({
   queueArguments: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
 })
 
-const optionsSchema = z.strictObject({
-  username: z.string().optional(),
-  password: z.string().optional(),
-  authentication: z.enum(['plain', 'external']).default('plain'),
-  virtualHost: z.string().min(1).default('/'),
-  tls: z
-    .strictObject({
-      ca: z.union([z.string(), z.array(z.string())]).optional(),
-      cert: z.string().optional(),
-      key: z.string().optional(),
-      passphrase: z.string().optional(),
-      servername: z.string().optional(),
-      rejectUnauthorized: z.boolean().optional(),
-    })
-    .default({}),
-  connectionName: z.string().max(200).default('waybill'),
-  heartbeat: milliseconds(1000, 3_600_000).default(15_000),
-  connectTimeout: milliseconds(1).default(10_000),
-  responseTimeout: milliseconds(1).default(15_000),
-  confirmTimeout: milliseconds(1).default(30_000),
-  consumerTimeout: milliseconds(1).optional(),
-  maxMessageBytes: z
-    .int()
-    .min(1024)
-    .max(512 * 1024 * 1024)
-    .default(16 * 1024 * 1024),
-  longestDelay: milliseconds(100, ladderLimitMs).default(ladderLimitMs),
-  delayQueues: z.enum(['on-demand', 'all']).default('on-demand'),
-  unroutable: z.enum(['drop', 'reject']).default('drop'),
-  mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
-  topics: z.record(z.string(), topicSchema).default({}),
-})
+const optionsSchema = ({ scheme }: BrokerUrl) =>
+  z.strictObject({
+    username: z.string().optional(),
+    password: z.string().optional(),
+    authentication: z.enum(['plain', 'external']).default('plain'),
+    virtualHost: z.string().min(1).default('/'),
+    tls: tlsOption({ isSecure: scheme === 'amqps', secureScheme: 'amqps', byOption: false }),
+    connectionName: z.string().max(200).default('waybill'),
+    heartbeat: durationOption({ min: 1000, max: 3_600_000 }).default(15_000),
+    connectTimeout: durationOption({ min: 1 }).default(10_000),
+    requestTimeout: durationOption({ min: 1 }).default(15_000),
+    confirmTimeout: durationOption({ min: 1 }).default(30_000),
+    consumerTimeout: durationOption({ min: 1 }).optional(),
+    maxMessageBytes: z
+      .int()
+      .min(1024)
+      .max(512 * 1024 * 1024)
+      .default(16 * 1024 * 1024),
+    longestDelay: durationOption({ min: 100, max: ladderLimitMs }).default(ladderLimitMs),
+    delayQueues: z.enum(['on-demand', 'all']).default('on-demand'),
+    unroutable: z.enum(['drop', 'reject']).default('drop'),
+    mirrorAttributes: z.enum(['required', 'all', 'none']).default('required'),
+    managementUrl: z.url({ protocol: /^https?$/ }).optional(),
+    topics: z.record(z.string(), topicSchema).default({}),
+  })
 
-/** All durations in milliseconds. */
-export type Settings = z.output<typeof optionsSchema> & {
-  readonly isTls: boolean
+/** All durations in milliseconds; `tls` is undefined without TLS. */
+export type RabbitmqSettings = z.output<ReturnType<typeof optionsSchema>> & {
   readonly hosts: readonly { readonly host: string; readonly port: number }[]
 }
 
 export type TopicSettings = z.output<typeof topicSchema>
 
-const seconds = z
-  .string()
-  .regex(/^\d+$/, 'expected whole seconds')
-  .transform((value) => Number(value) * 1000)
+const inSeconds = (text: string) => (/^\d+$/.test(text) ? Number(text) * 1000 : text)
 
-const wholeNumber = z.string().regex(/^\d+$/, 'expected a whole number').transform(Number)
-
-// `heartbeat` in seconds and `connection_timeout` in milliseconds are those of the page "RabbitMQ URI Query Parameters".
-const querySchema = z.strictObject({
-  heartbeat: seconds.optional(),
-  connection_timeout: wholeNumber.optional(),
-  connectionName: z.string().optional(),
-  responseTimeout: z.string().optional(),
-  confirmTimeout: z.string().optional(),
-  consumerTimeout: z.string().optional(),
-  maxMessageBytes: wholeNumber.optional(),
-  longestDelay: z.string().optional(),
-  delayQueues: z.string().optional(),
-  unroutable: z.string().optional(),
-  mirrorAttributes: z.string().optional(),
-})
+/** `heartbeat` in seconds and `connection_timeout` in milliseconds are those of the page "RabbitMQ URI Query Parameters". */
+const query = {
+  heartbeat: inSeconds,
+  connection_timeout: { option: 'connectTimeout', read: asNumber },
+  connectionName: asText,
+  requestTimeout: asText,
+  confirmTimeout: asText,
+  consumerTimeout: asText,
+  maxMessageBytes: asNumber,
+  longestDelay: asText,
+  delayQueues: asText,
+  unroutable: asText,
+  mirrorAttributes: asText,
+}
 
 /**
- * URL and native options as one; native options win.
+ * URL and native options as one. An option is given in one place only.
  *
- * @throws {ConfigurationError} with every problem of either.
+ * @example
+ * const settings = parseRabbitmqOptions(parseBrokerUrl('amqp://me:secret@host?heartbeat=5'), { unroutable: 'reject' })
+ *
+ * @throws {ConfigurationError} with every problem of either, each with its place: `url?heartbeat`.
  */
-export function parseSettings(url: BrokerUrl, native: unknown): Settings {
-  const { connection_timeout: connectTimeout, ...query } = parseOptions(querySchema, url.query, 'URL', 'url')
+export function parseRabbitmqOptions(url: BrokerUrl, native: unknown): RabbitmqSettings {
   const { username, password, path: virtualHost } = url
-  const fromUrl = Object.fromEntries(
-    Object.entries({ ...query, connectTimeout, username, password, virtualHost }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  )
-  const options = parseOptions(
-    optionsSchema,
-    typeof native === 'object' && native !== null ? { ...fromUrl, ...native } : (native ?? fromUrl),
-    'RabbitMQ options',
-    'native.rabbitmq',
-  )
+  const options = parseConnectionOptions({
+    adapter: 'rabbitmq',
+    url,
+    native,
+    schema: optionsSchema(url),
+    query,
+    fromUrl: { username, password, virtualHost },
+  })
+  if (
+    options.authentication === 'plain' &&
+    (options.username === undefined) !== (options.password === undefined)
+  ) {
+    const missing =
+      options.username === undefined
+        ? 'a password without a user'
+        : `user "${options.username}" without a password`
+    throw new ConfigurationError('rabbitmq options', [
+      {
+        path: 'url',
+        message: `${missing}; write ${url.scheme}://user:password@host, or give both as native options`,
+      },
+    ])
+  }
   const port = ports[url.scheme] ?? 5672
   const hosts = url.hosts.length === 0 ? [{ host: 'localhost', port: undefined }] : url.hosts
-  return {
-    ...options,
-    isTls: url.scheme === 'amqps',
-    hosts: hosts.map((each) => ({ host: each.host, port: each.port ?? port })),
-  }
+  return { ...options, hosts: hosts.map((each) => ({ host: each.host, port: each.port ?? port })) }
 }
 
 /** A topic's own settings under those that the connection has for it. */
 export function topicSettings(
   { name: topic, native }: { readonly name: string; readonly native: Readonly<Record<string, unknown>> },
-  settings: Settings,
+  settings: RabbitmqSettings,
 ): TopicSettings {
   const own = parseOptions(topicSchema, native.rabbitmq ?? {}, `topic "${topic}"`, 'native.rabbitmq')
   return { ...own, ...settings.topics[topic] }

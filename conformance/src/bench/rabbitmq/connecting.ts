@@ -55,7 +55,7 @@ export function connecting(administration: Administration): readonly Case[] {
     {
       number: 101,
       title:
-        'Credentials, virtual host, heartbeat and connection name are taken from the URL; native options win',
+        'Credentials, virtual host, heartbeat and connection name are taken from the URL or native options, not both',
       needs: ['restart'],
       async run(context) {
         const tenant = await addTenant(administration, context)
@@ -68,20 +68,15 @@ export function connecting(administration: Administration): readonly Case[] {
         await context.exactly(recorder, await stage.send(3))
         await bus.close()
 
-        const wrong = urlOf(
-          context,
-          { user: 'nobody', password: 'wrong', virtualHost: 'nowhere' },
-          '?heartbeat=7',
-        )
+        const { host } = new URL(context.harness.connection.url)
         const { user: username, password, virtualHost } = tenant
-        await connectTo(context, wrong, {
-          username,
-          password,
-          virtualHost,
-          heartbeat: '9s',
-          connectionName: 'office',
-        })
+        const native = { username, password, virtualHost, heartbeat: '9s', connectionName: 'office' }
+        await connectTo(context, `amqp://${host}`, native)
         assert.deepEqual(await connectionsOf(username), [`${virtualHost} 9 office`])
+        const twice = await refusal('both', connectTo(context, url, native), 'invalid-options')
+        for (const part of ['url?heartbeat', 'native.rabbitmq.virtualHost']) {
+          assert.ok(twice.message.includes(part), `"${twice.message}" does not name ${part}`)
+        }
       },
     },
     {
@@ -90,13 +85,16 @@ export function connecting(administration: Administration): readonly Case[] {
       async run(context) {
         const { username: user, password } = new URL(context.harness.connection.url)
         const right = { user, password, virtualHost: '/' }
-        for (const wrong of [{ password: 'secret-but-wrong' }, { virtualHost: 'nowhere' }]) {
+        for (const [wrong, named] of [
+          [{ password: 'secret-but-wrong' }, `user "${user}"`],
+          [{ virtualHost: 'nowhere' }, 'virtual host "nowhere"'],
+        ] as const) {
           const tenant = { ...right, ...wrong }
           // Trying again would take as long as the timeout of `connect`.
           const attempt = context.within('it is refused', connectTo(context, urlOf(context, tenant)))
           const { message, retryable } = await refusal('connect', attempt, 'access-denied')
           assert.ok(!retryable, 'retryable')
-          assert.ok(message.includes(`virtual host ${tenant.virtualHost}`), `"${message}" does not name it`)
+          assert.ok(message.includes(named), `"${message}" does not name ${named}`)
           assert.ok(!message.includes('secret'), 'the password is in the message')
         }
       },
@@ -139,17 +137,53 @@ export function connecting(administration: Administration): readonly Case[] {
     },
     {
       number: 105,
-      title: 'Of several hosts the first that answers is taken',
+      title:
+        'Of several hosts the first that answers is taken, be the others gone or silent, and again after a loss',
       needs: ['proxy'],
       async run(context) {
-        const { options, proxy } = await context.proxied()
-        await proxy.refuse()
-        const silent = new URL(options.url ?? '').host
-        const url = context.harness.connection.url.replace('@', `@${silent},`)
-        const stage = await context.stage({ bus: await connectTo(context, url) })
+        const refusing = await context.proxied()
+        await refusing.proxy.refuse()
+        const silent = await context.proxied()
+        silent.proxy.blackhole()
+        const living = await context.proxied()
+        const hosts = [refusing, silent, living].map(({ options }) => new URL(options.url ?? '').host)
+        const { username, password } = new URL(context.harness.connection.url)
+        const url = `amqp://${username}:${password}@${hosts.join(',')}`
+        // Each silent host would use up the time for one alone.
+        const startedAt = performance.now()
+        const bus = await context.bus({ url, native: { rabbitmq: { connectTimeout: '60s' } } })
+        const tookMs = performance.now() - startedAt
+        assert.ok(tookMs < 10_000 + context.slackMs, `connected after ${Math.round(tookMs)} ms`)
+        const stage = await context.stage({ bus })
         const recorder = context.recorder()
         await stage.consume(recorder)
-        await context.exactly(recorder, await stage.send(3))
+        const before = await stage.send(3)
+        await context.exactly(recorder, before)
+        // The living one fails, and the one that was silent lives.
+        silent.proxy.heal()
+        await living.proxy.refuse()
+        living.proxy.reset()
+        await context.exactly(recorder, [...before, ...(await stage.send(3))], { duplicateBudget: 3 })
+      },
+    },
+    {
+      number: 106,
+      title: 'A URL without a password, or with a heartbeat of 0, is refused by an error that names the URL',
+      async run(context) {
+        const { host } = new URL(context.harness.connection.url)
+        for (const [url, named] of [
+          [`amqp://user@${host}`, 'url: user "user" without a password'],
+          [`amqp://${host}?heartbeat=0`, 'url?heartbeat'],
+        ] as const) {
+          const { message } = await refusal(url, connectTo(context, url), 'invalid-options')
+          assert.ok(message.includes(named), `"${message}" does not name ${named}`)
+        }
+        const { message } = await refusal(
+          'TLS options without TLS',
+          connectTo(context, `amqp://${host}`, { tls: { servername: 'elsewhere' } }),
+          'invalid-options',
+        )
+        assert.match(message, /native\.rabbitmq\.tls.*amqps/)
       },
     },
   ]

@@ -26,7 +26,7 @@ const rows = {
   }),
   sender: (topic: string): Rights => ({
     configure: '^$',
-    write: `^${topic}(:delay:.*)?$`,
+    write: `^${topic}(:kept|:delay:.*)?$`,
     read: '^$',
   }),
 }

@@ -22,8 +22,8 @@ export function topology(administration: Administration): readonly Case[] {
         for (const { topic, sides } of [
           { topic: quorum, sides: [`${quorum.name}:billing`, 'quorum', 'classic'] },
           { topic: fanned, sides: [fanned.name, 'fanout', 'direct'] },
-          { topic: { ...ordered, partitions: 2 }, sides: [`${ordered.name}:billing:2`, '2 partitions'] },
-          { topic: { ...ordered, partitions: 5 }, sides: [`${ordered.name}:billing:3`, '5 partitions'] },
+          { topic: { ...ordered, partitions: 2 }, sides: [ordered.name, '2 partitions', 'one with 3'] },
+          { topic: { ...ordered, partitions: 5 }, sides: [ordered.name, '5 partitions', 'one with 3'] },
         ]) {
           const attempt = context.within('it is refused', context.bus({ topics: [topic] }))
           const error = await refusal('connect', attempt, 'topology-mismatch')
@@ -48,12 +48,12 @@ export function topology(administration: Administration): readonly Case[] {
             'topology-missing',
           )
         const { message } = await verify({})
-        assert.ok(
-          message.includes(
-            `: exchange ${name}, exchange ${name}:types, exchange ${name}:patterns, queue ${name}:billing:dead, queue ${name}:billing. `,
-          ),
-          message,
-        )
+        for (const each of [name, `${name}:types`, `${name}:patterns`]) {
+          assert.ok(message.includes(`exchange ${each}`), `"${message}" does not name exchange ${each}`)
+        }
+        for (const each of [`${name}:billing`, `${name}:billing:dead`]) {
+          assert.ok(message.includes(`queue ${each}`), `"${message}" does not name queue ${each}`)
+        }
         const withDelays = await verify({ delayQueues: 'all', longestDelay: '100ms' })
         for (const each of [`exchange ${name}:delay:32ms`, `queue ${name}:billing:delay:63ms`]) {
           assert.ok(withDelays.message.includes(each), `"${withDelays.message}" does not name ${each}`)
@@ -99,7 +99,7 @@ export function topology(administration: Administration): readonly Case[] {
         assert.equal(await letters.replayAll(), 1)
         await context.exactly(recorder, [...delivered, failing])
         // What waits for a retry waits in queues beside the existing one.
-        assert.deepEqual(await administration.queuesBeginningWith(stage.topic.name), [])
+        assert.deepEqual(await administration.queuesBeginningWith(`${stage.topic.name}:${stage.group}`), [])
         const made = (await administration.queuesBeginningWith(queue)).filter((name) => name !== queue)
         assert.ok(made.length > 0 && made.every((name) => name.startsWith(`${queue}:delay:`)), made.join(' '))
       },
@@ -131,6 +131,80 @@ export function topology(administration: Administration): readonly Case[] {
         assert.deepEqual(await arrived(`${topic.name}:orders`), ['order.paid', 'order.sent'])
         assert.deepEqual(await arrived(`${topic.name}:overlapping`), types)
         assert.deepEqual(await arrived(foreign), ['refund'])
+      },
+    },
+    {
+      number: 115,
+      title: 'Whichever queues of an ordered topic are missing, create makes them, and what was there stays',
+      needs: ['restart'],
+      async run(context) {
+        const partitions = 4
+        const topic = context.topic({ ordered: true, partitions, groups: ['billing'] })
+        const queues = Array.from({ length: partitions }, (_, index) => `${topic.name}:billing:${index}`)
+        const owned = () => administration.queuesBeginningWith(`${topic.name}:billing:`)
+        await context.bus({ topics: [topic] })
+        const all = (await owned()).sort()
+        // Every set of missing ones, the empty one and all of them left out.
+        for (let set = 1; set < 2 ** partitions - 1; set += 1) {
+          const missing = queues.filter((_, index) => (set >> index) % 2 === 1)
+          await administration.plainly(async (channel) => {
+            for (const queue of missing) await channel.deleteQueue(queue)
+          })
+          await (await context.bus({ topics: [topic] })).close()
+          assert.deepEqual((await owned()).sort(), all, `${missing.join(', ')} was missing`)
+        }
+      },
+    },
+    {
+      number: 116,
+      title:
+        'While the broker refuses declarations for a passing reason, starting goes on trying and says its reason',
+      needs: ['restart'],
+      alone: true,
+      async run(context) {
+        const lift = () => administration.control('clear_vhost_limits')
+        context.defer(lift)
+        const queues = (await administration.list('list_queues', 'name')).length
+        await administration.control('set_vhost_limits', JSON.stringify({ 'max-queues': queues }))
+        const topic = context.topic({ groups: [context.unique('late')] })
+        const provision = () => context.bus({ topics: [topic], timeout: context.pace(1000) })
+        const { message } = await refusal('connecting', provision(), 'failed', 'timeout')
+        assert.match(message, /queue limit in vhost .* is reached/)
+        const connecting = context.bus({ topics: [topic] })
+        await context.quiet(context.pace(500))
+        await lift()
+        await connecting
+      },
+    },
+    {
+      number: 117,
+      title: 'A stream is refused as the queue of a group, by name',
+      async run(context) {
+        const stream = context.unique('stream')
+        await administration.plainly((channel) =>
+          channel.assertQueue(stream, { durable: true, arguments: { 'x-queue-type': 'stream' } }),
+        )
+        const topic = context.topic({
+          groups: ['billing'],
+          native: { rabbitmq: { groups: { billing: { queue: stream } } } },
+        })
+        const error = await refusal('connect', context.bus({ topics: [topic] }), 'unsupported')
+        assert.match(error.message, new RegExp(`${stream} is a stream`))
+        assert.ok(!error.retryable, 'retryable')
+      },
+    },
+    {
+      number: 118,
+      title: 'The number of delay queues of a topic and its groups is bounded, partitions or not',
+      needs: ['restart'],
+      timeoutMs: 120_000,
+      async run(context) {
+        const topic = context.topic({ ordered: true, partitions: 8, groups: ['billing'] })
+        await context.bus({ topics: [topic], native: { rabbitmq: { delayQueues: 'all' } } })
+        const made = await administration.queuesBeginningWith(topic.name)
+        const delays = made.filter((name) => name.includes(':delay:'))
+        // Two ladders of 27 levels: the README's bound.
+        assert.equal(delays.length, 54)
       },
     },
   ]

@@ -1,4 +1,5 @@
 import { type DriverContext, MessagingError } from '@waybill/core/driver'
+import { bounded } from '@waybill/core/driver-kit'
 import {
   type Channel,
   type ChannelModel,
@@ -10,15 +11,25 @@ import {
 import { decodeMessages } from '../client/decode-messages.ts'
 import { encodeMessages } from '../client/encode-messages.ts'
 import { coalesceWrites, socketClosed } from '../client/sockets.ts'
-import { toDriverError } from '../errors.ts'
-import type { Settings } from '../options.ts'
-import { closeChannel, within } from './bounded.ts'
+import { toConnectError, toDriverError } from '../errors.ts'
+import type { RabbitmqSettings } from '../options.ts'
+import { closeChannel } from './close-channel.ts'
+import { firstToAnswer } from './first-to-answer.ts'
 
 /** How long `close` waits for the broker's farewell before it cuts the socket. */
 const farewellMs = 3000
 
 /** Channels kept open between uses; opening and closing one takes two round trips. */
 const maxIdleChannels = 4
+
+type Host = RabbitmqSettings['hosts'][number]
+
+/** A connection that was made, and what cuts it. */
+interface Connected {
+  readonly model: ChannelModel
+  readonly socket: AbortController
+  readonly host: Host
+}
 
 export interface LinkEvents {
   readonly onOpened: () => void
@@ -28,17 +39,21 @@ export interface LinkEvents {
 /** One connection, opened when it is first needed and again when it is needed after a loss. */
 export class Link {
   readonly #role: string
-  readonly #settings: Settings
+  readonly #settings: RabbitmqSettings
   readonly #context: DriverContext
   readonly #events: LinkEvents
   #model: ChannelModel | undefined
   #opening: Promise<ChannelModel> | undefined
   #socket = new AbortController()
+  /** Where the connection is, or was last. */
+  #host: Host | undefined
+  /** Why the connection was lost, in the broker's or the system's words. */
+  #lossReason: Error | undefined
   #blocked: string | undefined
   #idle: Channel[] = []
   #closed = false
 
-  constructor(role: string, settings: Settings, context: DriverContext, events: LinkEvents) {
+  constructor(role: string, settings: RabbitmqSettings, context: DriverContext, events: LinkEvents) {
     this.#role = role
     this.#settings = settings
     this.#context = context
@@ -49,7 +64,7 @@ export class Link {
     return this.#model
   }
 
-  /** Why the broker takes no messages on this connection for now. */
+  /** Why the broker is blocking publishers, if it does. */
   get blocked(): string | undefined {
     return this.#blocked
   }
@@ -81,8 +96,14 @@ export class Link {
     try {
       return await this.bounded(what, this.#withChannel(use))
     } catch (error) {
-      throw toDriverError(error, what)
+      throw toDriverError(this.#reasonOf(error), what)
     }
+  }
+
+  /** amqplib only says that a channel went with its connection; the connection has heard why. */
+  #reasonOf(error: unknown): unknown {
+    const isGone = error instanceof Error && /^Channel (ended|closed)/.test(error.message)
+    return isGone && this.#lossReason !== undefined ? this.#lossReason : error
   }
 
   async #withChannel<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
@@ -108,12 +129,12 @@ export class Link {
 
   /** Waits for the broker's answer as long as the settings allow, then takes the connection for dead. */
   async bounded<Value>(what: string, answer: Promise<Value>): Promise<Value> {
-    const { connectTimeout, responseTimeout, hosts } = this.#settings
+    const { connectTimeout, requestTimeout, hosts } = this.#settings
     // Opening the connection is part of it when there is none, and has limits of its own.
-    const limit =
-      this.#model === undefined ? responseTimeout + connectTimeout * hosts.length : responseTimeout
+    const timeoutMs =
+      this.#model === undefined ? requestTimeout + connectTimeout * hosts.length : requestTimeout
     try {
-      return await within(this.#context.clock, limit, what, answer)
+      return await bounded(answer, { clock: this.#context.clock, timeoutMs, what })
     } catch (error) {
       if (MessagingError.is(error) && error.code === 'timeout') this.cut()
       throw error
@@ -134,12 +155,16 @@ export class Link {
         model.once('close', () => resolve())
         model.close().then(resolve, () => resolve())
       })
-      await within(this.#context.clock, farewellMs, 'Closing', gone).catch(() => undefined)
+      await this.#farewell(gone)
     }
     this.cut()
     await this.#opening?.catch(() => undefined)
-    if (ended !== undefined)
-      await within(this.#context.clock, farewellMs, 'Closing', ended).catch(() => undefined)
+    if (ended !== undefined) await this.#farewell(ended)
+  }
+
+  async #farewell(end: Promise<unknown>): Promise<void> {
+    const { clock } = this.#context
+    await bounded(end, { clock, timeoutMs: farewellMs, what: 'Closing' }).catch(() => undefined)
   }
 
   async #silenced<Kind extends Channel>(create: (model: ChannelModel) => Promise<Kind>): Promise<Kind> {
@@ -155,33 +180,43 @@ export class Link {
   }
 
   async #connect(signal: AbortSignal | undefined): Promise<ChannelModel> {
-    let failure: MessagingError | undefined
-    for (const { host, port } of this.#settings.hosts) {
-      if (this.#closed || signal?.aborted) break
-      try {
-        return this.#adopt(await this.#connectTo(host, port, signal))
-      } catch (error) {
-        failure = toDriverError(
-          error,
-          `Connecting to RabbitMQ at ${host}:${port}, virtual host ${this.#settings.virtualHost}, failed`,
-          {
-            stage: 'connecting',
-          },
-        )
-        if (!failure.retryable) throw failure
-      }
+    const attempt = new AbortController()
+    this.#socket = attempt
+    const signals = signal === undefined ? [attempt.signal] : [attempt.signal, signal]
+    try {
+      const connected = await firstToAnswer<Host, Connected>({
+        hosts: this.#hostsInOrder(),
+        clock: this.#context.clock,
+        connect: (host, stop) => this.#connectTo(host, stop),
+        isFinal: (error) => MessagingError.is(error) && !error.retryable,
+        discard: ({ socket }) => socket.abort(),
+        signal: AbortSignal.any(signals),
+      })
+      return this.#adopt(connected)
+    } catch (error) {
+      if (this.#closed) throw new MessagingError('closed', 'The connection to RabbitMQ is closed')
+      throw error
     }
-    throw failure ?? new MessagingError('aborted', 'Connecting to RabbitMQ was given up')
   }
 
-  async #connectTo(host: string, port: number, signal: AbortSignal | undefined): Promise<ChannelModel> {
+  /** In random order, so that clients spread over a cluster; after a loss the host that failed us comes last. */
+  #hostsInOrder(): readonly Host[] {
+    const ranked = this.#settings.hosts.map((host) => ({
+      host,
+      rank: host === this.#host ? 1 : Math.random(),
+    }))
+    return ranked.sort((left, right) => left.rank - right.rank).map(({ host }) => host)
+  }
+
+  async #connectTo(where: Host, stop: AbortSignal): Promise<Connected> {
+    const { host, port } = where
     const settings = this.#settings
     const socket = new AbortController()
-    this.#socket = socket
     const onAbort = () => socket.abort()
     // Two limits: amqplib's own is one for silence, and says so; this one holds for a peer that trickles.
     const cancel = this.#context.clock.after(settings.connectTimeout + 500, onAbort)
-    signal?.addEventListener('abort', onAbort, { once: true })
+    if (stop.aborted) onAbort()
+    else stop.addEventListener('abort', onAbort, { once: true })
     // amqplib hands these on to `net.connect` and `tls.connect`, which know `signal` too.
     const options: SocketOptions & { readonly signal: AbortSignal } = {
       // Otherwise Nagle's algorithm holds small frames back for up to 40 ms.
@@ -195,9 +230,9 @@ export class Link {
       signal: socket.signal,
     }
     try {
-      return await connect(
+      const model = await connect(
         {
-          protocol: settings.isTls ? 'amqps' : 'amqp',
+          protocol: settings.tls === undefined ? 'amqp' : 'amqps',
           hostname: host,
           port,
           // amqplib decodes it once more.
@@ -208,20 +243,26 @@ export class Link {
         },
         options,
       )
+      return { model, socket, host: where }
+    } catch (error) {
+      throw toConnectError(error, { address: `${host}:${port}`, settings })
     } finally {
       cancel()
-      signal?.removeEventListener('abort', onAbort)
+      stop.removeEventListener('abort', onAbort)
     }
   }
 
-  #adopt(model: ChannelModel): ChannelModel {
+  #adopt({ model, socket, host }: Connected): ChannelModel {
+    this.#socket = socket
+    this.#host = host
+    this.#lossReason = undefined
     coalesceWrites(model)
     encodeMessages(model)
     decodeMessages(model)
-    const socket = this.#socket
     let reason: Error | undefined
     model.on('error', (error) => {
       reason = error
+      this.#lossReason = error
     })
     model.on('blocked', (why) => {
       this.#blocked = why

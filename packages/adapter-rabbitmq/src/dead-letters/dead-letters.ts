@@ -7,7 +7,7 @@ import {
   sleep,
 } from '@waybill/core/driver'
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { closeChannel } from '../connection/bounded.ts'
+import { closeChannel } from '../connection/close-channel.ts'
 import type { Link } from '../connection/link.ts'
 import { toDriverError } from '../errors.ts'
 import { toQueue } from '../sending/copies.ts'

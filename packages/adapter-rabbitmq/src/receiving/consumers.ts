@@ -1,6 +1,6 @@
 import type { SubscriptionRequest } from '@waybill/core/driver'
 import type { Channel, ConsumeMessage } from 'amqplib'
-import type { Settings } from '../options.ts'
+import type { RabbitmqSettings } from '../options.ts'
 import { partitionPriorities } from '../wire/partitions.ts'
 
 export interface ConsumersParts {
@@ -10,7 +10,7 @@ export interface ConsumersParts {
   /** Partitions that have one active consumer each. */
   readonly isOrdered: boolean
   readonly request: SubscriptionRequest
-  readonly settings: Settings
+  readonly settings: RabbitmqSettings
   /** Unique to the subscription. */
   readonly member: string
   /** Null when the broker has cancelled the consumer. */

@@ -9,11 +9,12 @@ import {
   type TopicSpec,
 } from '@waybill/core/driver'
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { closeChannel } from '../connection/bounded.ts'
+import { closeChannel } from '../connection/close-channel.ts'
 import type { Link } from '../connection/link.ts'
-import { toDriverError } from '../errors.ts'
-import type { Settings } from '../options.ts'
+import { streamRefused, toDriverError } from '../errors.ts'
+import type { RabbitmqSettings } from '../options.ts'
 import type { Copies } from '../sending/copies.ts'
+import type { HandledInVain } from '../settling/handled-in-vain.ts'
 import { InHand } from '../settling/in-hand.ts'
 import { bindQueue } from '../topology/declarations.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
@@ -24,11 +25,14 @@ import { Consumers } from './consumers.ts'
 export interface SubscriptionParts {
   readonly link: Link
   readonly copies: Copies
-  readonly settings: Settings
+  readonly settings: RabbitmqSettings
   readonly objects: TopicObjects
   readonly request: SubscriptionRequest
   /** Unique to the subscription. */
   readonly member: string
+  /** See `InHand`. */
+  readonly returnsAsCopies: boolean
+  readonly handledInVain: HandledInVain
   readonly onClosed: (subscription: RabbitmqSubscription) => void
 }
 
@@ -60,6 +64,8 @@ export class RabbitmqSubscription implements Subscription {
       group: parts.request.group.name,
       queues,
       isOrdered: this.#isOrdered,
+      returnsAsCopies: parts.returnsAsCopies && !parts.request.broadcast,
+      handledInVain: parts.handledInVain,
       onAgain: (deliveries) => this.#onAgain(deliveries),
     })
     this.#consumers = new Consumers({
@@ -128,8 +134,8 @@ export class RabbitmqSubscription implements Subscription {
     return deliveries
   }
 
-  settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    return this.#inHand.settle(settlements)
+  settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    return this.#inHand.settle(settlements, signal)
   }
 
   resize(prefetch: number): void {
@@ -172,8 +178,11 @@ export class RabbitmqSubscription implements Subscription {
       )
     } else {
       await this.#consumers.cancel()
-      // Closing the channel does so too, but counts as a failed delivery of each (RabbitMQ 4.3).
-      if (this.#inHand.size > 0) this.#channel.nackAll(true)
+      // Closing the channel does so too, but counts as a failed delivery of each.
+      if (this.#inHand.size > 0 && !this.#parts.request.broadcast) {
+        await this.#inHand.returnAll()
+        await this.#settled()
+      }
     }
     await closeChannel(this.#channel)
   }
@@ -185,6 +194,11 @@ export class RabbitmqSubscription implements Subscription {
   async #awaitAcks(queue: string): Promise<void> {
     const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: -1 })
     await this.#channel.cancel(consumerTag)
+  }
+
+  /** Resolves when the broker has read all that was written on the channel. */
+  async #settled(): Promise<void> {
+    await this.#channel.checkQueue(this.#queues[0] ?? '')
   }
 
   #onMessage(message: ConsumeMessage | null, partition: number): void {
@@ -201,21 +215,31 @@ export class RabbitmqSubscription implements Subscription {
       this.#lose(error)
       return
     }
-    const incoming = fromAmqp(message)
+    // A header of streams alone (RabbitMQ documentation, "Streams").
+    if (message.properties.headers?.['x-stream-offset'] !== undefined) {
+      this.#lose(streamRefused(this.#queues[partition] ?? ''))
+      return
+    }
+    const incoming = fromAmqp(message, this.#isOrdered)
     const delivery = new RabbitmqDelivery(message, incoming, partition)
     this.#inHand.add(delivery)
     // What other queues still send to a lost subscription goes back when core closes it.
     if (this.#lostBy !== undefined) return
-    if (incoming.remainingMs > 0) void this.#sendRoundAgain(delivery, incoming.remainingMs)
-    else {
+    if (this.#parts.handledInVain.take(this.#queues[partition] ?? '', delivery)) {
+      void this.#inHand.settle([{ delivery, verdict: { kind: 'ack' } }])
+    } else if (incoming.remainingMs > 0) {
+      void this.#orLose(this.#inHand.sendRoundAgain(delivery, incoming.remainingMs))
+    } else if (incoming.isUncounted && !this.#isOrdered && !this.#parts.request.broadcast) {
+      void this.#orLose(this.#inHand.sendRoundCounted(delivery))
+    } else {
       this.#ready.push(delivery)
       this.#wake?.()
     }
   }
 
-  async #sendRoundAgain(delivery: RabbitmqDelivery, delayMs: number): Promise<void> {
-    const outcome = await this.#inHand.sendRoundAgain(delivery, delayMs)
-    // It goes back into the queue with the subscription, and around again when core has subscribed anew.
+  /** What could not be sent goes back into the queue with the subscription, and is tried when core has subscribed anew. */
+  async #orLose(sent: Promise<Outcome>): Promise<void> {
+    const outcome = await sent
     if (!outcome.ok) this.#lose(outcome.error)
   }
 

@@ -1,19 +1,34 @@
-import { type Clock, type Outcome, toMessagingError, type Verdict } from '@waybill/core/driver'
+import type { Clock, Outcome, Verdict } from '@waybill/core/driver'
+import { eachGroup, outcomesOf } from '@waybill/core/driver-kit'
 import type { Message } from 'amqplib'
 import type { Ladders } from '../topology/ladders.ts'
 import { type Ladder, levelName, planDelay } from '../wire/delays.ts'
-import { type Outgoing, priorityOf, shortenHeaders, toCopy, withDelay } from '../wire/messages.ts'
-import { describeGroup, ladderOf, type TopicObjects } from '../wire/names.ts'
-import { inGroups } from './in-groups.ts'
+import {
+  type Counts,
+  type Outgoing,
+  priorityOf,
+  shortenHeaders,
+  toCopy,
+  withDelay,
+} from '../wire/messages.ts'
+import { describeGroup, type GroupObjects, type TopicObjects } from '../wire/names.ts'
 import type { Publisher } from './publisher.ts'
+
+/** What a copy is made for: a verdict of core's, or a message that goes back to its queue with its counts. */
+export type CopyPurpose =
+  | Extract<Verdict, { kind: 'retry' | 'dead-letter' }>
+  | { readonly kind: 'return'; readonly headers: Readonly<Record<string, string>>; readonly counts: Counts }
 
 export interface CopyRequest {
   readonly source: Pick<Message, 'content' | 'properties'>
-  readonly verdict: Extract<Verdict, { kind: 'retry' | 'dead-letter' }>
+  readonly purpose: CopyPurpose
   /** The group's queue that a retry comes back to, and its number among the group's queues. */
   readonly queue: string
   readonly partition: number
 }
+
+/** How often the headers of a copy are shortened until they fit. */
+const mostShortenings = 5
 
 /** Publishes what settlements and replays put into queues: retries, dead letters and what comes back from there. */
 export class Copies {
@@ -33,14 +48,17 @@ export class Copies {
     objects: TopicObjects,
     group: string,
   ): Promise<readonly Outcome[]> {
-    const waitsFor = ({ verdict, queue }: CopyRequest) =>
-      verdict.kind === 'retry' &&
-      verdict.delayMs > 0 &&
-      !this.#ladders.takes(ladderOf(queue), verdict.delayMs)
-        ? `${queue} ${verdict.delayMs}`
+    const described = describeGroup(objects, group)
+    const waitsFor = ({ purpose }: CopyRequest) =>
+      purpose.kind === 'retry' &&
+      purpose.delayMs > 0 &&
+      !this.#ladders.takes(described.ladder, purpose.delayMs)
+        ? purpose.delayMs
         : undefined
-    return inGroups(requests, waitsFor, (some, isWaiting) =>
-      this.#publishTogether(some, isWaiting, objects, group),
+    return eachGroup(requests, waitsFor, (some, waitMs) =>
+      outcomesOf(some, 'Publishing a copy failed', () =>
+        this.#publishTogether(some, waitMs !== undefined, objects, described),
+      ),
     )
   }
 
@@ -48,68 +66,69 @@ export class Copies {
     requests: readonly CopyRequest[],
     isWaiting: boolean,
     objects: TopicObjects,
-    group: string,
+    group: GroupObjects,
   ): Promise<readonly Outcome[]> {
     const startedAt = this.#clock.now()
-    try {
-      const isOver = await this.#raiseLadders(requests, isWaiting)
-      // Making delay queues takes its time, which is part of the delay.
-      const elapsedMs = isOver ? Number.POSITIVE_INFINITY : this.#clock.now() - startedAt
-      const { dead } = describeGroup(objects, group)
-      let messages = requests.map((request) => this.#toOutgoing(request, elapsedMs, objects, dead.name))
-      const outcomes = [...(await this.#publisher.publish(messages))]
-      // The failure record can make headers too long for AMQP; the message must find its place all the same.
-      for (let tries = 0; tries < 5; tries += 1) {
-        const tooLong = outcomes.flatMap((outcome, index) =>
-          !outcome.ok && outcome.error.code === 'too-large' ? [index] : [],
-        )
-        if (tooLong.length === 0) break
-        messages = messages.map((message, index) => (tooLong.includes(index) ? shortened(message) : message))
-        const again = await this.#publisher.publish(tooLong.flatMap((index) => messages[index] ?? []))
-        tooLong.forEach((index, position) => {
-          const outcome = again[position]
-          if (outcome !== undefined) outcomes[index] = outcome
-        })
-      }
-      return outcomes
-    } catch (error) {
-      const outcome: Outcome = { ok: false, error: toMessagingError(error, 'Publishing a copy failed') }
-      return requests.map(() => outcome)
-    }
+    const isOver = await this.#raiseLadder(requests, isWaiting, group.ladder)
+    // Making delay queues takes its time, which is part of the delay.
+    const elapsedMs = isOver ? Number.POSITIVE_INFINITY : this.#clock.now() - startedAt
+    return this.#publishFitting(
+      requests.map((request) => this.#toOutgoing(request, elapsedMs, objects, group)),
+    )
   }
 
-  /** Resolves with whether the delay is over. All that wait for queues to be made have the same one, and the same ladder. */
-  async #raiseLadders(requests: readonly CopyRequest[], isWaiting: boolean): Promise<boolean> {
-    const delays = new Map<string, number>()
-    for (const { verdict, queue } of requests) {
-      if (verdict.kind !== 'retry' || verdict.delayMs <= 0) continue
-      delays.set(queue, Math.max(verdict.delayMs, delays.get(queue) ?? 0))
+  /** The failure record can make headers too long for AMQP; the message must find its place all the same. */
+  async #publishFitting(messages: readonly Outgoing[]): Promise<readonly Outcome[]> {
+    const outcomes = [...(await this.#publisher.publish(messages))]
+    let fitting = messages
+    for (let tries = 0; tries < mostShortenings; tries += 1) {
+      const tooLong = outcomes.flatMap((outcome, index) =>
+        !outcome.ok && outcome.error.code === 'too-large' ? [index] : [],
+      )
+      if (tooLong.length === 0) break
+      fitting = fitting.map((message, index) => (tooLong.includes(index) ? shortened(message) : message))
+      const again = await this.#publisher.publish(tooLong.flatMap((index) => fitting[index] ?? []))
+      tooLong.forEach((index, position) => {
+        const outcome = again[position]
+        if (outcome !== undefined) outcomes[index] = outcome
+      })
     }
-    for (const [queue, delayMs] of delays) {
-      if (isWaiting) return this.#ladders.raiseUnlessOver(ladderOf(queue), delayMs)
-      await this.#ladders.raise(ladderOf(queue), delayMs)
-    }
+    return outcomes
+  }
+
+  /** Resolves with whether the delay is over. All that wait for queues to be made have the same one. */
+  async #raiseLadder(requests: readonly CopyRequest[], isWaiting: boolean, ladder: Ladder): Promise<boolean> {
+    const longestMs = requests.reduce(
+      (longest, { purpose }) => (purpose.kind === 'retry' ? Math.max(longest, purpose.delayMs) : longest),
+      0,
+    )
+    if (longestMs <= 0) return false
+    if (isWaiting) return this.#ladders.raiseUnlessOver(ladder, longestMs)
+    await this.#ladders.raise(ladder, longestMs)
     return false
   }
 
   #toOutgoing(
-    { source, verdict, queue, partition }: CopyRequest,
+    { source, purpose, queue, partition }: CopyRequest,
     elapsedMs: number,
     { topic }: TopicObjects,
-    dead: string,
+    { dead, ladder }: GroupObjects,
   ): Outgoing {
-    switch (verdict.kind) {
-      case 'dead-letter':
-        return {
-          exchange: '',
-          routingKey: dead,
-          ...toCopy(source, verdict.headers, topic.ordered ? partition : undefined),
-        }
+    switch (purpose.kind) {
+      case 'dead-letter': {
+        const extras = topic.ordered ? { partition } : {}
+        return { exchange: '', routingKey: dead.name, ...toCopy(source, purpose.headers, extras) }
+      }
+      case 'return': {
+        const { headers, counts } = purpose
+        return toQueue(queue, toCopy(source, headers, { counts }), headers)
+      }
       case 'retry': {
-        const delayMs = verdict.delayMs - elapsedMs
-        const copy = toCopy(source, verdict.headers)
-        if (delayMs <= 0) return toQueue(queue, copy, verdict.headers)
-        return delayed(copy, delayMs, ladderOf(queue), this.#ladders.levels)
+        const delayMs = purpose.delayMs - elapsedMs
+        const copy = toCopy(source, purpose.headers)
+        if (delayMs <= 0) return toQueue(queue, copy, purpose.headers)
+        const routingKey = ladder.exit.kind === 'queues' ? queue : undefined
+        return delayed(copy, delayMs, ladder, this.#ladders.levels, routingKey)
       }
     }
   }

@@ -1,13 +1,10 @@
 import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
+import { done, type Failure, withheld } from '@waybill/core/driver-kit'
 import type { ConfirmChannel } from 'amqplib'
 import type { Link } from '../connection/link.ts'
 import { toDriverError, toPublishError } from '../errors.ts'
 import type { Outgoing } from '../wire/messages.ts'
 import { confirmedPublish } from './confirmed-publish.ts'
-
-const ok: Outcome = { ok: true }
-
-type Failure = Extract<Outcome, { ok: false }>
 
 function failed(error: MessagingError): Failure {
   return { ok: false, error }
@@ -20,6 +17,14 @@ export function unroutable({ exchange, routingKey }: Outgoing): Failure {
       ? `There is no queue ${routingKey}`
       : `No queue takes ${routingKey} from exchange ${exchange}`
   return failed(new MessagingError('topology-missing', where, { retryable: true, fate: 'not-sent' }))
+}
+
+/** What the owner of a publisher has to say about its messages. */
+export interface PublisherHooks<Message> {
+  /** What becomes of a message that no queue wants. */
+  readonly onUnroutable: (message: Message) => Outcome
+  /** Messages of one lane that follow a failed one of their batch are withheld. Undefined: the order does not matter. */
+  readonly lane?: (message: Message) => string | undefined
 }
 
 /** One batch on its way; outcome i belongs to message i. */
@@ -45,26 +50,21 @@ export class Publisher<Message extends Outgoing = Outgoing> {
   readonly #link: Link
   readonly #clock: Clock
   readonly #confirmTimeoutMs: number
-  readonly #onUnroutable: (message: Message) => Outcome
+  readonly #hooks: PublisherHooks<Message>
   #line: Line<Message> | undefined
   #opening: Promise<Line<Message>> | undefined
 
-  constructor(
-    link: Link,
-    clock: Clock,
-    confirmTimeoutMs: number,
-    onUnroutable: (message: Message) => Outcome,
-  ) {
-    this.#onUnroutable = onUnroutable
+  constructor(link: Link, clock: Clock, confirmTimeoutMs: number, hooks: PublisherHooks<Message>) {
+    this.#hooks = hooks
     this.#link = link
     this.#clock = clock
     this.#confirmTimeoutMs = confirmTimeoutMs
   }
 
-  /** Rejects when nothing was sent. What becomes of messages that no queue wants is the caller's to say. */
+  /** Rejects when nothing was sent. */
   async publish(messages: readonly Message[]): Promise<readonly Outcome[]> {
     if (this.#link.blocked !== undefined) {
-      throw new MessagingError('throttled', `RabbitMQ takes no messages for now: ${this.#link.blocked}`, {
+      throw new MessagingError('throttled', `RabbitMQ is blocking publishers: ${this.#link.blocked}`, {
         retryable: true,
         fate: 'not-sent',
       })
@@ -84,7 +84,7 @@ export class Publisher<Message extends Outgoing = Outgoing> {
   async #connect(): Promise<Line<Message>> {
     try {
       const channel = await this.#link.bounded('Opening a channel', this.#link.confirmChannel())
-      const line = new Line(channel, this.#link, this.#clock, this.#confirmTimeoutMs, this.#onUnroutable)
+      const line = new Line(channel, this.#link, this.#clock, this.#confirmTimeoutMs, this.#hooks)
       this.#line = line
       channel.on('close', () => {
         if (this.#line === line) this.#line = undefined
@@ -102,7 +102,7 @@ class Line<Message extends Outgoing> {
   readonly #link: Link
   readonly #clock: Clock
   readonly #confirmTimeoutMs: number
-  readonly #onUnroutable: (message: Message) => Outcome
+  readonly #hooks: PublisherHooks<Message>
   #waiting: Waiting<Message>[] = []
   #isWritable = true
   #closedBy: unknown
@@ -114,9 +114,9 @@ class Line<Message extends Outgoing> {
     link: Link,
     clock: Clock,
     confirmTimeoutMs: number,
-    onUnroutable: (message: Message) => Outcome,
+    hooks: PublisherHooks<Message>,
   ) {
-    this.#onUnroutable = onUnroutable
+    this.#hooks = hooks
     this.#channel = channel
     this.#link = link
     this.#clock = clock
@@ -166,6 +166,7 @@ class Line<Message extends Outgoing> {
   #writeOne(batch: Batch<Message>, index: number): void {
     const message = batch.messages[index]
     if (message === undefined) return
+    if (this.#isWithheld(batch, index)) return
     try {
       this.#isWritable = confirmedPublish(this.#channel, message, (error) =>
         this.#settle(batch, index, this.#outcomeOf(message, error)),
@@ -176,9 +177,21 @@ class Line<Message extends Outgoing> {
     }
   }
 
+  /** On ordered topics nothing may overtake a message of its lane that was refused. */
+  #isWithheld(batch: Batch<Message>, index: number): boolean {
+    const message = batch.messages[index]
+    const lane = message === undefined ? undefined : this.#hooks.lane?.(message)
+    if (lane === undefined) return false
+    const isRefused = (earlier: Message, position: number) =>
+      batch.outcomes[position]?.ok === false && this.#hooks.lane?.(earlier) === lane
+    if (!batch.messages.slice(0, index).some(isRefused)) return false
+    this.#settle(batch, index, withheld(lane))
+    return true
+  }
+
   #outcomeOf(message: Message, error: unknown): Outcome {
     if (error === null)
-      return this.#returned.size > 0 && this.#takeReturned(message) ? this.#onUnroutable(message) : ok
+      return this.#returned.size > 0 && this.#takeReturned(message) ? this.#hooks.onUnroutable(message) : done
     if (error instanceof Error && error.message === 'message nacked') {
       return failed(
         new MessagingError('rejected', 'RabbitMQ refused the message: a queue is full or not available', {

@@ -1,16 +1,26 @@
-import type { Delivery, Outcome, Settlement } from '@waybill/core/driver'
+import { type Delivery, MessagingError, type Outcome, type Settlement } from '@waybill/core/driver'
+import { done, failed } from '@waybill/core/driver-kit'
 import type { Channel } from 'amqplib'
-import type { Copies, CopyRequest } from '../sending/copies.ts'
+import type { Copies, CopyPurpose } from '../sending/copies.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
 import type { TopicObjects } from '../wire/names.ts'
 import { Acknowledgements } from './acknowledgements.ts'
+import { type HandledInVain, identityOf } from './handled-in-vain.ts'
 
-const ok: Outcome = { ok: true }
+/**
+ * What is given back as copies at most when a subscription ends, in bytes: the rest goes back as it is, which is quicker,
+ * but counts as if its consumer had died.
+ */
+const mostReturnedBytes = 32 * 1024 * 1024
+
+/** Acknowledgements that the broker may not have read yet when a connection breaks. */
+const mostRecentAcks = 2000
 
 /** One settlement that puts a copy somewhere; its outcome goes to `index`. */
-interface Copy extends Pick<CopyRequest, 'verdict'> {
+interface Copy {
   readonly index: number
   readonly delivery: RabbitmqDelivery
+  readonly purpose: CopyPurpose
 }
 
 export interface InHandParts {
@@ -22,6 +32,9 @@ export interface InHandParts {
   readonly queues: readonly string[]
   /** Whether each queue has one active consumer. */
   readonly isOrdered: boolean
+  /** Whether the broker counts what is given back as if a consumer had died, so that it goes back as a copy instead. */
+  readonly returnsAsCopies: boolean
+  readonly handledInVain: HandledInVain
   /** Takes what is handed out once more. */
   readonly onAgain: (deliveries: readonly RabbitmqDelivery[]) => void
 }
@@ -31,6 +44,8 @@ export class InHand {
   readonly #parts: InHandParts
   readonly #acknowledgements = new Acknowledgements()
   readonly #deliveries = new Set<RabbitmqDelivery>()
+  #recentAcks: (string | undefined)[] = []
+  #isLost = false
   /** The partitions of which something was acknowledged. */
   readonly acked = new Set<number>()
 
@@ -48,19 +63,28 @@ export class InHand {
 
   /** Forgets them all; what has no verdict yet is returned. */
   lose(): RabbitmqDelivery[] {
+    this.#isLost = true
+    for (const identity of this.#recentAcks) {
+      if (identity !== undefined) this.#parts.handledInVain.remember(identity)
+    }
+    this.#recentAcks = []
     const lost = [...this.#deliveries].filter(({ settled }) => !settled)
     this.#deliveries.clear()
     return lost
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
-    const outcomes = new Array<Outcome>(settlements.length).fill(ok)
+  async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    const outcomes = new Array<Outcome>(settlements.length).fill(done)
     const acks: RabbitmqDelivery[] = []
     const releases: RabbitmqDelivery[] = []
     const copies: Copy[] = []
     for (const [index, { delivery: theirs, verdict }] of settlements.entries()) {
       const delivery = this.#own(theirs)
-      if (delivery === undefined || delivery.settled) continue
+      if (delivery === undefined) {
+        outcomes[index] = this.#ofNoneOfOurs(theirs, verdict.kind)
+        continue
+      }
+      if (delivery.settled) continue
       delivery.settled = true
       switch (verdict.kind) {
         case 'ack':
@@ -71,13 +95,14 @@ export class InHand {
           break
         case 'retry':
         case 'dead-letter':
-          copies.push({ index, delivery, verdict })
+          copies.push({ index, delivery, purpose: verdict })
           break
       }
     }
-    this.#ack(acks)
-    this.#release(releases)
-    if (copies.length > 0) await this.#copy(copies, outcomes)
+    this.#ack(acks, true)
+    const released = this.#release(releases, signal)
+    if (copies.length > 0) await this.#copy(copies, outcomes, signal)
+    await released
     return outcomes
   }
 
@@ -85,35 +110,80 @@ export class InHand {
   async sendRoundAgain(delivery: RabbitmqDelivery, delayMs: number): Promise<Outcome> {
     const verdict = { kind: 'retry', delayMs, headers: delivery.headers } as const
     const [outcome] = await this.settle([{ delivery, verdict }])
-    return outcome ?? ok
+    return outcome ?? done
+  }
+
+  /**
+   * For a message that a classic queue hands out again, without saying how often it has: it comes around as a copy that
+   * carries the count.
+   */
+  async sendRoundCounted(delivery: RabbitmqDelivery): Promise<Outcome> {
+    delivery.settled = true
+    const counts = { deliveries: delivery.deliveries - 1, crashes: delivery.crashes + 1 }
+    const purpose = { kind: 'return', headers: delivery.headers, counts } as const
+    const outcomes: Outcome[] = []
+    await this.#copy([{ index: 0, delivery, purpose }], outcomes)
+    return outcomes[0] ?? done
+  }
+
+  /** Gives back what has no verdict. */
+  async returnAll(): Promise<void> {
+    const open = [...this.#deliveries].filter(({ settled }) => !settled)
+    for (const delivery of open) delivery.settled = true
+    let bytes = 0
+    const copied = open.filter(({ source }) => {
+      bytes += source.content.byteLength
+      return bytes <= mostReturnedBytes
+    })
+    await this.#release(copied)
+    this.#nack(open)
   }
 
   #own(delivery: Delivery): RabbitmqDelivery | undefined {
     return delivery instanceof RabbitmqDelivery && this.#deliveries.has(delivery) ? delivery : undefined
   }
 
-  /** Copy first, then ack: what happens between the two duplicates, never loses. */
-  async #copy(copies: readonly Copy[], outcomes: Outcome[]): Promise<void> {
-    const { queues, objects, group } = this.#parts
-    const requests = copies.map(({ delivery: { source, partition }, verdict }) => ({
-      source,
-      verdict,
-      queue: queues[partition] ?? '',
-      partition,
-    }))
-    const results = await this.#parts.copies.publish(requests, objects, group)
-    const done: RabbitmqDelivery[] = []
-    for (const [position, { delivery, index }] of copies.entries()) {
-      const result = results[position] ?? ok
-      outcomes[index] = result
-      if (result.ok) done.push(delivery)
-      else delivery.settled = false
+  /** Settled already, or lost with the channel. */
+  #ofNoneOfOurs(delivery: Delivery, verdict: Settlement['verdict']['kind']): Outcome {
+    if (!this.#isLost || !(delivery instanceof RabbitmqDelivery) || delivery.settled) return done
+    delivery.settled = true
+    if (verdict === 'ack') {
+      const identity = identityOf(this.#queueOf(delivery), delivery)
+      if (identity !== undefined) this.#parts.handledInVain.remember(identity)
     }
-    this.#ack(done)
+    return failed(
+      new MessagingError('stale', 'The channel was lost, and RabbitMQ has taken the message back'),
+    )
   }
 
-  #ack(deliveries: readonly RabbitmqDelivery[]): void {
+  #queueOf({ partition }: RabbitmqDelivery): string {
+    return this.#parts.queues[partition] ?? ''
+  }
+
+  /** Copy first, then ack: what happens between the two duplicates, never loses. */
+  async #copy(copies: readonly Copy[], outcomes: Outcome[], signal?: AbortSignal): Promise<void> {
+    const { objects, group } = this.#parts
+    const requests = copies.map(({ delivery, purpose }) => ({
+      source: delivery.source,
+      purpose,
+      queue: this.#queueOf(delivery),
+      partition: delivery.partition,
+    }))
+    const published = this.#parts.copies.publish(requests, objects, group)
+    const results = await (signal === undefined ? published : unlessAborted(published, signal))
+    const finished: RabbitmqDelivery[] = []
+    for (const [position, { delivery, index }] of copies.entries()) {
+      const result = results[position] ?? failed(new MessagingError('aborted', 'Settling was given up'))
+      outcomes[index] = result
+      if (result.ok) finished.push(delivery)
+      else delivery.settled = false
+    }
+    this.#ack(finished, false)
+  }
+
+  #ack(deliveries: readonly RabbitmqDelivery[], isHandled: boolean): void {
     const open = deliveries.filter((delivery) => this.#deliveries.delete(delivery))
+    if (isHandled) this.#noteAcks(open)
     try {
       for (const { delivery, multiple } of this.#acknowledgements.frames(open)) {
         this.#parts.channel.ack(delivery.source, multiple)
@@ -124,13 +194,32 @@ export class InHand {
     }
   }
 
-  #release(deliveries: readonly RabbitmqDelivery[]): void {
-    const open = deliveries.filter((delivery) => this.#deliveries.delete(delivery))
-    if (open.length === 0) return
-    if (this.#parts.isOrdered) {
-      this.#handOutAgain(open)
-      return
+  #noteAcks(deliveries: readonly RabbitmqDelivery[]): void {
+    for (const delivery of deliveries) {
+      this.#recentAcks.push(identityOf(this.#queueOf(delivery), delivery))
     }
+    if (this.#recentAcks.length > 2 * mostRecentAcks) {
+      this.#recentAcks = this.#recentAcks.slice(-mostRecentAcks)
+    }
+  }
+
+  async #release(deliveries: readonly RabbitmqDelivery[], signal?: AbortSignal): Promise<void> {
+    if (deliveries.length === 0) return
+    if (this.#parts.isOrdered) return this.#handOutAgain(deliveries)
+    if (this.#parts.returnsAsCopies) {
+      const copies = deliveries.map((delivery, index) => {
+        const { deliveries: earlier, crashes, headers } = delivery
+        const purpose = { kind: 'return', headers, counts: { deliveries: earlier, crashes } } as const
+        return { index, delivery, purpose }
+      })
+      await this.#copy(copies, [], signal)
+    }
+    // All of them, or those of which no copy could be made.
+    this.#nack(deliveries)
+  }
+
+  #nack(deliveries: readonly RabbitmqDelivery[]): void {
+    const open = deliveries.filter((delivery) => this.#deliveries.delete(delivery))
     this.#acknowledgements.skip(open)
     try {
       for (const { source } of open) this.#parts.channel.nack(source, false, true)
@@ -144,8 +233,22 @@ export class InHand {
    * it is handed out once more from here; and when the channel closes, all of it goes back in order.
    */
   #handOutAgain(deliveries: readonly RabbitmqDelivery[]): void {
-    const again = deliveries.map((delivery) => delivery.again())
+    const open = deliveries.filter((delivery) => this.#deliveries.delete(delivery))
+    const again = open.map((delivery) => delivery.again())
     for (const delivery of again) this.#deliveries.add(delivery)
     this.#parts.onAgain(again)
   }
+}
+
+/** Nothing once the signal has fired; what becomes of the copies is then unknown, and they may be duplicates. */
+function unlessAborted(
+  outcomes: Promise<readonly Outcome[]>,
+  signal: AbortSignal,
+): Promise<readonly Outcome[]> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => resolve([])
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    outcomes.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }

@@ -1,13 +1,24 @@
 import type { Channel } from 'amqplib'
 import type { Link } from '../connection/link.ts'
+import type { Server } from '../connection/server.ts'
 import { replyCodeOf } from '../errors.ts'
 import { bindingsOf, type TopicObjects } from '../wire/names.ts'
 
 /** Declarations under way at once: a quorum queue takes tens of milliseconds, most of it waiting. */
 const parallelDeclarations = 8
 
+export type QueueArguments = Readonly<Record<string, string | number | boolean>>
+
 /** Replicated, and never dropping a message for having come back too often: core decides that. */
-export const quorumArguments = { 'x-queue-type': 'quorum', 'x-delivery-limit': -1 }
+export function quorumArguments({ limitsDeliveries }: Server): QueueArguments {
+  return { 'x-queue-type': 'quorum', ...(limitsDeliveries && { 'x-delivery-limit': -1 }) }
+}
+
+/** A queue that takes everything and keeps nothing. */
+export async function declareSink(channel: Channel, name: string, quorum: QueueArguments): Promise<void> {
+  const args = { ...quorum, 'x-max-length': 0, 'x-overflow': 'drop-head' }
+  await channel.assertQueue(name, { durable: true, arguments: args })
+}
 
 export function queueExists(link: Link, name: string): Promise<boolean> {
   return exists(link, (channel) => channel.checkQueue(name))

@@ -1,8 +1,23 @@
 import { type Clock, sleep } from '@waybill/core/driver'
 import type { Link } from '../connection/link.ts'
-import type { Settings } from '../options.ts'
-import { describeLevel, type Ladder, type Level, levelCount, levelName, planDelay } from '../wire/delays.ts'
-import { declare, exchangeExists, inParallel, queueExists, quorumArguments } from './declarations.ts'
+import type { RabbitmqSettings } from '../options.ts'
+import {
+  describeLevel,
+  dueKey,
+  type Ladder,
+  type Level,
+  ladderHeight,
+  levelName,
+  planDelay,
+} from '../wire/delays.ts'
+import {
+  declare,
+  declareSink,
+  exchangeExists,
+  inParallel,
+  type QueueArguments,
+  queueExists,
+} from './declarations.ts'
 
 /** How often to look for delay queues that others made: each look in vain is an error in the broker's log. */
 const lookAgainMs = 60_000
@@ -25,12 +40,14 @@ export class Ladders {
   readonly #clock: Clock
   readonly #isOnDemand: boolean
   readonly #states = new Map<string, LadderState>()
+  readonly #quorumArguments: QueueArguments
 
-  constructor(link: Link, settings: Settings, clock: Clock) {
+  constructor(link: Link, settings: RabbitmqSettings, clock: Clock, quorumArguments: QueueArguments) {
+    this.#quorumArguments = quorumArguments
     this.#link = link
     this.#clock = clock
     this.#isOnDemand = settings.delayQueues === 'on-demand'
-    this.levels = levelCount(settings.longestDelay)
+    this.levels = ladderHeight(settings.longestDelay)
   }
 
   /** Whether a delay can go into the ladder at once. */
@@ -112,6 +129,8 @@ export class Ladders {
       describeLevel(ladder, state.height + index),
     )
     if (levels.length === 0) return
+    // The exit first: whatever comes there must find a way on.
+    await this.#declareExit(ladder)
     await inParallel([
       () => this.#declareExchanges(ladder, levels),
       ...levels.map((level) => () => this.#declareQueue(ladder, level)),
@@ -120,6 +139,20 @@ export class Ladders {
       for (const { name, waitPattern } of levels) await channel.bindQueue(name, name, waitPattern)
     })
     state.height = Math.max(state.height, height)
+  }
+
+  async #declareExit({ prefix, exit }: Ladder): Promise<void> {
+    if (exit.kind === 'queue') return
+    await declare(this.#link, `the exit of the delay queues of ${prefix}`, async (channel) => {
+      if (exit.kind === 'topic') {
+        await declareSink(channel, exit.sink, this.#quorumArguments)
+        if (exit.via !== exit.name) await channel.bindExchange(exit.via, exit.name, '')
+        await channel.bindQueue(exit.sink, exit.via, dueKey)
+      } else {
+        await channel.assertExchange(exit.name, 'direct', { durable: true })
+        for (const queue of exit.queues) await channel.bindQueue(queue, exit.name, queue)
+      }
+    })
   }
 
   /** Each linked to the one below, the lowest to the ladder's exit. */
@@ -140,7 +173,7 @@ export class Ladders {
         ? { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': exit.name }
         : { 'x-dead-letter-exchange': below ?? exit.name }
     const args = {
-      ...quorumArguments,
+      ...this.#quorumArguments,
       ...next,
       'x-message-ttl': ttlMs,
       'x-dead-letter-strategy': 'at-least-once',

@@ -1,16 +1,19 @@
 import { type GroupSpec, MessagingError, type TopologyReport } from '@waybill/core/driver'
+import { definedOtherwise } from '@waybill/core/driver-kit'
 import type { Link } from '../connection/link.ts'
+import { streamRefused } from '../errors.ts'
 import type { Ladder } from '../wire/delays.ts'
-import { describeGroup, type Exchange, ladderOf, type Named, type TopicObjects } from '../wire/names.ts'
+import { describeGroup, type Exchange, type Named, partitionsMark, type TopicObjects } from '../wire/names.ts'
 import {
   bindQueue,
   declare,
   exchangeExists,
   inParallel,
+  type QueueArguments,
   queueExists,
-  quorumArguments,
 } from './declarations.ts'
 import type { Ladders } from './ladders.ts'
+import type { Wishes } from './wishes.ts'
 
 type Mode = 'create' | 'verify'
 
@@ -19,27 +22,46 @@ interface Report {
   readonly missing: string[]
 }
 
+export interface TopologyParts {
+  readonly link: Link
+  readonly ladders: Ladders
+  readonly wishes: Wishes
+  readonly quorumArguments: QueueArguments
+}
+
+/** The most partitions that are looked for to name them in an error. */
+const mostPartitions = 128
+
 /** Declares and checks exchanges, queues and bindings. Nothing is ever changed, unbound or deleted. */
 export class Topology {
   readonly #link: Link
   readonly #ladders: Ladders
+  readonly #wishes: Wishes
+  readonly #quorumArguments: QueueArguments
 
-  constructor(link: Link, ladders: Ladders) {
+  constructor({ link, ladders, wishes, quorumArguments }: TopologyParts) {
     this.#link = link
     this.#ladders = ladders
+    this.#wishes = wishes
+    this.#quorumArguments = quorumArguments
   }
 
   async apply(
     topics: readonly { readonly objects: TopicObjects; readonly groups: readonly GroupSpec[] }[],
     mode: Mode,
+    signal: AbortSignal | undefined,
   ): Promise<TopologyReport> {
     const report: Report = { created: [], missing: [] }
     for (const { objects, groups } of topics) {
+      if (signal?.aborted) throw new MessagingError('aborted', 'Applying the topology was given up')
       const { exchange, filters } = objects
       const exchanges = filters === undefined ? [exchange] : [exchange, filters.types, filters.patterns]
+      if (objects.topic.ordered) await this.#checkPartitions(objects, mode)
       for (const each of exchanges) await this.#exchange(each, mode, report)
-      await this.#ladder(objects.ladder, mode, report)
       await Promise.all(groups.map((group) => this.#group(objects, group, mode, report)))
+      await this.#ladder(objects.ladder, mode, report)
+      if (mode === 'create') await this.#wishes.declare(objects, groups)
+      else for (const group of groups) report.missing.push(...(await this.#wishes.missing(objects, group)))
     }
     return report
   }
@@ -58,57 +80,60 @@ export class Topology {
   }
 
   async #group(objects: TopicObjects, group: GroupSpec, mode: Mode, report: Report): Promise<void> {
-    const { queues, dead } = describeGroup(objects, group.name)
-    const { ordered } = objects.topic
-    if (ordered) await this.#checkPartitions(queues)
+    const { queues, dead, ladder } = describeGroup(objects, group.name)
     const args = {
-      ...quorumArguments,
-      ...(ordered && { 'x-single-active-consumer': true }),
+      ...this.#quorumArguments,
+      ...(objects.topic.ordered && { 'x-single-active-consumer': true }),
       ...objects.settings.queueArguments,
     }
-    const [first, ...others] = queues.map((queue, partition) => async () => {
+    const tasks = queues.map((queue, partition) => async () => {
       const exists = await this.#queue(queue, args, mode, report)
       if (!exists || mode === 'verify') return
       await declare(this.#link, `bindings of queue ${queue.name}`, (channel) =>
         bindQueue(channel, queue.name, objects, group.types, partition),
       )
     })
-    await inParallel([...others, () => this.#queue(dead, quorumArguments, mode, report)])
-    // The first partition last: where it exists, all of them do.
-    await first?.()
-    for (const { name } of queues) await this.#ladder(ladderOf(name), mode, report)
+    await inParallel([...tasks, () => this.#queue(dead, this.#quorumArguments, mode, report)])
+    await this.#ladder(ladder, mode, report)
   }
 
-  /** The number of partitions is fixed: a key would change its queue while messages of it wait in the old one. */
-  async #checkPartitions(queues: readonly Named[]): Promise<void> {
-    const [first] = queues
-    const last = queues.at(-1)
-    if (first === undefined || last === undefined) return
-    const beyond = last.name.replace(/\d+$/, String(queues.length))
-    if (await queueExists(this.#link, beyond)) {
-      throw mismatch(`queue ${beyond} exists, so there are more partitions at the broker`, queues.length)
+  /**
+   * The number of partitions is fixed: a key would change its queue while messages of it wait in the old one. An exchange
+   * that nothing goes through says how many there are, so that queues may be missing, whichever they are, and are made.
+   */
+  async #checkPartitions(objects: TopicObjects, mode: Mode): Promise<void> {
+    const { name, partitions } = objects.topic
+    const mark = partitionsMark(objects, partitions)
+    if (await exchangeExists(this.#link, mark)) return
+    const theirs = await this.#partitionsAtBroker(objects)
+    if (theirs !== undefined) {
+      throw definedOtherwise({
+        what: `Topic ${name}`,
+        ours: `ordered with ${partitions} partitions`,
+        theirs: `one with ${theirs}`,
+      })
     }
-    const beforeLast = queues.at(-2) ?? last
-    if (!(await queueExists(this.#link, first.name)) || (await queueExists(this.#link, last.name))) return
-    // One queue alone may have been deleted; that is mended, not refused.
-    if (beforeLast !== first && !(await queueExists(this.#link, beforeLast.name))) {
-      throw mismatch(
-        `queue ${first.name} exists and ${beforeLast.name} does not, so there are fewer`,
-        queues.length,
-      )
-    }
+    if (mode === 'verify') return
+    await declare(this.#link, `exchange ${mark}`, async (channel) => {
+      await channel.assertExchange(partitionsMark(objects), 'direct', { durable: true })
+      await channel.assertExchange(mark, 'direct', { durable: true })
+    })
   }
 
-  async #queue(
-    queue: Named,
-    args: Readonly<Record<string, string | number | boolean>>,
-    mode: Mode,
-    report: Report,
-  ): Promise<boolean> {
+  async #partitionsAtBroker(objects: TopicObjects): Promise<number | undefined> {
+    if (!(await exchangeExists(this.#link, partitionsMark(objects)))) return undefined
+    for (let count = 1; count <= mostPartitions; count += 1) {
+      if (await exchangeExists(this.#link, partitionsMark(objects, count))) return count
+    }
+    return undefined
+  }
+
+  async #queue(queue: Named, args: QueueArguments, mode: Mode, report: Report): Promise<boolean> {
     const label = `queue ${queue.name}`
     const exists = await queueExists(this.#link, queue.name)
     if (mode === 'verify' || queue.existing) {
       if (!exists) reportMissing(label, mode, report)
+      else if (queue.existing) await this.#refuseStream(queue.name)
       return exists
     }
     await declare(this.#link, label, (channel) =>
@@ -116,6 +141,19 @@ export class Topology {
     )
     if (!exists) report.created.push(label)
     return true
+  }
+
+  /** AMQP does not tell the type of a queue, but agrees to declare one again as what it is, and to nothing else. */
+  async #refuseStream(queue: string): Promise<void> {
+    const stream = { 'x-queue-type': 'stream' }
+    const declaring = this.#link.withChannel(`Looking at queue ${queue} failed`, (channel) =>
+      channel.assertQueue(queue, { durable: true, arguments: stream }),
+    )
+    const isStream = await declaring.then(
+      () => true,
+      () => false,
+    )
+    if (isStream) throw streamRefused(queue)
   }
 
   async #ladder(ladder: Ladder, mode: Mode, report: Report): Promise<void> {
@@ -133,11 +171,4 @@ function reportMissing(label: string, mode: Mode, report: Report): void {
       `The options name ${label} as an existing one, but it is not there; Waybill does not create what is named so`,
     )
   }
-}
-
-function mismatch(found: string, wanted: number): MessagingError {
-  return new MessagingError(
-    'topology-mismatch',
-    `The topic is defined with ${wanted} partitions, but ${found}. The number is fixed once a topic exists`,
-  )
 }

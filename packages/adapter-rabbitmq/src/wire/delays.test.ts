@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { describeLevel, ladderLimitMs, levelCount, levelName, planDelay } from './delays.ts'
+import { describeLevel, ladderHeight, levelName, planDelay } from './delays.ts'
 
 const ladder = { prefix: 'orders:billing', exit: { kind: 'queue', name: 'orders:billing' } } as const
 
@@ -34,13 +34,13 @@ test('a delay enters at its longest level', () => {
 })
 
 test('what a ladder cannot hold is left for another way round', () => {
-  expect(levelCount(1000)).toBe(5)
+  expect(ladderHeight(1000)).toBe(5)
   expect(planDelay(968, 5)).toMatchObject({ height: 5, remainingMs: 0 })
   expect(planDelay(2500, 5)).toMatchObject({ height: 5, remainingMs: 1532 })
 })
 
 test('the longest ladder keeps within the broker’s limit on times to live', () => {
-  const levels = levelCount(ladderLimitMs)
+  const levels = ladderHeight(Number.POSITIVE_INFINITY)
   expect(levels).toBe(27)
   expect(describeLevel(ladder, levels - 1).ttlMs).toBeLessThan(2 ** 32)
 })

@@ -1,3 +1,8 @@
+import { levelCount, levelMs, planLevels } from '@waybill/core/driver-kit'
+import { ladderLevels } from '../options.ts'
+
+const { unitMs, most } = ladderLevels
+
 /**
  * Delays of any length out of queues of fixed ones. RabbitMQ expires messages at the head of a queue only, so each queue
  * has one time to live. The levels of a ladder double from 1/32 of a second, and a delay is the sum of the levels whose
@@ -5,24 +10,26 @@
  * routing key whether the message waits there or goes on, so the broker does it all by itself.
  */
 
-/** 1/32 s, so that 1, 2, 4, 8 … seconds take one queue each. */
-const unitMs = 1000 / 32
-
-/** The highest level lasts 24 days; a time to live must be below 2^32 ms (RabbitMQ documentation, "Time-To-Live"). */
-const maxLevels = 27
-
-/** The longest delay of one way through a full ladder: 48 days. */
-export const ladderLimitMs = Math.ceil(unitMs * (2 ** maxLevels - 1))
-
 /** The first segment of the routing keys, so that no message type is taken for one. */
 const marker = 'waybill-delay'
+
+/** One more key of every message on its way through a topic's ladder: at the exit it leads to a queue that keeps nothing. */
+export const dueKey = `${marker}.due`
+
+/** Where a ladder ends. Dead-lettering holds what has no queue to go to, so each exit always leads to one. */
+export type LadderExit =
+  /** In a group's queue. */
+  | { readonly kind: 'queue'; readonly name: string }
+  /** In the topic's exchange, where the message goes on as if sent then; `sink` is bound by `dueKey` behind `via`. */
+  | { readonly kind: 'topic'; readonly name: string; readonly via: string; readonly sink: string }
+  /** In an exchange of its own, from which a routing key leads to the group's queue of that name. */
+  | { readonly kind: 'queues'; readonly name: string; readonly queues: readonly string[] }
 
 /** The queues that a message waits in one after the other, on its way to `exit`. */
 export interface Ladder {
   /** What its exchanges and queues are named after. */
   readonly prefix: string
-  /** Where it ends: in a group's queue, or in the topic's exchange, where it goes on as if sent then. */
-  readonly exit: { readonly kind: 'queue' | 'exchange'; readonly name: string }
+  readonly exit: LadderExit
 }
 
 export interface DelayPlan {
@@ -34,20 +41,17 @@ export interface DelayPlan {
 }
 
 /** How many levels a ladder has for delays up to this one. */
-export function levelCount(longestDelayMs: number): number {
-  return Math.min(maxLevels, Math.max(1, Math.floor(Math.log2(longestDelayMs / unitMs + 1))))
+export function ladderHeight(longestDelayMs: number): number {
+  return levelCount(longestDelayMs, { unitMs, most })
 }
 
 /** The way of a delay above 0 through a ladder of that many levels. It never ends early. */
-export function planDelay(delayMs: number, ladderLevels: number): DelayPlan {
-  const limit = 2 ** ladderLevels - 1
-  const units = Math.min(limit, Math.ceil(delayMs / unitMs))
-  const bits: number[] = []
-  for (let level = 0; units >= 2 ** level; level += 1) bits.push((units >>> level) & 1)
+export function planDelay(delayMs: number, count: number): DelayPlan {
+  const { waits, remainingMs } = planLevels(delayMs, { unitMs, count })
   return {
-    height: bits.length,
-    routingKey: `${marker}.${bits.join('.')}`,
-    remainingMs: Math.max(0, Math.ceil(delayMs - units * unitMs)),
+    height: waits.length,
+    routingKey: `${marker}.${waits.map(Number).join('.')}`,
+    remainingMs,
   }
 }
 
@@ -65,7 +69,7 @@ export interface Level {
 }
 
 export function levelName(ladder: Ladder, level: number): string {
-  const ttlMs = ttlOf(level)
+  const ttlMs = levelMs(level, unitMs)
   return `${ladder.prefix}:delay:${ttlMs < 1000 ? `${ttlMs}ms` : `${ttlMs / 1000}s`}`
 }
 
@@ -73,13 +77,9 @@ export function describeLevel(ladder: Ladder, level: number): Level {
   const higherBits = '*.'.repeat(level)
   return {
     name: levelName(ladder, level),
-    ttlMs: ttlOf(level),
+    ttlMs: levelMs(level, unitMs),
     waitPattern: `${marker}.${higherBits}1.#`,
     passPattern: `${marker}.${higherBits}0.#`,
     below: level === 0 ? undefined : levelName(ladder, level - 1),
   }
-}
-
-function ttlOf(level: number): number {
-  return Math.ceil(unitMs * 2 ** level)
 }

@@ -2,6 +2,9 @@ import type { Delivery } from '@waybill/core/driver'
 import type { ConsumeMessage } from 'amqplib'
 import type { Incoming } from './messages.ts'
 
+type Carried = Pick<Incoming, 'body' | 'contentType' | 'headers' | 'attempt' | 'deliveries' | 'crashes'> &
+  Pick<Partial<Incoming>, 'timestamp'>
+
 /** A delivery and what is needed to settle it. */
 export class RabbitmqDelivery implements Delivery {
   readonly body: Uint8Array
@@ -9,6 +12,8 @@ export class RabbitmqDelivery implements Delivery {
   readonly headers: Readonly<Record<string, string>>
   readonly attempt: number
   readonly deliveries: number
+  readonly crashes: number
+  readonly timestamp?: number
   readonly key = undefined
   readonly source: ConsumeMessage
   readonly tag: number
@@ -17,15 +22,21 @@ export class RabbitmqDelivery implements Delivery {
   /** Set while its verdict is on its way, and after that. */
   settled = false
 
-  constructor(source: ConsumeMessage, incoming: Omit<Incoming, 'remainingMs'>, partition: number) {
+  constructor(source: ConsumeMessage, incoming: Carried, partition: number) {
     this.body = incoming.body
     this.contentType = incoming.contentType
     this.headers = incoming.headers
     this.attempt = incoming.attempt
     this.deliveries = incoming.deliveries
+    this.crashes = incoming.crashes
+    if (incoming.timestamp !== undefined) this.timestamp = incoming.timestamp
     this.source = source
     this.tag = source.fields.deliveryTag
     this.partition = partition
+  }
+
+  get isRedelivered(): boolean {
+    return this.source.fields.redelivered
   }
 
   /** The same message, handed out once more. */

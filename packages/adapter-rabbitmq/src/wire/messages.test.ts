@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { headerNames, type OutboundMessage } from '@waybill/core/driver'
 import type { Message, Options } from 'amqplib'
 import { expect, test } from 'vitest'
@@ -67,6 +68,9 @@ test('attributes travel in the spelling of the AMQP binding, and come back with 
     headers: { 'cloudEvents:id': 'id-1', 'cloudEvents:type': 'order.created', tenant: 'blue' },
     attempt: 1,
     deliveries: 1,
+    crashes: 0,
+    timestamp: undefined,
+    isUncounted: false,
     remainingMs: 0,
   })
 })
@@ -110,21 +114,64 @@ test('the broker’s own headers do not reach core', () => {
   expect(Object.keys(fromAmqp(message).headers)).toEqual(['cloudEvents:id', 'cloudEvents:type', 'tenant'])
 })
 
-test('foreign header values become text', () => {
-  const message = received(toAmqp(outbound, 0, 'all'), {
-    n: 1,
-    yes: true,
-    list: [1, 'a'],
-    none: null,
-    bytes: Buffer.from('é'),
-  })
-  expect(fromAmqp(message).headers).toMatchObject({
+const foreign = {
+  n: 1,
+  yes: true,
+  list: [1, 'a'],
+  table: { a: 1 },
+  none: null,
+  text: Buffer.from('é'),
+  bytes: Buffer.from([0xff, 0]),
+  'cloudEvents:time': { '!': 'timestamp', value: 1_767_225_600 },
+  price: { '!': 'decimal', value: { digits: 1250, places: 2 } },
+}
+
+test('foreign header values become text, and null means that there is none', () => {
+  const { headers } = fromAmqp(received(toAmqp(outbound, 0, 'all'), foreign))
+  expect(headers).toMatchObject({
     n: '1',
     yes: 'true',
     list: '[1,"a"]',
-    none: '',
-    bytes: 'é',
+    table: '{"a":1}',
+    text: 'é',
+    bytes: '/wA=',
+    'cloudEvents:time': '2026-01-01T00:00:00.000Z',
+    price: '12.50',
   })
+  expect(headers).not.toHaveProperty('none')
+})
+
+test('in a copy foreign header values stay what they were, unless their text was changed', () => {
+  const source = received({ body: Buffer.from('body'), options: {} }, foreign)
+  const { headers } = fromAmqp(source)
+  expect(toCopy(source, headers).options.headers).toEqual(foreign)
+  expect(toCopy(source, { ...headers, n: '2' }).options.headers).toEqual({ ...foreign, n: '2' })
+})
+
+test('the body is unpacked for core and stays packed in copies', () => {
+  const packed = gzipSync('body')
+  const source = received({ body: packed, options: { contentEncoding: 'gzip' } })
+  expect(Buffer.from(fromAmqp(source).body).toString()).toBe('body')
+  expect(toCopy(source, {})).toMatchObject({ body: packed, options: { contentEncoding: 'gzip' } })
+  const broken = received({ body: Buffer.from('no gzip'), options: { contentEncoding: 'gzip' } })
+  expect(Buffer.from(fromAmqp(broken).body).toString()).toBe('no gzip')
+})
+
+test('the native timestamp is in seconds, or in milliseconds where seconds make no sense', () => {
+  const sent = (timestamp: number) => fromAmqp(received({ body: Buffer.alloc(0), options: { timestamp } }))
+  expect(sent(1_767_225_600).timestamp).toBe(1_767_225_600_000)
+  expect(sent(1_767_225_600_123).timestamp).toBe(1_767_225_600_123)
+})
+
+test('crashes are the returns of this copy and what it carries, but few are certain on an ordered topic', () => {
+  const source = received(toAmqp(outbound, 0, 'all'), { 'x-delivery-count': 2 }, true)
+  expect(fromAmqp(source)).toMatchObject({ deliveries: 3, crashes: 2, isUncounted: false })
+  expect(fromAmqp(source, true)).toMatchObject({ deliveries: 3, crashes: 0 })
+  const returned = received(toCopy(source, {}, { counts: { deliveries: 3, crashes: 2 } }))
+  expect(fromAmqp(returned)).toMatchObject({ deliveries: 4, crashes: 2 })
+  const { 'x-delivery-count': _, ...classic } = source.properties.headers ?? {}
+  const uncounted = { ...source, properties: { ...source.properties, headers: classic } }
+  expect(fromAmqp(uncounted)).toMatchObject({ crashes: 0, isUncounted: true })
 })
 
 test('deliveries count this one and the earlier ones, as far as the broker tells', () => {
@@ -162,7 +209,7 @@ test('what is left of a delay travels in a header that core does not see', () =>
   const message = fromAmqp(received({ body, options: withDelay(options, 4000, 'way') }))
   expect(message.remainingMs).toBe(4000)
   expect(Object.keys(message.headers)).toEqual(['cloudEvents:id', 'cloudEvents:type', 'tenant'])
-  expect(withDelay(options, 0, 'way')).toMatchObject({ CC: ['way'] })
+  expect(withDelay(options, 0, 'way')).toMatchObject({ CC: ['way', 'waybill-delay.due'] })
 })
 
 test('a message that waits carries no priority, or it would leave the delay queue out of turn', () => {
@@ -181,7 +228,7 @@ test('the broker may drop a message at its expiry, unless it waits first', () =>
 
 test('a dead letter knows its id and its partition', () => {
   const headers = { [headerNames.deadLetterId]: 'letter-1' }
-  const letter = received(toCopy(received(toAmqp(outbound, 0, 'all')), headers, 3))
+  const letter = received(toCopy(received(toAmqp(outbound, 0, 'all')), headers, { partition: 3 }))
   expect(letterId(letter, fromAmqp(letter).headers)).toBe('letter-1')
   expect(partitionOfLetter(letter)).toBe(3)
 })

@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import { attemptOf, deadLetterIdOf, headerNames, type OutboundMessage, prefixing } from '@waybill/core/driver'
 import type { Message, MessageProperties, Options } from 'amqplib'
+import { unpacked } from './content-encoding.ts'
+import { dueKey } from './delays.ts'
+import { headerText, toMilliseconds } from './header-values.ts'
 
 /** A message ready for `basic.publish`. */
 export interface Outgoing {
@@ -10,13 +13,22 @@ export interface Outgoing {
   readonly options: Options.Publish
 }
 
+/** How often a message was handed out before, and how often its consumer was lost with it. */
+export interface Counts {
+  readonly deliveries: number
+  readonly crashes: number
+}
+
 /** What an AMQP message carries, in core's terms. */
-export interface Incoming {
+export interface Incoming extends Counts {
   readonly body: Uint8Array
   readonly contentType: string | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly attempt: number
-  readonly deliveries: number
+  /** In milliseconds since the epoch. */
+  readonly timestamp: number | undefined
+  /** It was handed out before by a queue that does not say how often: a classic one. */
+  readonly isUncounted: boolean
   /** What is left of a delay longer than a delay ladder. 0: due. */
   readonly remainingMs: number
 }
@@ -28,9 +40,17 @@ const attributeHeader = prefixing(attributePrefix)
 /** CloudEvents 1.0.2, section 3.1.1. */
 const requiredAttributes = new Set(['id', 'source', 'specversion', 'type'])
 
-/** Ours alone: what is left of a delay, and the partition of a dead letter. Core never sees them. */
+/** Ours alone: what is left of a delay, the partition of a dead letter, the counts of a copy. Core never sees them. */
 const remainingHeader = 'x-waybill-remaining-ms'
 const partitionHeader = 'x-waybill-partition'
+const deliveriesHeader = 'x-waybill-deliveries'
+const crashesHeader = 'x-waybill-crashes'
+
+/**
+ * So many returns of a message of an ordered topic are taken for members that stopped. It must keep its place, so it cannot
+ * be given back as a copy that carries its counts, and the broker counts all returns alike.
+ */
+const toleratedReturns = 100
 
 /**
  * Names that the broker gives a meaning of its own (RabbitMQ documentation, "Sender-selected Distribution", "Dead Letter
@@ -96,7 +116,7 @@ export function toAmqp(
 
 /**
  * The same for a way through a ladder. `CC` is one more routing key, which stays with the message (RabbitMQ documentation,
- * "Sender-selected Distribution"); what is left to wait after the ladder goes along in a header.
+ * "Sender-selected Distribution"), as does the one that leads out at the end; what is left to wait after the ladder goes along in a header.
  */
 export function withDelay(
   options: Options.Publish,
@@ -105,7 +125,7 @@ export function withDelay(
 ): Options.Publish {
   const headers: Record<string, unknown> = { ...options.headers }
   if (remainingMs > 0) headers[remainingHeader] = String(remainingMs)
-  return delayKey === undefined ? { ...options, headers } : { ...options, headers, CC: [delayKey] }
+  return delayKey === undefined ? { ...options, headers } : { ...options, headers, CC: [delayKey, dueKey] }
 }
 
 function text(value: unknown): string {
@@ -125,15 +145,28 @@ function keptProperties(properties: MessageProperties): Options.Publish {
   return kept
 }
 
-/** A copy of a received message with other headers, for a retry, a dead letter or a replay. */
+/** What a copy carries besides the source's body and the headers it is given. */
+export interface CopyExtras {
+  /** Of a dead letter. */
+  readonly partition?: number
+  /** Of a message that is given back. */
+  readonly counts?: Counts
+}
+
+/** A copy of a received message with other headers, for a retry, a dead letter, a replay or a return. */
 export function toCopy(
   source: Pick<Message, 'content' | 'properties'>,
   headers: Readonly<Record<string, string>>,
-  partition?: number,
+  { partition, counts }: CopyExtras = {},
 ): Pick<Outgoing, 'body' | 'options'> {
   const own: Record<string, unknown> = {}
   addHeaders(own, headers)
+  keepForeignValues(own, source.properties.headers ?? {}, headers)
   if (partition !== undefined) own[partitionHeader] = String(partition)
+  if (counts !== undefined) {
+    own[deliveriesHeader] = counts.deliveries
+    own[crashesHeader] = counts.crashes
+  }
   const options: Options.Publish = {
     ...keptProperties(source.properties),
     persistent: true,
@@ -144,18 +177,23 @@ export function toCopy(
   return { body: source.content, options }
 }
 
+/** Headers that are no text stay what they were, unless core has changed them. */
+function keepForeignValues(
+  target: Record<string, unknown>,
+  raw: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>>,
+): void {
+  for (const name in raw) {
+    const value = raw[name]
+    if (typeof value === 'string' || isBrokerHeader(name)) continue
+    if (headers[plainName(name)] === headerText(value)) target[name] = value
+  }
+}
+
 /** The AMQP priority of a copy that goes straight to a queue. */
 export function priorityOf(headers: Readonly<Record<string, string>>): number | undefined {
   const priority = Number(headers[headerNames.priority] ?? Number.NaN)
   return Number.isInteger(priority) && priority >= 0 && priority <= 255 ? priority : undefined
-}
-
-/** Header values of foreign senders may be of any AMQP type; core takes text. */
-function headerText(value: unknown): string {
-  if (typeof value === 'string') return value
-  if (value === null || value === undefined) return ''
-  if (Buffer.isBuffer(value)) return value.toString('utf8')
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
 function count(value: unknown): number | undefined {
@@ -167,26 +205,35 @@ function toHeaders(raw: Readonly<Record<string, unknown>>): Record<string, strin
   const headers: Record<string, string> = {}
   for (const name in raw) {
     if (isBrokerHeader(name)) continue
-    const value = raw[name]
-    const plain = name.startsWith(escapePrefix) ? name.slice(escapePrefix.length) : name
-    headers[plain] = typeof value === 'string' ? value : headerText(value)
+    const value = headerText(raw[name])
+    if (value !== undefined) headers[plainName(name)] = value
   }
   return headers
 }
 
-export function fromAmqp({ content, properties, fields }: Message): Incoming {
+function plainName(name: string): string {
+  return name.startsWith(escapePrefix) ? name.slice(escapePrefix.length) : name
+}
+
+/** `isOrdered`: the queue has one active consumer, and what is given back keeps its place. */
+export function fromAmqp({ content, properties, fields }: Message, isOrdered = false): Incoming {
   const raw: Readonly<Record<string, unknown>> = properties.headers ?? {}
   const headers = toHeaders(raw)
-  // Both count the times before this one: since RabbitMQ 4.3 all of them, up to 4.2 the returns (RabbitMQ
-  // documentation, "Quorum Queues", "Poison Message Handling"). Classic queues only tell that there was one.
-  const earlier =
-    count(raw['x-acquired-count']) ?? count(raw['x-delivery-count']) ?? (fields.redelivered ? 1 : 0)
+  const returned = count(raw['x-delivery-count'])
+  // Since RabbitMQ 4.3 all handings out, up to 4.2 the returns (RabbitMQ documentation, "Quorum Queues", "Poison Message
+  // Handling"). Classic queues only tell that there was one.
+  const earlier = count(raw['x-acquired-count']) ?? returned ?? (fields.redelivered ? 1 : 0)
+  const crashes = isOrdered ? Math.max(0, (returned ?? 0) - toleratedReturns) : (returned ?? 0)
+  const { timestamp, contentEncoding, contentType } = properties
   return {
-    body: content,
-    contentType: properties.contentType === undefined ? undefined : text(properties.contentType),
+    body: contentEncoding === undefined ? content : unpacked(content, contentEncoding),
+    contentType: contentType === undefined ? undefined : text(contentType),
     headers,
     attempt: attemptOf(headers),
-    deliveries: earlier + 1,
+    deliveries: (count(raw[deliveriesHeader]) ?? 0) + earlier + 1,
+    crashes: (count(raw[crashesHeader]) ?? 0) + crashes,
+    timestamp: typeof timestamp === 'number' ? toMilliseconds(timestamp) : undefined,
+    isUncounted: fields.redelivered && returned === undefined,
     remainingMs: Number(raw[remainingHeader] ?? 0),
   }
 }

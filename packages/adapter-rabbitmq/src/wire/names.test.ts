@@ -1,14 +1,14 @@
 import type { TopicSpec } from '@waybill/core/driver'
 import { parseBrokerUrl } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { parseSettings } from '../options.ts'
+import { parseRabbitmqOptions } from '../options.ts'
 import { bindingsOf, describeGroup, describeTopic, routingKeyOf } from './names.ts'
 
 const orders: TopicSpec = { name: 'orders', ordered: false, partitions: 3, native: {} }
 const ordered: TopicSpec = { ...orders, ordered: true }
 
 function settings(native: unknown = undefined) {
-  return parseSettings(parseBrokerUrl('amqp://localhost'), native)
+  return parseRabbitmqOptions(parseBrokerUrl('amqp://localhost'), native)
 }
 
 test('objects are named after topic and group', () => {
@@ -17,7 +17,19 @@ test('objects are named after topic and group', () => {
   expect(describeGroup(objects, 'billing')).toEqual({
     queues: [{ name: 'orders:billing', existing: false }],
     dead: { name: 'orders:billing:dead', existing: false },
+    wishes: 'orders:billing:wishes',
+    ladder: { prefix: 'orders:billing', exit: { kind: 'queue', name: 'orders:billing' } },
   })
+  const sink = 'orders:kept:void'
+  expect(objects).toMatchObject({ kept: 'orders:kept', sink })
+  expect(objects.ladder.exit).toEqual({ kind: 'topic', name: 'orders', via: 'orders:types', sink })
+})
+
+test('the partitions of a group share a ladder', () => {
+  const { queues, ladder } = describeGroup(describeTopic(ordered, settings()), 'billing')
+  const names = queues.map(({ name }) => name)
+  const exit = { kind: 'queues', name: 'orders:billing:delay:due', queues: names }
+  expect(ladder).toEqual({ prefix: 'orders:billing', exit })
 })
 
 test('an ordered topic has a queue for each partition, and routes by it', () => {

@@ -1,5 +1,5 @@
 import type { TopicSpec } from '@waybill/core/driver'
-import { type Settings, type TopicSettings, topicSettings } from '../options.ts'
+import { type RabbitmqSettings, type TopicSettings, topicSettings } from '../options.ts'
 import type { Ladder } from './delays.ts'
 import { partitionOf } from './partitions.ts'
 
@@ -20,6 +20,10 @@ export interface TopicObjects {
   readonly exchange: Exchange
   /** Behind one that sends everything to everybody: for those who want some types. */
   readonly filters: { readonly types: Exchange; readonly patterns: Exchange } | undefined
+  /** Has a binding for every type that a group keeps, so that one can ask whether anybody does. */
+  readonly kept: string
+  /** A queue that keeps nothing: where those bindings lead, and those of the groups' wishes. */
+  readonly sink: string
   /** For sends with a delay. */
   readonly ladder: Ladder
   readonly settings: TopicSettings
@@ -30,13 +34,19 @@ export interface GroupObjects {
   /** One for each partition of an ordered topic, one otherwise. */
   readonly queues: readonly Named[]
   readonly dead: Named
+  /** An exchange with a binding for every type that a member of the group has ever asked for. */
+  readonly wishes: string
+  /** The way of a retry back to the queue it failed on, and to no other group. */
+  readonly ladder: Ladder
 }
 
-export function describeTopic(topic: TopicSpec, all: Settings): TopicObjects {
+export function describeTopic(topic: TopicSpec, all: RabbitmqSettings): TopicObjects {
   const settings = topicSettings(topic, all)
   const existing = settings.exchange !== undefined
   const name = settings.exchange ?? topic.name
   const byKey = topic.ordered || existing
+  const sink = `${topic.name}:kept:void`
+  const via = byKey ? name : `${name}:types`
   return {
     topic,
     exchange: { name, existing, type: byKey ? 'topic' : 'fanout' },
@@ -46,7 +56,9 @@ export function describeTopic(topic: TopicSpec, all: Settings): TopicObjects {
           types: { name: `${name}:types`, existing: false, type: 'direct' },
           patterns: { name: `${name}:patterns`, existing: false, type: 'topic' },
         },
-    ladder: { prefix: topic.name, exit: { kind: 'exchange', name } },
+    kept: `${topic.name}:kept`,
+    sink,
+    ladder: { prefix: topic.name, exit: { kind: 'topic', name, via, sink } },
     settings,
   }
 }
@@ -61,12 +73,20 @@ export function describeGroup({ topic, settings }: TopicObjects, group: string):
   return {
     queues: names.map((each) => ({ name: each, existing: queue !== undefined })),
     dead: { name: deadLetterQueue ?? `${base}:dead`, existing: deadLetterQueue !== undefined },
+    wishes: `${base}:wishes`,
+    ladder: {
+      prefix: name,
+      exit: topic.ordered
+        ? { kind: 'queues', name: `${name}:delay:due`, queues: names }
+        : { kind: 'queue', name },
+    },
   }
 }
 
-/** The way of a retry back to the queue it failed on, and to no other group. */
-export function ladderOf(queue: string): Ladder {
-  return { prefix: queue, exit: { kind: 'queue', name: queue } }
+/** Exists where a topic has so many partitions, or any number: it is fixed once there are queues. */
+export function partitionsMark({ topic }: TopicObjects, partitions?: number): string {
+  const any = `${topic.name}:partitions`
+  return partitions === undefined ? any : `${any}:${partitions}`
 }
 
 /** On ordered topics the partition is the first segment, so that a topic exchange picks one queue of each group. */
