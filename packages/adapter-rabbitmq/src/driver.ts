@@ -15,8 +15,10 @@ import {
   type TopologyReport,
   type Topology as WantedTopology,
 } from '@waybill/core/driver'
+import { bounded } from '@waybill/core/driver-kit'
 import type { ChannelModel } from 'amqplib'
 import { Link } from './connection/link.ts'
+import { LoopDelay } from './connection/loop-delay.ts'
 import { describeServer, requireSupported, type Server } from './connection/server.ts'
 import { RabbitmqDeadLetters } from './dead-letters/dead-letters.ts'
 import { toDriverError } from './errors.ts'
@@ -39,12 +41,16 @@ export interface RabbitmqNative {
   readonly consuming: ChannelModel | undefined
 }
 
+/** How long subscriptions that core has left open may take to end. */
+const closeSubscriptionsMs = 5000
+
 /** The two connections of a bus, and what is told of them. */
 interface Links {
   /** Apart from the other one, because the broker stops reading from a connection that publishes too much. */
   readonly publishing: Link
   /** For everything but publishing. */
   readonly consuming: Link
+  readonly loopDelay: LoopDelay
   /** What to do when one of them is lost. */
   onLost: () => void
 }
@@ -58,6 +64,7 @@ export class RabbitmqDriver implements Driver {
   readonly #server: Server
   readonly #publishing: Link
   readonly #consuming: Link
+  readonly #loopDelay: LoopDelay
   readonly #sends: Sends
   /** On a channel of its own: a mistake in a send closes the channel, and shall not touch retries. */
   readonly #copying: Publisher
@@ -78,6 +85,7 @@ export class RabbitmqDriver implements Driver {
     this.capabilities = capabilitiesOf(settings, server)
     this.#publishing = links.publishing
     this.#consuming = links.consuming
+    this.#loopDelay = links.loopDelay
     links.onLost = () => this.#forget()
     const { clock } = context
     const quorum = quorumArguments(server)
@@ -131,6 +139,7 @@ export class RabbitmqDriver implements Driver {
       return driver
     } catch (error) {
       await Promise.all([links.consuming.close(), links.publishing.close()])
+      links.loopDelay.close()
       throw error
     }
   }
@@ -243,8 +252,18 @@ export class RabbitmqDriver implements Driver {
   }
 
   close(): Promise<void> {
-    this.#closing ??= Promise.all([this.#publishing.close(), this.#consuming.close()]).then(() => undefined)
+    this.#closing ??= this.#end()
     return this.#closing
+  }
+
+  /** A connection that closes gives back what is in hand too, but the broker counts it as a crash. */
+  async #end(): Promise<void> {
+    const { clock } = this.#context
+    const closed = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()))
+    const what = 'Closing the subscriptions'
+    await bounded(closed, { clock, timeoutMs: closeSubscriptionsMs, what }).catch(() => undefined)
+    await Promise.all([this.#publishing.close(), this.#consuming.close()])
+    this.#loopDelay.close()
   }
 
   /** Somebody may have deleted what we think is there. */
@@ -281,6 +300,7 @@ function openLinks(settings: RabbitmqSettings, context: DriverContext): Links {
       onLost: (error) => {
         links.onLost()
         if (lost.size === 0) context.emit({ type: 'disconnected', error })
+        warnOfBlockedLoop(links.loopDelay.takeLongestMs(), settings, context)
         lost.add(link)
       },
     })
@@ -289,9 +309,19 @@ function openLinks(settings: RabbitmqSettings, context: DriverContext): Links {
   const links: Links = {
     publishing: make('publishing'),
     consuming: make('consuming'),
+    loopDelay: new LoopDelay(),
     onLost: () => undefined,
   }
   return links
+}
+
+function warnOfBlockedLoop(blockedMs: number, { heartbeat }: RabbitmqSettings, context: DriverContext): void {
+  if (blockedMs < heartbeat) return
+  const message =
+    `The event loop was blocked for ${blockedMs} ms, and the connection to RabbitMQ is lost after two heartbeats of ` +
+    `${heartbeat} ms without a byte. What was handled meanwhile is acknowledged when it comes again. Compute in a ` +
+    'worker thread, or raise the option heartbeat'
+  context.emit({ type: 'warning', message })
 }
 
 /** An argument of consumers that earlier brokers ignore. */

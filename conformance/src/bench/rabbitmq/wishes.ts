@@ -5,9 +5,14 @@ import type { CaseContext } from '../../case/case-context.ts'
 import type { Administration } from './administration.ts'
 
 /** The adapter's own driver, without core around it. */
-export async function openDriver(context: CaseContext, native: object = {}): Promise<Driver> {
-  const { adapter, connection } = context.harness
-  const driver = await adapter.connect(parseBrokerUrl(connection.url), {
+export async function openDriver(
+  context: CaseContext,
+  {
+    url = context.harness.connection.url,
+    native = {},
+  }: { readonly url?: string; readonly native?: object } = {},
+): Promise<Driver> {
+  const driver = await context.harness.adapter.connect(parseBrokerUrl(url), {
     native,
     instance: context.unique('instance'),
     clock: systemClock,
@@ -50,18 +55,29 @@ export function wishes(administration: Administration): readonly Case[] {
     },
     {
       number: 143,
-      title: 'With provision: verify a wish that the broker does not know is missing, by name',
+      title: 'With provision: verify wishes are added where there is a place for them, or missing by name',
+      needs: ['restart'],
       async run(context) {
         const topic = context.topic({ ordered: false })
         const group = { name: 'billing', types: ['#'], wishes: ['order.*'], from: 'latest' } as const
         const driver = await openDriver(context)
+        const verify = (by: Driver, patterns: readonly string[]) =>
+          by.apply({ topics: [{ topic, groups: [{ ...group, wishes: patterns }] }] }, 'verify')
         await driver.apply({ topics: [{ topic, groups: [group] }] }, 'create')
-        const verify = (patterns: readonly string[]) =>
-          driver.apply({ topics: [{ topic, groups: [{ ...group, wishes: patterns }] }] }, 'verify')
-        assert.deepEqual((await verify(['order.*', 'order.paid'])).missing, [])
-        const { missing } = await verify(['order.#', 'refund'])
-        assert.equal(missing.length, 2)
+
+        const user = context.unique('user')
+        await administration.control('add_user', user, 'secret')
+        await administration.control('set_permissions', user, '^$', '^.*:kept$|:wishes$', '.*')
+        const url = new URL(context.harness.connection.url)
+        url.username = user
+        url.password = 'secret'
+        const reader = await openDriver(context, { url: url.href })
+        assert.deepEqual((await verify(reader, ['order.*', 'order.paid'])).missing, [])
+        const { missing } = await verify(reader, ['order.#', 'refund'])
         assert.match(missing.join(), /billing:wishes for order\.#.*billing:wishes for refund/)
+
+        assert.deepEqual((await verify(driver, ['refund'])).missing, [])
+        assert.deepEqual(await reader.wanted(topic, group.name, ['refund', 'other']), [true, false])
       },
     },
   ]

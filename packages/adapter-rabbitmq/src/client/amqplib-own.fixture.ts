@@ -1,14 +1,12 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
-// amqplib's own encoders and decoders, which its package does not export.
+// amqplib's own encoders, which its package does not export.
 const load = createRequire(import.meta.url)
 const folder = join(dirname(load.resolve('amqplib')), 'lib')
 
 export const defs: {
   readonly BasicPublish: number
-  readonly BasicDeliver: number
-  readonly BasicReturn: number
   readonly BasicProperties: number
   encodeMethod(method: number, channel: number, fields: object): Buffer
   encodeProperties(properties: number, channel: number, size: number, values: object): Buffer
@@ -16,6 +14,4 @@ export const defs: {
 
 export const frames: {
   makeBodyFrame(channel: number, body: Buffer): Buffer
-  parseFrame(bytes: Buffer, max: number): { readonly rest: Buffer } | false
-  decodeFrame(frame: object): object
 } = load(join(folder, 'frame.js'))

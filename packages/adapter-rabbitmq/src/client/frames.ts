@@ -1,4 +1,4 @@
-/** Numbers of the AMQP 0-9-1 specification, for the frames that the adapter writes and reads itself. */
+/** Numbers of the AMQP 0-9-1 specification, for the frames that the adapter writes itself. */
 
 // 4.2.3: type, channel (2 bytes), size (4 bytes), payload, end.
 export const methodFrame = 1
@@ -11,7 +11,6 @@ export const frameOverheadBytes = frameHeadBytes + 1
 // 1.8: class and method.
 export const basicClass = 0x003c
 export const basicPublish = 0x003c_0028
-export const basicDeliver = 0x003c_003c
 
 /** A text in a table, and a text among the properties (4.2.5.3): its length takes four bytes, or one. */
 export const longText = 0x53

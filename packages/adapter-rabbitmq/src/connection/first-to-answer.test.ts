@@ -1,15 +1,18 @@
-import { systemClock } from '@waybill/core/driver'
+import { type Clock, systemClock } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
 import { firstToAnswer } from './first-to-answer.ts'
 
 const never = new AbortController().signal
+
+/** Runs out of patience at once. */
+const hasty: Clock = { ...systemClock, now: () => 0, after: (_, run) => systemClock.after(1, run) }
 
 function attempt(hosts: readonly string[], signal = never) {
   const tried: string[] = []
   const given: string[] = []
   const result = firstToAnswer({
     hosts,
-    clock: systemClock,
+    clock: hasty,
     connect: (host, stop) => {
       tried.push(host)
       if (host === 'hangs') {

@@ -8,7 +8,6 @@ import {
   credentials,
   type SocketOptions,
 } from 'amqplib'
-import { decodeMessages } from '../client/decode-messages.ts'
 import { encodeMessages } from '../client/encode-messages.ts'
 import { coalesceWrites, socketClosed } from '../client/sockets.ts'
 import { toConnectError, toDriverError } from '../errors.ts'
@@ -52,6 +51,7 @@ export class Link {
   #blocked: string | undefined
   #idle: Channel[] = []
   #closed = false
+  #hasWarned = false
 
   constructor(role: string, settings: RabbitmqSettings, context: DriverContext, events: LinkEvents) {
     this.#role = role
@@ -257,8 +257,7 @@ export class Link {
     this.#host = host
     this.#lossReason = undefined
     coalesceWrites(model)
-    encodeMessages(model)
-    decodeMessages(model)
+    if (!encodeMessages(model)) this.#warnOfClient()
     let reason: Error | undefined
     model.on('error', (error) => {
       reason = error
@@ -284,6 +283,14 @@ export class Link {
     if (this.#closed) void model.close().catch(() => undefined)
     else this.#events.onOpened()
     return model
+  }
+
+  #warnOfClient(): void {
+    if (this.#hasWarned) return
+    this.#hasWarned = true
+    const message =
+      'This amqplib encodes messages in another way than the versions known to the adapter, so its own encoder is used: sends cost more time, and nothing else changes'
+    this.#context.emit({ type: 'warning', message })
   }
 
   #onUnblocked(): void {

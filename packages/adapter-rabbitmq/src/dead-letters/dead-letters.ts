@@ -165,7 +165,7 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
   /** What was given back is in the queue a moment later only; whoever counts next shall find it there. */
   async #untilBack(expected: number): Promise<void> {
     const { clock } = this.#parts
-    for (const deadline = clock.now() + backMs; clock.now() < deadline; ) {
+    for (const deadline = clock.monotonic() + backMs; clock.monotonic() < deadline; ) {
       if ((await this.count()) >= expected) return
       await sleep(clock, 10)
     }

@@ -47,6 +47,8 @@ export class RabbitmqSubscription implements Subscription {
   readonly #inHand: InHand
   readonly #consumers: Consumers
   #ready: RabbitmqDelivery[] = []
+  /** Messages on their way around a classic queue; see `#recount`. */
+  #recounts = 0
   #wake: (() => void) | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #lostBy: MessagingError | undefined
@@ -123,9 +125,13 @@ export class RabbitmqSubscription implements Subscription {
     return !request.broadcast && request.topic.name === topic.name && request.group.name === group
   }
 
+  get #isReady(): boolean {
+    return this.#ready.length > 0 && this.#recounts === 0
+  }
+
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    if (this.#ready.length === 0) await this.#arrival(signal)
-    if (this.#ready.length === 0) {
+    if (!this.#isReady) await this.#arrival(signal)
+    if (!this.#isReady) {
       if (this.#lostBy !== undefined) throw this.#lostBy
       return []
     }
@@ -230,7 +236,7 @@ export class RabbitmqSubscription implements Subscription {
     } else if (incoming.remainingMs > 0) {
       void this.#orLose(this.#inHand.sendRoundAgain(delivery, incoming.remainingMs))
     } else if (incoming.isUncounted && !this.#isOrdered && !this.#parts.request.broadcast) {
-      void this.#orLose(this.#inHand.sendRoundCounted(delivery))
+      void this.#recount(delivery)
     } else {
       this.#ready.push(delivery)
       this.#wake?.()
@@ -241,6 +247,22 @@ export class RabbitmqSubscription implements Subscription {
   async #orLose(sent: Promise<Outcome>): Promise<void> {
     const outcome = await sent
     if (!outcome.ok) this.#lose(outcome.error)
+  }
+
+  /**
+   * Nothing is handed out until the broker has the acknowledgement too: the copy may be here already, and if it killed this
+   * process at once, there would be two of it each time.
+   */
+  async #recount(delivery: RabbitmqDelivery): Promise<void> {
+    this.#recounts += 1
+    try {
+      await this.#orLose(this.#inHand.sendRoundCounted(delivery))
+      await this.#settled()
+    } catch {
+      // The channel is gone, and its `close` event tells.
+    }
+    this.#recounts -= 1
+    this.#wake?.()
   }
 
   /** In their old places; tags rise in the order of each queue. */

@@ -68,10 +68,10 @@ export class Copies {
     objects: TopicObjects,
     group: GroupObjects,
   ): Promise<readonly Outcome[]> {
-    const startedAt = this.#clock.now()
+    const startedAt = this.#clock.monotonic()
     const isOver = await this.#raiseLadder(requests, isWaiting, group.ladder)
     // Making delay queues takes its time, which is part of the delay.
-    const elapsedMs = isOver ? Number.POSITIVE_INFINITY : this.#clock.now() - startedAt
+    const elapsedMs = isOver ? Number.POSITIVE_INFINITY : this.#clock.monotonic() - startedAt
     return this.#publishFitting(
       requests.map((request) => this.#toOutgoing(request, elapsedMs, objects, group)),
     )

@@ -1,10 +1,10 @@
 import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
 import { done, type Failure, withheld } from '@waybill/core/driver-kit'
 import type { ConfirmChannel } from 'amqplib'
+import { confirmedPublish } from '../client/confirmed-publish.ts'
 import type { Link } from '../connection/link.ts'
 import { toDriverError, toPublishError } from '../errors.ts'
 import type { Outgoing } from '../wire/messages.ts'
-import { confirmedPublish } from './confirmed-publish.ts'
 
 function failed(error: MessagingError): Failure {
   return { ok: false, error }

@@ -79,14 +79,14 @@ export class Sends {
     objects: TopicObjects,
   ): Promise<readonly Outcome[]> {
     const { ladders, context } = this.#parts
-    const startedAt = context.clock.now()
+    const startedAt = context.clock.monotonic()
     const unwanted = await this.#unwanted(batch, objects)
     const longestMs = batch.reduce((longest, { delayMs }) => Math.max(longest, delayMs), 0)
     let isOver = false
     if (isWaiting) isOver = await ladders.raiseUnlessOver(objects.ladder, longestMs)
     else if (longestMs > 0) await ladders.raise(objects.ladder, longestMs)
     // Making queues takes its time, which is part of the delay.
-    const elapsedMs = isOver ? longestMs : context.clock.now() - startedAt
+    const elapsedMs = isOver ? longestMs : context.clock.monotonic() - startedAt
     const isRefused = ({ type, delayMs }: OutboundMessage) => delayMs > 0 && unwanted.has(type)
     return eachGroup(batch, isRefused, async (some, refused) =>
       refused
@@ -108,7 +108,7 @@ export class Sends {
         if (this.#kept.size < maxWarnings) this.#kept.add(`${name} ${type}`)
       } else if (this.#parts.settings.unroutable === 'reject') unwanted.add(type)
       else
-        this.#warnOnce(`${type} on topic ${name}, sent with a delay, reaches no group unless one comes to be`)
+        this.#warnOnce(name, type, 'sent with a delay, reaches no group unless one that wants it comes to be')
     }
     return unwanted
   }
@@ -131,9 +131,7 @@ export class Sends {
       return unroutable(send)
     }
     if (this.#parts.settings.unroutable === 'reject') return this.#reject(unroutable(send).error.message)
-    this.#warnOnce(
-      `${type} on topic ${topic.name} reaches no group: no queue is bound for it, so RabbitMQ dropped it`,
-    )
+    this.#warnOnce(topic.name, type, 'reaches no group: no queue is bound for it, so RabbitMQ dropped it')
     return done
   }
 
@@ -146,10 +144,11 @@ export class Sends {
     return { ok: false, error: new MessagingError('rejected', message, { fate: 'not-sent' }) }
   }
 
-  #warnOnce(message: string): void {
-    if (this.#warned.has(message) || this.#warned.size >= maxWarnings) return
-    this.#warned.add(message)
-    this.#parts.context.emit({ type: 'warning', message })
+  #warnOnce(topic: string, type: string, what: string): void {
+    const kind = `${topic} ${type}`
+    if (this.#warned.has(kind) || this.#warned.size >= maxWarnings) return
+    this.#warned.add(kind)
+    this.#parts.context.emit({ type: 'warning', message: `${type} on topic ${topic} ${what}` })
   }
 }
 

@@ -102,7 +102,7 @@ export class Ladders {
   /** The queues that exist. */
   async queues(ladder: Ladder): Promise<readonly string[]> {
     const state = this.#stateOf(ladder)
-    const now = this.#clock.now()
+    const now = this.#clock.monotonic()
     if (now - state.lookedAt >= lookAgainMs) {
       state.lookedAt = now
       const isNextThere = () => queueExists(this.#link, levelName(ladder, state.height))

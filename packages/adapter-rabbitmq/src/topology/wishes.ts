@@ -1,11 +1,13 @@
 import { type GroupSpec, MessagingError } from '@waybill/core/driver'
 import type { Link } from '../connection/link.ts'
+import { replyCodeOf } from '../errors.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
 import { declare, declareSink, type QueueArguments } from './declarations.ts'
 import { routesOf } from './routes.ts'
 
-/** A segment that no message type has, to ask for a pattern by. */
+/** Segments that no message type has, to ask for a pattern by. Several for `#`, so that `*` does not do in its place. */
 const anySegment = 'waybill-any'
+const anySegments = [anySegment, anySegment, anySegment].join('.')
 
 /**
  * What groups keep and what their members have asked for, as bindings that outlive them. Nothing goes through them: they
@@ -59,15 +61,26 @@ export class Wishes {
     return isKept
   }
 
-  /** The wishes that the broker does not know of, for those who may not add them. */
+  /**
+   * For those who are not to change the topology: the group's wishes are added all the same where there is a place for
+   * them, because other members would skip what they do not know to be wanted. What the broker does not allow is missing.
+   */
   async missing(objects: TopicObjects, { name, wishes }: GroupSpec): Promise<readonly string[]> {
     const exchange = describeGroup(objects, name).wishes
     if (wishes.length === 0) return []
-    const examples = wishes.map((pattern) => pattern.replaceAll('#', anySegment).replaceAll('*', anySegment))
+    const examples = wishes.map((pattern) => pattern.replaceAll('#', anySegments).replaceAll('*', anySegment))
     const known = await this.#ask(exchange, examples)
-    return wishes.flatMap((pattern, index) =>
-      known?.[index] === false ? [`binding of exchange ${exchange} for ${pattern}`] : [],
-    )
+    const unknown = wishes.filter((_, index) => known?.[index] === false)
+    if (unknown.length === 0) return []
+    try {
+      await declare(this.#declaring, `the wishes of group ${name}`, async (channel) => {
+        for (const pattern of unknown) await channel.bindQueue(objects.sink, exchange, pattern)
+      })
+      return []
+    } catch (error) {
+      if (replyCodeOf(error) !== 403) throw error
+      return unknown.map((pattern) => `binding of exchange ${exchange} for ${pattern}`)
+    }
   }
 
   /** After a loss, somebody may have deleted what this process has made. */

@@ -1,0 +1,23 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+/** How precisely blocked event loops are measured. The monitor keeps no process alive. */
+const resolution = 100
+
+/** For how long the event loop was blocked at most since it was last asked: nobody sends heartbeats meanwhile. */
+export class LoopDelay {
+  readonly #monitor = monitorEventLoopDelay({ resolution })
+
+  constructor() {
+    this.#monitor.enable()
+  }
+
+  takeLongestMs(): number {
+    const longestMs = Math.max(0, Math.round(this.#monitor.max / 1e6) - resolution)
+    this.#monitor.reset()
+    return longestMs
+  }
+
+  close(): void {
+    this.#monitor.disable()
+  }
+}
