@@ -26,6 +26,9 @@ async function handle(data: Numbered, { message, attempt, idempotencyKey }: Hand
       break
     case 'throw':
       throw new Error('the child fails')
+    case 'block':
+      for (const until = performance.now() + behaviour.durationMs; performance.now() < until; );
+      break
     case 'effect-then-hang':
       database?.effectWithMark(idempotencyKey)
       report({ type: 'effect', id })

@@ -36,6 +36,8 @@ export const consumerSettingsSchema = z.object({
     /** Never resolves for numbers below `n`. */
     z.object({ kind: z.literal('hang-below'), n: z.number() }),
     z.object({ kind: z.literal('throw') }),
+    /** Computes, so that the event loop stands still. */
+    z.object({ kind: z.literal('block'), durationMs: z.number() }),
     /** Writes an effect and its mark into the SQLite database in one transaction, then hangs. */
     z.object({ kind: z.literal('effect-then-hang'), database: z.string() }),
     /** Writes an effect into the database under an idempotency store kept there. */

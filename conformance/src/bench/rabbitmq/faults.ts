@@ -267,5 +267,39 @@ export function faults(administration: Administration): readonly Case[] {
         }
       },
     },
+    {
+      number: 146,
+      title:
+        'Handlers that block the event loop for longer than the heartbeats allow finish each message once',
+      needs: ['restart'],
+      timeoutMs: 180_000,
+      async run(context) {
+        const stage = await context.stage()
+        const sent = await stage.send(7)
+        const { url } = context.harness.connection
+        const child = context.child('consumer-program', {
+          connection: { url, native: { rabbitmq: { heartbeat: 1000 } } },
+          topic: stage.topic,
+          group: stage.group,
+          options: { concurrency: 4 },
+          // The broker hangs up after two heartbeats, at the latest a heartbeat later.
+          behaviour: { kind: 'block', durationMs: 3500 },
+        })
+        const handled = () => child.of('delivered').map(({ id }) => id)
+        await context.eventually('all are handled', () => new Set(handled()).size === sent.length, 120_000)
+        await context.eventually(
+          'all are acked',
+          async () => {
+            const rows = await administration.list('list_queues', 'name', 'messages')
+            return rows.some(
+              ([name, count]) => name === `${stage.topic.name}:${stage.group}` && count === '0',
+            )
+          },
+          120_000,
+        )
+        // A round of its own for each message that the broker takes back would be more than twice as many.
+        assert.ok(handled().length <= sent.length + 4, `${handled().length} runs of ${sent.length} messages`)
+      },
+    },
   ]
 }
