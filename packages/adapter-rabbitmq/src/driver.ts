@@ -175,6 +175,7 @@ export class RabbitmqDriver implements Driver {
     this.#members += 1
     const subscription = await RabbitmqSubscription.open({
       link: this.#consuming,
+      clock: this.#context.clock,
       copies: this.#copies,
       settings: this.#settings,
       objects: this.#describe(request.topic),

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import {
+  type Clock,
   type Delivery,
   MessagingError,
   type Outcome,
   type Settlement,
   type Subscription,
   type SubscriptionRequest,
+  sleep,
   type TopicSpec,
 } from '@waybill/core/driver'
 import type { Channel, ConsumeMessage } from 'amqplib'
@@ -22,7 +24,11 @@ import { fromAmqp } from '../wire/messages.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
 import { Consumers } from './consumers.ts'
 
+/** How long a queue may take to learn what a channel has read. */
+const queueDelayMs = 100
+
 export interface SubscriptionParts {
+  readonly clock: Clock
   readonly link: Link
   readonly copies: Copies
   readonly settings: RabbitmqSettings
@@ -183,6 +189,8 @@ export class RabbitmqSubscription implements Subscription {
         [...this.#inHand.acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')),
       )
     } else {
+      // What an acknowledgement makes the queue send may come after the answer to `cancel`, where nobody would see it.
+      if (!this.#parts.request.broadcast) await this.#settled()
       await this.#consumers.cancel()
       // Closing the channel does so too, but counts as a failed delivery of each.
       if (this.#inHand.size > 0 && !this.#parts.request.broadcast) {
@@ -202,9 +210,13 @@ export class RabbitmqSubscription implements Subscription {
     await this.#channel.cancel(consumerTag)
   }
 
-  /** Resolves when the broker has read all that was written on the channel. */
+  /**
+   * Resolves when the queue has all that was acknowledged. The answer comes when the channel has read it, a moment before
+   * the queue has it; what a channel has in hand when it closes before that comes back besides its copy (RabbitMQ 4.0).
+   */
   async #settled(): Promise<void> {
     await this.#channel.checkQueue(this.#queues[0] ?? '')
+    await sleep(this.#parts.clock, queueDelayMs)
   }
 
   #onMessage(message: ConsumeMessage | null, partition: number): void {

@@ -13,6 +13,9 @@ import { type HandledInVain, identityOf } from './handled-in-vain.ts'
  */
 const mostReturnedBytes = 32 * 1024 * 1024
 
+/** How long the copies may take, even where a stop has no time left: otherwise a stop would count as a crash. */
+const mostReturningMs = 3000
+
 /** Acknowledgements that the broker may not have read yet when a connection breaks. */
 const mostRecentAcks = 2000
 
@@ -100,7 +103,7 @@ export class InHand {
       }
     }
     this.#ack(acks, true)
-    const released = this.#release(releases, signal)
+    const released = this.#release(releases)
     if (copies.length > 0) await this.#copy(copies, outcomes, signal)
     await released
     return outcomes
@@ -203,7 +206,7 @@ export class InHand {
     }
   }
 
-  async #release(deliveries: readonly RabbitmqDelivery[], signal?: AbortSignal): Promise<void> {
+  async #release(deliveries: readonly RabbitmqDelivery[]): Promise<void> {
     if (deliveries.length === 0) return
     if (this.#parts.isOrdered) return this.#handOutAgain(deliveries)
     if (this.#parts.returnsAsCopies) {
@@ -212,7 +215,7 @@ export class InHand {
         const purpose = { kind: 'return', headers, counts: { deliveries: earlier, crashes } } as const
         return { index, delivery, purpose }
       })
-      await this.#copy(copies, [], signal)
+      await this.#copy(copies, [], AbortSignal.timeout(mostReturningMs))
     }
     // All of them, or those of which no copy could be made.
     this.#nack(deliveries)
