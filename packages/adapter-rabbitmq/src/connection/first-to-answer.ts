@@ -24,7 +24,10 @@ export function firstToAnswer<Host, Value>(attempts: Attempts<Host, Value>): Pro
   const { hosts, clock, connect, isFinal, discard, signal } = attempts
   return new Promise((resolve, reject) => {
     const losers = new AbortController()
-    const stop = AbortSignal.any([losers.signal, signal])
+    const stop = losers.signal
+    const onAbort = () => losers.abort()
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
     let next = 0
     let open = 0
     let isOver = false
@@ -33,6 +36,7 @@ export function firstToAnswer<Host, Value>(attempts: Attempts<Host, Value>): Pro
       if (isOver) return
       isOver = true
       cancel()
+      signal.removeEventListener('abort', onAbort)
       settle()
       losers.abort()
     }
@@ -48,7 +52,7 @@ export function firstToAnswer<Host, Value>(attempts: Attempts<Host, Value>): Pro
         (error: unknown) => {
           open -= 1
           const isLast = open === 0 && next === hosts.length
-          if (isFinal(error) || isLast || signal.aborted) end(() => reject(error))
+          if (isFinal(error) || isLast || stop.aborted) end(() => reject(error))
           else if (open === 0) tryNext()
         },
       )
