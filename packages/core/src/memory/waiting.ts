@@ -38,30 +38,37 @@ const isBefore = (one: Entry, other: Entry) =>
 /** Any member gets what comes first, by priority, then by place. */
 export class SharedQueue<Owner> implements Waiting<Owner> {
   readonly keepsPlaces = false
-  #entries = new Heap<Entry>(isBefore)
+  /** What came in order, which nearly all do, from `#head` on: there is nothing cheaper than an array. */
+  #inOrder: Entry[] = []
+  #head = 0
+  /** What belongs before something that was there already. */
+  #others = new Heap<Entry>(isBefore)
 
   get size(): number {
-    return this.#entries.size
+    return this.#inOrder.length - this.#head + this.#others.size
   }
 
   add(entry: Entry): void {
-    this.#entries.add(entry)
+    const last = this.#inOrder.at(-1)
+    if (last === undefined || isBefore(last, entry)) this.#inOrder.push(entry)
+    else this.#others.add(entry)
   }
 
   due(entry: Entry): void {
     this.add(entry)
   }
 
-  drop(entry: Entry): void {
-    this.#entries.remove((other) => other === entry)
-  }
+  // Only what waits for its time is dropped, and that is not here yet.
+  drop(): void {}
 
   take(_owner: Owner, max: number): readonly Entry[] {
     const taken: Entry[] = []
-    for (let count = Math.min(max, this.size); count > 0; count -= 1) {
-      const entry = this.#entries.take()
-      if (entry !== undefined) taken.push(entry)
+    while (taken.length < max) {
+      const entry = this.#next()
+      if (entry === undefined) break
+      taken.push(entry)
     }
+    this.#compact()
     return taken
   }
 
@@ -70,6 +77,24 @@ export class SharedQueue<Owner> implements Waiting<Owner> {
   }
 
   clear(): void {
-    this.#entries = new Heap<Entry>(isBefore)
+    this.#inOrder = []
+    this.#head = 0
+    this.#others = new Heap<Entry>(isBefore)
+  }
+
+  #next(): Entry | undefined {
+    const next = this.#inOrder[this.#head]
+    const other = this.#others.first
+    if (next === undefined || (other !== undefined && isBefore(other, next))) return this.#others.take()
+    this.#head += 1
+    return next
+  }
+
+  // The array is cut when half of it is behind.
+  #compact(): void {
+    if (this.#head === this.#inOrder.length) this.#inOrder = []
+    else if (this.#head < 1024 || this.#head * 2 < this.#inOrder.length) return
+    else this.#inOrder = this.#inOrder.slice(this.#head)
+    this.#head = 0
   }
 }
