@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { stubAdapter, stubDriver } from '../driver/stub-driver.fixture.ts'
+import { memoryIdempotencyStore } from '../idempotency/idempotency.ts'
 import { ConfigurationError, MessagingError } from '../lib/errors.ts'
 import { virtualClock } from '../lib/virtual-clock.ts'
 import { defineMessage } from '../messages/message.ts'
@@ -183,6 +184,11 @@ describe('a wrong argument is refused by an error that explains it', async () =>
     ['bus.close with an unknown option', () => bus.close(wrong({ timeot: 3 })), unknownKey],
     ['bus.close with null', () => bus.close(wrong(null)), noObject],
     ['createTestBus with an unknown option', () => createTestBus(wrong({ timeot: 3 })), unknownKey],
+    [
+      'memoryIdempotencyStore with an unknown option',
+      () => memoryIdempotencyStore(wrong({ timeot: 3 })),
+      unknownKey,
+    ],
     ['failNext()', () => failNext(wrong(undefined)), /expected number/],
     ['sentOf()', () => sentOf(wrong(undefined)), noDefinition],
   ])('%s', async (_, call, message) => {

@@ -1,5 +1,7 @@
+import { z } from 'zod'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { newId } from '../lib/new-id.ts'
+import { lazily, parseOptions } from '../lib/validation.ts'
 
 /**
  * What one effect is known by. CloudEvents promises that ids are unique within a source, but a source is often one word for
@@ -39,9 +41,20 @@ export interface IdempotencyStore {
   abandon(mark: IdempotencyMark, token: string): Promise<void>
 }
 
+const storeOptionsSchema = lazily(() =>
+  z.strictObject({
+    clock: z
+      .custom<Clock>(
+        (value) => typeof value === 'object' && value !== null && 'now' in value,
+        'expected a clock',
+      )
+      .default(systemClock),
+  }),
+)
+
 /** A store in this process's memory: for tests, and for one process whose memory may be lost. */
 export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {}): IdempotencyStore {
-  const { clock = systemClock } = options
+  const { clock } = parseOptions(storeOptionsSchema(), options, 'options of the idempotency store')
   const marks = new Map<
     string,
     { readonly token: string; readonly done: boolean; readonly expiresAt: number }
