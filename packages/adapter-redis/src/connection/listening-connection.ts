@@ -4,7 +4,7 @@ import { toRedisError } from '../errors.ts'
 import { Connection, type ConnectionSettings } from './connection.ts'
 
 export interface ChannelListener {
-  readonly payload: (payload: Buffer) => void
+  readonly payload: (payload: Buffer, channel: string) => void
   /** The connection is there again, so something may have been missed. */
   readonly opened: () => void
   /** The connection is lost: nothing is heard until `ensure` has opened another. */
@@ -75,7 +75,8 @@ export class ListeningConnection {
     try {
       connection.client.on('messageBuffer', (channel: Buffer, payload: Buffer) => {
         this.#heardAt = this.#settings.clock.monotonic()
-        for (const listener of this.#channels.get(channel.toString()) ?? []) listener.payload(payload)
+        const name = channel.toString()
+        for (const listener of this.#channels.get(name) ?? []) listener.payload(payload, name)
       })
       if (this.#channels.size > 0) await this.#subscribe(connection, [...this.#channels.keys()])
     } catch (error) {

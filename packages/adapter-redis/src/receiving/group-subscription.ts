@@ -55,6 +55,7 @@ export class GroupSubscription implements Subscription {
     this.#wake = new Wake({
       ...parts,
       channels: [topic.wake, group.wake],
+      shuffled: group.wake,
       concerns: () => true,
       onDue: (inMs) => upkeep.dueIn(inMs),
       onChange: () => {},

@@ -8,6 +8,11 @@ export interface WakeSettings {
   readonly clock: Clock
   readonly emit: DriverContext['emit']
   readonly channels: readonly string[]
+  /**
+   * A channel of what comes back to the group. The server tells its listeners in the same order each time, and who is
+   * first would get everything, also what it gave back for others; so each waits for a moment of its own.
+   */
+  readonly shuffled?: string
   /** Whether what is added to a line concerns us. */
   readonly concerns: (line: number) => boolean
   /** Something is due in so many milliseconds. */
@@ -33,7 +38,7 @@ export class Wake {
     const { listening, channels, emit } = this.#settings
     try {
       this.#end = await listening.listen(channels, {
-        payload: (payload) => this.#hear(payload.toString('latin1')),
+        payload: (payload, channel) => this.#hear(payload.toString('latin1'), channel),
         opened: () => this.#look(),
         lost: () => this.#look(),
       })
@@ -84,16 +89,21 @@ export class Wake {
     this.set()
   }
 
-  #hear(payload: string): void {
-    const { concerns, onDue, onChange } = this.#settings
+  #hear(payload: string, channel: string): void {
+    const { concerns, onDue, onChange, shuffled, clock } = this.#settings
     const wakeUp = parseWakeUp(payload)
     if (wakeUp.kind === 'due') onDue(wakeUp.inMs)
     else if (wakeUp.kind === 'members') onChange()
-    else if (wakeUp.lines.some(concerns)) this.#isSet = true
-    else return
+    else if (!wakeUp.lines.some(concerns)) return
+    else if (channel === shuffled) {
+      clock.after(Math.random() * mostShuffledMs, () => this.set(), { background: true })
+      return
+    } else this.#isSet = true
     this.#change.notify()
   }
 }
+
+const mostShuffledMs = 10
 
 function unheard(error: MessagingError): string {
   return `Notifications cannot be heard, so consumers find messages by looking, every \`pollInterval\`: ${error.message}`
