@@ -136,6 +136,6 @@ test('a partition whose log ends before what we read, or was made again, begins 
   const shorter = standingOf({ topic: 'orders', index: 0 }, left.commit, { start: 2, end: 4 })
   const { lost, warnings } = ownership.replace([shorter, { ...other, topicId: 'the second' }])
   expect(lost).toEqual([first, second])
-  expect(warnings).toHaveLength(1)
+  expect(warnings).toHaveLength(2)
   expect(ownership.find('orders', 0)?.offsets.watermark).toBe(2)
 })

@@ -88,8 +88,9 @@ export class Ownership {
       standings.map((standing) => {
         const { topic, index, beginning, range } = standing
         const kept = this.#keep(standing)
-        if (kept === undefined && beginning.warning !== undefined) {
-          warnings.push(`Partition ${index} of topic ${topic}: ${beginning.warning}`)
+        const warning = beginning.warning ?? this.#madeAgain(standing)
+        if (kept === undefined && warning !== undefined) {
+          warnings.push(`Partition ${index} of topic ${topic}: ${warning}`)
         }
         if (kept !== undefined && kept.offsets.next < range.start) {
           const gone = `the broker has removed the messages up to ${range.start - 1} before they were read`
@@ -115,6 +116,14 @@ export class Ownership {
   #keep(standing: Standing): Partition | undefined {
     const partition = this.find(standing.topic, standing.index)
     return partition !== undefined && continues(partition, standing) ? partition : undefined
+  }
+
+  /** The broker forgets what was committed in a topic that is deleted; we know that we were there. */
+  #madeAgain({ topic, index, topicId }: Standing): string | undefined {
+    const key = keyOf(topic, index)
+    const earlier = this.#partitions.get(key)?.offsets ?? this.#options.carried.get(key)?.offsets
+    const isSame = earlier?.topicId === undefined || topicId === undefined || earlier.topicId === topicId
+    return isSame ? undefined : 'the topic was deleted and made again; it is read from its beginning'
   }
 
   #begin(standing: Standing): Partition {
