@@ -107,3 +107,15 @@ test('of two that begin at once one starts', async () => {
   const states = await Promise.all([store.begin(mark(), 1000), store.begin(mark(), 1000)])
   expect(states.map(({ state }) => state)).toEqual(['started', 'processing'])
 })
+
+test('marks last as long as they should, though the wall clock is set', async () => {
+  const clock = virtualClock()
+  const store = memoryIdempotencyStore({ clock })
+  const mark = { group: 'g', topic: 't', type: 'order.created', source: 's', id: 'i' }
+  await store.begin(mark, 1000)
+  clock.setBy(3_600_000)
+  expect(await store.begin(mark, 1000)).toMatchObject({ state: 'processing', remainingMs: 1000 })
+  clock.setBy(-7_200_000)
+  await clock.advance(1001)
+  expect(await store.begin(mark, 1000)).toMatchObject({ state: 'started' })
+})

@@ -78,7 +78,7 @@ export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {})
   }
 
   function put(key: string, token: string, done: boolean, durationMs: number): void {
-    const now = clock.now()
+    const now = clock.monotonic()
     forgetExpired(now)
     marks.delete(key)
     marks.set(key, { token, done, expiresAt: now + durationMs })
@@ -93,7 +93,7 @@ export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {})
     async begin(mark, leaseMs) {
       const key = keyOf(mark)
       const current = marks.get(key)
-      const remainingMs = current === undefined ? 0 : current.expiresAt - clock.now()
+      const remainingMs = current === undefined ? 0 : current.expiresAt - clock.monotonic()
       if (current !== undefined && remainingMs > 0) {
         return current.done ? { state: 'done' } : { state: 'processing', remainingMs }
       }
