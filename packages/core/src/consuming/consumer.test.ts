@@ -724,6 +724,20 @@ describe('a handler that throws something hostile', () => {
       'a proxy that refuses everything',
       () => new Proxy(new Error('x'), { get: throwing, has: throwing, getPrototypeOf: throwing }),
     ],
+    ['a proxy that has everything', () => new Proxy({}, { has: () => true, get: throwing })],
+    [
+      'an error of ours whose code cannot be read',
+      () => Object.defineProperty(new PermanentError('x'), 'code', { get: throwing }),
+    ],
+    [
+      'an error that can be read only once',
+      () => {
+        let reads = 0
+        const get = () => (reads++ > 0 ? throwing() : 'once')
+        return Object.defineProperty(new Error('x'), 'message', { get })
+      },
+    ],
+    ['an error whose message is a symbol', () => Object.assign(new Error('x'), { message: Symbol('m') })],
     ['a symbol', () => Symbol('no')],
   ])('%s, loses neither the message nor the slot', async (_what, make) => {
     await using bus = await setUp()

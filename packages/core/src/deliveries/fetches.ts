@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { Delivery, Subscription } from '../driver.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
 import { type MessagingError, toMessagingError } from '../lib/errors.ts'

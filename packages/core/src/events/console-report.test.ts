@@ -1,7 +1,8 @@
+import { format, inspect } from 'node:util'
 import { afterEach, expect, test, vi } from 'vitest'
 import { connect } from '../bus/connect.ts'
 import { stubDriver } from '../driver/stub-driver.fixture.ts'
-import { MessagingError } from '../lib/errors.ts'
+import { MessagingError, toError } from '../lib/errors.ts'
 import { ConsoleReport } from './console-report.ts'
 import { BusEmitter } from './events.ts'
 
@@ -78,3 +79,30 @@ test.each([
   await bus.close()
   expect(lines).toHaveLength(count)
 })
+
+test.each([
+  ['its message', Object.defineProperty(new Error('x'), 'message', { get: () => fail() })],
+  ['a message that is no text', Object.assign(new Error('x'), { message: Symbol('m') })],
+  ['its way to be inspected', Object.assign(new Error('x'), { [inspect.custom]: () => fail() })],
+  ['its cause', new Error('x', { cause: { [inspect.custom]: () => fail() } })],
+])('an error that throws when it is looked at, by %s, is written and disturbs nobody', (_, error) => {
+  const lines: string[] = []
+  const note = (...parts: unknown[]) => lines.push(format(...parts))
+  vi.spyOn(console, 'warn').mockImplementation(note)
+  vi.spyOn(console, 'error').mockImplementation(note)
+  const events = new BusEmitter(new ConsoleReport().tell)
+  events.emit('retried', { ...delivery, delayMs: 1000, error: toError(error) })
+  events.emit('deadLettered', { ...delivery, reason: 'permanent', error: toError(error) })
+  expect(lines).toHaveLength(2)
+})
+
+test('whoever emits does not hear of a report that fails', () => {
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  const events = new BusEmitter(fail)
+  events.emit('lost', delivery)
+  expect(warn).toHaveBeenCalledWith(expect.stringMatching(/"lost" could not be written/), 'WaybillWarning')
+})
+
+function fail(): never {
+  throw new Error('do not look')
+}

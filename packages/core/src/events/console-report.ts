@@ -75,7 +75,13 @@ export class ConsoleReport {
     const { level, text, key, error } = teller(event)
     if (!this.#isNews(`${name} ${key}`)) return
     const hint = `Listen with bus.on('${name}', …) to handle it yourself`
-    console[level](`[waybill] ${text}. ${hint}`, ...(error === undefined ? [] : [error]))
+    const whole = `[waybill] ${text}. ${hint}`
+    try {
+      console[level](whole, ...(error === undefined ? [] : [error]))
+    } catch {
+      // Some errors, or their causes, throw when the console looks at them.
+      console[level](whole)
+    }
   }
 
   #isNews(key: string): boolean {

@@ -133,7 +133,7 @@ export class BusEmitter {
   }
 
   readonly emit: Emit = (name, event) => {
-    if (this.#emitter.listenerCount(name) === 0) return this.#unheard?.(name, event)
+    if (this.#emitter.listenerCount(name) === 0) return this.#tellUnheard(name, event)
     // Not by the emitter itself, which leaves out the other listeners when one throws.
     for (const listener of this.#emitter.listeners(name)) {
       try {
@@ -142,6 +142,15 @@ export class BusEmitter {
       } catch (error) {
         warn(name, error)
       }
+    }
+  }
+
+  // Whoever emits has a delivery to bring to its end.
+  readonly #tellUnheard: Emit = (name, event) => {
+    try {
+      this.#unheard?.(name, event)
+    } catch (error) {
+      process.emitWarning(`The event "${name}" could not be written: ${describe(error)}`, 'WaybillWarning')
     }
   }
 }

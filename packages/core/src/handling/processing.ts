@@ -138,7 +138,11 @@ export class Processing {
       }
       if (guard !== undefined) await guard.complete(delivery)
     } catch (error) {
-      return this.#failed(delivery, error)
+      try {
+        return this.#failed(delivery, error)
+      } catch {
+        return this.#failed(delivery, new Error('The handler threw an error that cannot be read'))
+      }
     }
     const durationMs = clock.monotonic() - startedAt
     return acked(() => emit('handled', { ...delivery.info, durationMs }))

@@ -92,9 +92,11 @@ export class MessagingError extends Error {
   /** Like `instanceof`, across copies of the package. */
   static is(error: unknown): error is MessagingError {
     try {
-      return typeof error === 'object' && error !== null && brand in error
+      if (typeof error !== 'object' || error === null) return false
+      // Not `in`: a proxy may say yes to anything.
+      return Reflect.get(error, brand) === true && typeof Reflect.get(error, 'code') === 'string'
     } catch {
-      // A proxy that refuses to be looked at.
+      // It refuses to be looked at.
       return false
     }
   }
@@ -156,8 +158,9 @@ export function toError(thrown: unknown): Error {
   try {
     // An error of another realm, such as a test runner's sandbox, is no instance of this one's.
     if (thrown instanceof Error || isNativeError(thrown)) {
-      for (const field of [thrown.name, thrown.message, thrown.stack]) if (field !== undefined) String(field)
-      return thrown
+      const fields: unknown[] = [thrown.name, thrown.message, thrown.stack]
+      if (fields.every((field) => field === undefined || typeof field === 'string')) return thrown
+      return new Error(`Thrown: ${describe(thrown.message)}`, { cause: thrown })
     }
   } catch {
     return new Error('Thrown: an error that cannot be read', { cause: thrown })
