@@ -58,6 +58,7 @@ export class Group {
     this.name = name
     const open = () => {
       host.ensureOpen()
+      requireFeature(host.driver, 'deadLetters', `dead letters of group "${name}"`)
       return host.driver.deadLetters(topic, name)
     }
     this.deadLetters = new DeadLetters({ clock: host.clock, open }, topic.name, name)
@@ -72,6 +73,7 @@ export class Group {
    */
   async stats(): Promise<GroupStats> {
     this.#host.ensureOpen()
+    requireFeature(this.#host.driver, 'stats', `stats of group "${this.name}"`)
     return this.#host.driver.stats(this.topic, this.name)
   }
 

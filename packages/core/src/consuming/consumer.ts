@@ -87,6 +87,7 @@ export class Consumer<Name extends string = string> {
     )
     this.group = group
     if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
+    else host.require('deadLetters', `consumer "${group}"`)
     if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
   }
 
@@ -328,6 +329,7 @@ export class Consumer<Name extends string = string> {
     const registrations = this.#registrations.filter(
       (each) => (each.topic?.name ?? topic.name) === topic.name,
     )
+    const { durableRetry, changesFilters, maxDelayMs, ...most } = driver.capabilities
     const slots = new Slots(concurrency)
     const processing = new Processing(
       {
@@ -344,31 +346,45 @@ export class Consumer<Name extends string = string> {
         },
         middleware: [...this.#host.middleware, ...this.#middleware],
         ordered: topic.ordered,
+        maxRetryMs: durableRetry ? maxDelayMs : 0,
         broadcast,
       },
       new Handlers(registrations, slots),
     )
     const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
-    const prefetch = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    const wished = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    const prefetch = Math.min(wished, most.maxPrefetch)
+    if (prefetch < (this.#options.prefetch ?? batchSize)) {
+      const message = `expected at most ${most.maxPrefetch}, the most the ${driver.name} driver hands out; batches must fit it`
+      throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'prefetch', message }])
+    }
     if (prefetch < batchSize) {
       const message = `expected at least ${batchSize}, the largest batch: a smaller one would never fill`
       throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'prefetch', message }])
     }
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
-    const maxPrefetch = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
+    const grown = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
+    const maxPrefetch = Math.min(grown, most.maxPrefetch)
     const unhandled = new Unhandled({
       clock,
       emit,
       policy: this.#options.unhandled,
       afterMs: this.#options.unhandledAfter,
-      staysHere: topic.ordered || !driver.capabilities.durableRetry,
+      staysHere: topic.ordered || !durableRetry,
     })
     const types = [...new Set(registrations.map((each) => each.types))]
-    const group: GroupSpec = { name: this.group, types, wishes: types, from }
+    // A group's filter that cannot be added to takes everything; what nobody wants is sorted out here.
+    const kept = changesFilters || broadcast ? types : ['#']
+    const group: GroupSpec = { name: this.group, types: kept, wishes: types, from }
     const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
     return {
       worker: new Worker(
-        { ...settings, leaseMs: lease, maxLeaseMs: maxLease, stuckAfterMs: stuckAfter },
+        {
+          ...settings,
+          leaseMs: Math.min(lease, most.maxLeaseMs),
+          maxLeaseMs: maxLease,
+          stuckAfterMs: stuckAfter,
+        },
         processing,
         slots,
         unhandled,

@@ -155,7 +155,7 @@ export class Subscriber {
   async #subscribe(): Promise<Session> {
     const { driver, provisioner, topic, group, prefetch, maxPrefetch, leaseMs, broadcast } = this.#settings
     await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
-    const { keepsDeliveries, maxPrefetch: most } = driver.capabilities
+    const { keepsDeliveries, release: releases, maxPrefetch: most } = driver.capabilities
     // As many again as are held at first, so that the worst of dead-letter trouble leaves room for the others.
     const allowance = Math.max(0, Math.min(prefetch, most - maxPrefetch))
     const subscription = await driver.subscribe({
@@ -167,6 +167,12 @@ export class Subscriber {
       broadcast,
     })
     const names = { topic: topic.name, group: group.name }
-    return new Session(subscription, this.#hand, { ...this.#settings, ...names, keepsDeliveries, allowance })
+    return new Session(subscription, this.#hand, {
+      ...this.#settings,
+      ...names,
+      keepsDeliveries,
+      releases,
+      allowance,
+    })
   }
 }

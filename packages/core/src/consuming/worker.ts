@@ -134,9 +134,11 @@ export class Worker {
   async #receive(session: Session): Promise<void> {
     while (!this.#stopping) {
       if (this.#paused) {
-        await new Promise<void>((resolve) => {
+        session.throwIfSpent()
+        const resumed = new Promise<void>((resolve) => {
           this.#resumed = resolve
         })
+        await Promise.race([resumed, this.#hand.changed()])
         continue
       }
       this.#receiving = new AbortController()

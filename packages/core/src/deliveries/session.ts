@@ -20,6 +20,8 @@ export interface SessionSettings {
   readonly maxLeaseMs: number
   /** See `Capabilities`: what is in hand outlives a receive that failed. */
   readonly keepsDeliveries: boolean
+  /** See `Capabilities`: the verdict `release` is carried out. */
+  readonly releases: boolean
   /**
    * How many deliveries whose verdicts cannot be carried out for the moment take no room: their neighbours go on. Beyond
    * it they do, so that memory stays bounded.
@@ -43,6 +45,8 @@ export class Session {
   /** The size that the driver knows of. */
   #toldSize: number
   #closed = false
+  /** Something was given back that the driver cannot release: it goes back when this ends. */
+  #isSpent = false
   receivedAny = false
 
   constructor(subscription: Subscription, hand: Hand, settings: SessionSettings) {
@@ -116,6 +120,7 @@ export class Session {
       while (asked !== undefined || !signal.aborted) {
         asked ??= this.#ask(signal)
         if (asked === undefined) {
+          this.throwIfSpent()
           await this.#hand.changed()
           continue
         }
@@ -141,7 +146,7 @@ export class Session {
   #ask(signal: AbortSignal): Promise<readonly Delivery[]> | undefined {
     const { size } = this.#prefetch
     const room = this.#size - this.#hand.occupied
-    if (room <= 0 || signal.aborted || this.#returning.holdFetch) return undefined
+    if (room <= 0 || signal.aborted || this.#isSpent || this.#returning.holdFetch) return undefined
     return this.#fetches.fetch(Math.min(room, Math.ceil(size * largestShare)))
   }
 
@@ -160,6 +165,10 @@ export class Session {
   /** False when its key is on its way back to the group: it goes back too, after what went before. */
   admit(inHand: DeliveryInHand): boolean {
     const { laneKey } = inHand
+    if (this.#isSpent) {
+      this.#leaveUnsettled(inHand)
+      return false
+    }
     if (laneKey === undefined || !this.#returning.has(laneKey)) return true
     this.#returning.add(laneKey, [inHand])
     return false
@@ -188,9 +197,29 @@ export class Session {
   }
 
   #giveVerdict(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
+    if (verdict.kind === 'release') this.#hand.released += 1
+    if (verdict.kind === 'release' && !this.#settings.releases) {
+      this.#leaveUnsettled(inHand)
+      return
+    }
     inHand.end(this.#settings.clock.monotonic())
     this.#settlements.add(inHand, verdict, settled)
-    if (verdict.kind === 'release') this.#hand.released += 1
+  }
+
+  // What comes now goes the same way, or it would overtake what was left.
+  #leaveUnsettled(inHand: DeliveryInHand): void {
+    this.#isSpent = true
+    inHand.lose(new MessagingError('stale', 'It was given back'), this.#settings.clock.monotonic())
+    this.#fetches.interrupt()
+    this.#hand.wake()
+  }
+
+  /** Once all else in hand is through, the subscription has to end, so that what was given back reaches the group. */
+  throwIfSpent(): void {
+    if (!this.#isSpent || this.#hand.size > 0) return
+    const why =
+      'The driver cannot release: the subscription ends, so that what was given back reaches the group'
+    throw new MessagingError('closed', why, { retryable: true })
   }
 
   // What goes back to the group comes again behind all that is here of its key. To keep the order, that has to go back

@@ -36,6 +36,8 @@ export interface ProcessingSettings {
   readonly middleware: readonly HandlerMiddleware[]
   /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
   readonly ordered: boolean
+  /** The longest retry the driver carries out; a longer one waits in this process. 0 when it carries out none. */
+  readonly maxRetryMs: number
   /** There is no queue of the group's own to come back from: retries wait in this process, and there are no dead letters. */
   readonly broadcast: boolean
 }
@@ -259,7 +261,8 @@ export class Processing {
   }
 
   #again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
-    if (this.#settings.ordered || this.#settings.broadcast) {
+    const { ordered, broadcast, maxRetryMs } = this.#settings
+    if (ordered || broadcast || maxRetryMs === 0 || delayMs > maxRetryMs) {
       scheduled()
       // The failed attempt may have changed the message; the next is to see it as it was sent, like a copy that comes back.
       this.#read(delivery)

@@ -109,9 +109,20 @@ export class Provisioner {
 
   async #apply(topology: Topology): Promise<TopologyReport> {
     if (this.#mode === 'none') return { created: [], missing: [] }
-    const report = await this.#driver.apply(topology, this.#mode)
+    const { changesFilters } = this.#driver.capabilities
+    const report = await this.#driver.apply(changesFilters ? topology : unfiltered(topology), this.#mode)
     if (report.missing.length > 0) throw missingTopology(report.missing)
     return report
+  }
+}
+
+// What a filter leaves out today could not be let in tomorrow.
+function unfiltered({ topics }: Topology): Topology {
+  return {
+    topics: topics.map(({ topic, groups }) => ({
+      topic,
+      groups: groups.map((group) => ({ ...group, types: ['#'] })),
+    })),
   }
 }
 
