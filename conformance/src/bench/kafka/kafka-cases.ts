@@ -13,8 +13,10 @@ import { copyCases } from './copy-cases.ts'
 import { foreignRecordCases } from './foreign-record-cases.ts'
 import { growthCases } from './growth-cases.ts'
 import { movedOffsetCases } from './moved-offset-cases.ts'
+import { rotationCases } from './rotation-cases.ts'
 import { secured } from './secured.ts'
 import { waitingCases } from './waiting-cases.ts'
+import { zombieCases } from './zombie-cases.ts'
 
 /** What the driver tells of its subscriptions in `health()`. */
 const detailsSchema = z.object({
@@ -255,6 +257,8 @@ export function kafkaCases(client: Kafka): Section {
       ...copyCases(client),
       ...bookCases(client),
       ...foreignRecordCases(client),
+      ...rotationCases,
+      ...zombieCases(client),
       secured,
       atRest,
       compression(client),

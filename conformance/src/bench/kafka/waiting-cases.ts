@@ -61,6 +61,52 @@ export function waitingCases(client: Kafka): readonly Case[] {
       },
     },
     {
+      number: 230,
+      title: 'A group whose delay tiers change keeps every delay, of what waits already and of what comes',
+      requires: ['delay'],
+      timeoutMs: 90_000,
+      async run(context) {
+        const tiered = (...delayTiers: number[]) => ({ native: { kafka: { hold: 400, delayTiers } } })
+        const stage = await context.stage({ connect: tiered(200, 60_000) })
+        const before = await stage.consume(context.recorder())
+        const position = stage.bus.group(stage.topic, stage.group)
+        // Where a tier of a second will be.
+        await stage.send(5, { delay: '1h' })
+        await context.eventually('they wait', async () => {
+          const { delayed = 0, waiting } = await position.stats()
+          return waiting === 0 && delayed >= 5
+        })
+        await before.stop()
+        for (const tiers of [
+          [200, 1000, 60_000],
+          [100, 200, 500, 2000, 60_000],
+          [200, 60_000],
+        ]) {
+          const bus = await context.bus({ ...tiered(...tiers), topics: [stage.topic] })
+          const recorder = context.recorder()
+          const consumer = await stage.consume(recorder, { bus })
+          const producer = bus.producer({ timeout: context.sendTimeoutMs })
+          const delays = [700, 1500, 2500, 4000].map((ms) => context.pace(ms))
+          const due = new Map<string, number>()
+          for (const delay of delays) {
+            const at = performance.now() + delay
+            due.set((await producer.send(stage.message, { n: delay }, { delay })).id, at)
+          }
+          await context.exactly(
+            recorder,
+            [...due.keys()].map((id) => ({ id })),
+          )
+          for (const [id, at] of due) {
+            const lateMs = (recorder.of({ id })[0]?.startedAt ?? Number.NaN) - at
+            assert.ok(lateMs >= -clockToleranceMs, `${Math.round(-lateMs)} ms early`)
+            // Sending takes its time, too.
+            assert.ok(lateMs <= 400 + context.latenessMs, `${Math.round(lateMs)} ms late`)
+          }
+          await consumer.stop()
+        }
+      },
+    },
+    {
       number: 208,
       title: 'A delayed broadcast reaches every instance when it is due, however late that is',
       requires: ['delay', 'broadcast'],

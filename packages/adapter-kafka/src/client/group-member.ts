@@ -74,6 +74,7 @@ export class GroupMember {
   readonly #consumer: Consumer
   readonly #events: GroupMemberEvents
   readonly #options: GroupMemberOptions
+  readonly #cluster: Cluster
   readonly #coordinator: GroupCoordinator
   readonly #running = Promise.withResolvers<void>()
   readonly #watched = new WeakSet<Broker>()
@@ -109,6 +110,7 @@ export class GroupMember {
       ],
     })
     if (cluster === undefined) throw new Error('kafkajs made a consumer without its partition assigner')
+    this.#cluster = cluster
     this.#coordinator = new GroupCoordinator(this.#hook(cluster), groupId)
     this.#listen()
   }
@@ -151,6 +153,16 @@ export class GroupMember {
    */
   async commit(topics: readonly TopicCommits[], membership: Membership): Promise<void> {
     await this.#coordinator.commit(topics, membership)
+  }
+
+  /** By what the client knows at the moment; 0 while it knows nothing. */
+  partitionCount(topic: string): number {
+    try {
+      return this.#cluster.findTopicPartitionMetadata(topic).length
+    } catch {
+      // It has lost its connection, and with that what it knew.
+      return 0
+    }
   }
 
   pause(topic: string, partitions: readonly number[]): void {

@@ -1,7 +1,11 @@
 import { MessagingError } from '@waybill/core/driver'
-import type { FetchedRecords } from '../client/gateway.ts'
+import type { FetchedRecords, Gateway } from '../client/gateway.ts'
 import type { ConsumedRecord } from '../wire/records.ts'
-import type { Administer } from './lent-gateway.ts'
+
+/** What reading a log takes of the gateway. */
+export type LogGateway = Pick<Gateway, 'offsets' | 'read'>
+
+type Borrow = <Answer>(what: string, work: (gateway: LogGateway) => Promise<Answer>) => Promise<Answer>
 
 // One fetch; the answer of a broker that has more comes at once.
 const fetchBytes = 4 * 1024 * 1024
@@ -11,11 +15,11 @@ const emptyTries = 20
 
 /** Reads a topic of one partition through, without a consumer group, and later what came since. */
 export class LogReader {
-  readonly #administer: Administer
+  readonly #administer: Borrow
   readonly #topic: string
   #readUpTo = 0
 
-  constructor(administer: Administer, topic: string) {
+  constructor(administer: Borrow, topic: string) {
     this.#administer = administer
     this.#topic = topic
   }

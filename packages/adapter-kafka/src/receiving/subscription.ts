@@ -16,6 +16,7 @@ import type { Publisher } from '../sending/publisher.ts'
 import { Committer } from '../settling/committer.ts'
 import { Copies, type CopiesOptions } from '../settling/copies.ts'
 import type { KafkaDelivery, Partition, Waiting } from '../settling/partition.ts'
+import { Rotation } from '../settling/rotation.ts'
 import { VerdictCopies } from '../settling/verdict-copies.ts'
 import type { GroupNames } from '../wire/names.ts'
 import { Handover, type Legacy, lastCommitTimeoutMs } from './handover.ts'
@@ -106,12 +107,16 @@ export class KafkaSubscription implements Subscription {
       onCommitted: () => this.#wake(),
       onRefused: (error) => this.#warn(`the broker refuses commits: ${error.message}`),
     })
+    const rotation = new Rotation({
+      count: () => this.#member.partitionCount(names.retry),
+      isOurs: (index) => this.#ownership.find(names.retry, index) !== undefined,
+    })
     this.#copies = new Copies({
       publisher,
       names,
       clock,
       settings,
-      isOrdered: request.topic.ordered,
+      rotation: request.topic.ordered ? undefined : rotation,
       underWay: legacy.copies,
       makeRoom,
     })

@@ -4,18 +4,20 @@ import type { KafkaSettings } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import { planDelay } from '../wire/delays.ts'
 import { toLetter } from '../wire/letters.ts'
-import { type CopySource, dueAtOf, fromRecord, toCopy } from '../wire/messages.ts'
+import { type CopySource, dueAtOf, fromRecord, toCopy, turnOf } from '../wire/messages.ts'
 import type { GroupNames } from '../wire/names.ts'
 import { recordBytes } from '../wire/record-limits.ts'
 import type { ProducedRecord } from '../wire/records.ts'
 import type { Waiting } from './partition.ts'
+import type { Rotation } from './rotation.ts'
 
 export interface CopiesOptions {
   readonly publisher: Publisher
   readonly names: GroupNames
   readonly clock: Clock
   readonly settings: KafkaSettings
-  readonly isOrdered: boolean
+  /** Where retries come back; undefined on ordered topics, where a key has to stay with its member. */
+  readonly rotation: Rotation | undefined
   /** Those under way, of all subscriptions of this process to the group. */
   readonly underWay: Set<Promise<unknown>>
   /** Has a topic take batches of so many bytes, if we may; false when we may not. */
@@ -43,7 +45,6 @@ export class Copies {
   readonly #options: CopiesOptions
   readonly #pending = new Map<string, Pending[]>()
   readonly #sending = new Set<string>()
-  #retries = Math.floor(Math.random() * 1000)
   /** Topics that did not take the copies sent to them last. */
   readonly #refusing = new Set<string>()
 
@@ -58,7 +59,7 @@ export class Copies {
 
   /** Back to the group at `dueAt`. */
   retry(waiting: Waiting, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {
-    return this.#wait(waiting, headers, dueAt)
+    return this.#wait(waiting, headers, dueAt, this.#options.rotation?.next(waiting.partition))
   }
 
   deadLetter(waiting: Waiting, headers: Readonly<Record<string, string>>): Promise<Outcome> {
@@ -75,7 +76,9 @@ export class Copies {
     const place = { topic: partition.topic, partition: partition.index }
     // A tombstone's made-up headers are made anew where it is delivered.
     const { headers } = fromRecord({ ...record, value: record.value ?? Buffer.alloc(0) }, place)
-    return this.#wait(waiting, headers, dueAtOf(record))
+    const { rotation } = this.#options
+    const turn = rotation === undefined ? undefined : (turnOf(record) ?? rotation.next(partition))
+    return this.#wait(waiting, headers, dueAtOf(record), turn)
   }
 
   /** Sends what was collected; what comes for a topic meanwhile goes together afterwards. */
@@ -98,25 +101,26 @@ export class Copies {
     this.#sending.delete(topic)
   }
 
-  #wait(waiting: Waiting, headers: Readonly<Record<string, string>>, dueAt: number): Promise<Outcome> {
+  /** `turn`: the retry partition in which it comes back in the end. */
+  #wait(
+    waiting: Waiting,
+    headers: Readonly<Record<string, string>>,
+    dueAt: number,
+    turn: number | undefined,
+  ): Promise<Outcome> {
     const { clock, settings, names } = this.#options
     const now = clock.now()
     const source = sourceOf(waiting)
     const plan = planDelay(dueAt - now, { holdMs: settings.hold, tiersMs: settings.delayTiers })
-    if (plan.to === 'retry')
-      return this.#add(names.retry, toCopy(source, headers, { dueAt, ...this.#turn() }))
+    if (plan.to === 'retry') {
+      return this.#add(
+        names.retry,
+        toCopy(source, headers, { dueAt, ...(turn !== undefined && { partition: turn }) }),
+      )
+    }
     const { partition, waitMs } = plan
-    return this.#add(names.delay, toCopy(source, headers, { dueAt, partition, moveAt: now + waitMs }))
-  }
-
-  /**
-   * Without order, retries go round the members: one that has no handler for a type leaves its messages to others this way.
-   * Otherwise a key has to stay with its member.
-   */
-  #turn(): { readonly partition?: number } {
-    if (this.#options.isOrdered) return {}
-    this.#retries += 1
-    return { partition: this.#retries }
+    const stage = { dueAt, partition, moveAt: now + waitMs, ...(turn !== undefined && { turn }) }
+    return this.#add(names.delay, toCopy(source, headers, stage))
   }
 
   #add(topic: string, record: ProducedRecord, smaller?: ProducedRecord): Promise<Outcome> {

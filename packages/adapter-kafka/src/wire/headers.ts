@@ -7,6 +7,8 @@ export const noteNames = {
   dueAt: 'waybill-due-at',
   /** Milliseconds since the epoch: when a record of a delay topic moves on. */
   moveAt: 'waybill-move-at',
+  /** The partition of the retry topic to which a record of a delay topic moves in the end. */
+  turn: 'waybill-turn',
   /** Milliseconds since the epoch: the timestamp of the record that this is a copy of. */
   sentAt: 'waybill-sent-at',
   /** The partition of the topic itself in which that record was. */

@@ -105,6 +105,11 @@ export function moveAtOf({ headers }: Pick<ConsumedRecord, 'headers'>): number {
   return numberOf(headers, 'moveAt') ?? 0
 }
 
+/** The retry partition to which the record moves in the end, if that is settled. */
+export function turnOf({ headers }: Pick<ConsumedRecord, 'headers'>): number | undefined {
+  return numberOf(headers, 'turn')
+}
+
 /** A consumed record that is to be copied. */
 export interface CopySource {
   readonly record: ConsumedRecord
@@ -117,6 +122,8 @@ export interface CopyOptions {
   readonly dueAt?: number
   /** To move on from its delay partition at this time. */
   readonly moveAt?: number
+  /** To move to this retry partition in the end. */
+  readonly turn?: number
   /** Default: the one in which the record was in the topic itself. */
   readonly partition?: number
 }
@@ -125,12 +132,13 @@ export interface CopyOptions {
 export function toCopy(
   source: CopySource,
   wanted: Readonly<Record<string, string>>,
-  { dueAt, moveAt, partition = partitionOf(source) }: CopyOptions = {},
+  { dueAt, moveAt, turn, partition = partitionOf(source) }: CopyOptions = {},
 ): ProducedRecord {
   const { record } = source
   const headers = copyHeaders(source, wanted)
   if (dueAt !== undefined) headers[noteNames.dueAt] = String(dueAt)
   if (moveAt !== undefined) headers[noteNames.moveAt] = String(moveAt)
+  if (turn !== undefined) headers[noteNames.turn] = String(turn)
   return { key: record.key, value: record.value, headers, ...(partition !== undefined && { partition }) }
 }
 
