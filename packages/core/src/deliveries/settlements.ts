@@ -2,6 +2,7 @@ import type { Outcome, Settlement, Subscription, Verdict } from '../driver.ts'
 import { Batcher } from '../lib/batcher.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
 import { MessagingError, toMessagingError } from '../lib/errors.ts'
+import { outcomeAt } from '../lib/outcome-at.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 import type { DeliveryInHand } from './delivery.ts'
 
@@ -22,10 +23,8 @@ export interface SettlementsSettings {
   readonly report: (what: string, error: MessagingError) => void
 }
 
-const noAnswer: Outcome = {
-  ok: false,
-  error: new MessagingError('failed', 'The driver gave no answer for a settlement'),
-}
+// Longer than any driver should need to give up.
+const slowMs = 60_000
 
 // Settlements are small; the bound only keeps one call from growing with the backlog.
 const maxSettlements = 1000
@@ -38,6 +37,8 @@ export class Settlements {
   readonly #closed = new AbortController()
   /** What failed and is tried again, with the latest reason. */
   readonly #failing = new Map<DeliveryInHand, MessagingError>()
+  /** The driver has not answered for long: everything waits for it. */
+  #slow: MessagingError | undefined
 
   constructor(subscription: Subscription, settings: SettlementsSettings) {
     this.#subscription = subscription
@@ -47,7 +48,7 @@ export class Settlements {
 
   /** Why a verdict could not be carried out yet. */
   get error(): MessagingError | undefined {
-    return this.#failing.values().next().value
+    return this.#slow ?? this.#failing.values().next().value
   }
 
   /** How many verdicts could not be carried out yet. */
@@ -76,7 +77,7 @@ export class Settlements {
       const { inHand, verdict, settled } = pending
       // Lost meanwhile: nobody knows whether it was settled before.
       if (inHand.isSettled) continue
-      const outcome = outcomes[index] ?? noAnswer
+      const outcome = outcomeAt(outcomes, index)
       if (outcome.ok) {
         this.#failing.delete(inHand)
         inHand.settle(this.#settings.clock.monotonic())
@@ -94,11 +95,21 @@ export class Settlements {
   }
 
   async #attempt(batch: readonly PendingSettlement[]): Promise<readonly Outcome[]> {
+    const { clock, report } = this.#settings
+    const onSlow = () => {
+      const why = `The driver has not answered for ${slowMs} ms, and nothing else is settled meanwhile`
+      this.#slow = new MessagingError('timeout', why, { retryable: true })
+      report('settling', this.#slow)
+    }
+    const cancel = clock.after(slowMs, onSlow, { background: true })
     try {
-      return await this.#subscription.settle(batch)
+      return await this.#subscription.settle(batch, this.#closed.signal)
     } catch (thrown) {
       const error = toMessagingError(thrown, 'The driver failed to settle')
       return batch.map(() => ({ ok: false, error }))
+    } finally {
+      cancel()
+      this.#slow = undefined
     }
   }
 

@@ -235,7 +235,10 @@ export class Processing {
     const { info, attempt } = delivery
     const settled = () => this.#settings.emit('duplicate', { ...info, state: state.state })
     if (state.state === 'done') return acked(settled)
-    return this.#again(delivery, Math.min(state.remainingMs, duplicateDelayMs), attempt, settled)
+    // Stores tell it from what their databases say, where some have odd numbers for what never ends or is just over.
+    const { remainingMs } = state
+    const delayMs = remainingMs > 0 ? Math.min(remainingMs, duplicateDelayMs) : duplicateDelayMs
+    return this.#again(delivery, delayMs, attempt, settled)
   }
 
   #failed(delivery: DeliveryInHand, error: unknown): Disposition {

@@ -4,6 +4,7 @@ import type { Emit } from '../events/events.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
 import { type MessagingError, toMessagingError } from '../lib/errors.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
+import { answerOf } from './store-probe.ts'
 
 interface Question {
   readonly delivery: DeliveryInHand
@@ -12,6 +13,9 @@ interface Question {
 
 // Types come from traffic.
 const remembered = 1000
+
+// All later questions wait for the one under way: longer than any driver should need to give up.
+const patienceMs = 60_000
 
 /**
  * Knows which types a group has ever asked for, as the broker tells it. One call is under way at a time, and asks for all
@@ -81,7 +85,8 @@ export class WantedTypes {
 
   async #ask(questions: readonly Question[]): Promise<void> {
     const types = [...new Set(questions.map(({ delivery }) => delivery.message.type))]
-    const answers = await this.#driver.wanted(this.#topic, this.#group, types)
+    const ask = () => this.#driver.wanted(this.#topic, this.#group, types)
+    const answers = await answerOf(this.#clock, patienceMs, ask)
     const wanted = new Set(types.filter((_, index) => answers[index] !== false))
     if (this.#wanted.size + wanted.size > remembered) this.#wanted.clear()
     for (const type of wanted) this.#wanted.add(type)

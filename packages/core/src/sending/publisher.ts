@@ -1,6 +1,7 @@
 import type { Driver, Outcome } from '../driver.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
 import { type ErrorCode, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { outcomeAt } from '../lib/outcome-at.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 import { Roster } from '../lib/roster.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
@@ -10,11 +11,6 @@ import { Deadlines } from './deadlines.ts'
 import { PendingSend } from './pending-send.ts'
 import type { Prepared } from './prepare-message.ts'
 import { TopicLane } from './topic-lane.ts'
-
-const noAnswer: Outcome = {
-  ok: false,
-  error: new MessagingError('failed', 'The driver gave no answer for the message'),
-}
 
 // The broker as a whole cannot be reached or wants to be left alone: other messages would fare no better.
 const brokerAway: ReadonlySet<ErrorCode> = new Set(['disconnected', 'connection-failed', 'throttled'])
@@ -145,7 +141,7 @@ export class Publisher {
     const again: PendingSend[] = []
     let isAway = true
     for (const [index, send] of batch.entries()) {
-      const outcome = outcomes[index] ?? noAnswer
+      const outcome = outcomeAt(outcomes, index)
       if (outcome.ok) {
         isAway = false
         send.succeed()
