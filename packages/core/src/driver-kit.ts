@@ -1,17 +1,17 @@
 /**
- * What most drivers need and should not have to write again. All of it is optional: the contract is in
- * `@waybill/core/driver`. Adapter authors import it from `@waybill/core/driver-kit`.
+ * What most drivers need, so that nobody has to write it again. All of it is optional: the contract is in
+ * `@waybill/core/driver`. Adapter authors import this from `@waybill/core/driver-kit`.
  *
  * | for | use |
  * | --- | --- |
  * | options from URL and native options | `parseConnectionOptions`, `durationOption`, `tlsOption` |
- * | what fails for each item by itself | `done`, `failed`, `outcomesOf`, `firstFailure`, `withheld` |
+ * | answers for each item of a batch | `done`, `failed`, `outcomesOf`, `firstFailure`, `withheld` |
  * | batches as the broker takes them | `inChunks`, `eachGroup` |
  * | waiting | `bounded`, `within`, `Change` |
  * | delays | `planHop`, `planTier`, `planLevels`, `levelCount`, `levelMs` |
  * | names | `brokerName`, `digestOf` |
  * | figures | `addStats`, `sumOf` |
- * | errors that everybody meets first | `refusedCredentials`, `unreachable`, `tlsFailed`, `missingRights`, `definedOtherwise` |
+ * | the errors of the first five minutes | `refusedCredentials`, `unreachable`, `tlsFailed`, `missingRights`, `definedOtherwise` |
  */
 export { type Bounds, bounded } from './driver-kit/bounded.ts'
 export { Change } from './driver-kit/change.ts'

@@ -1,20 +1,20 @@
 /**
- * The contract between the portable layer and a broker. Adapter authors need this door of the package and no
- * other: `import { … } from '@waybill/core/driver'`.
+ * The contract between the portable layer and a broker. It is all that adapter authors need of this package:
+ * `import { … } from '@waybill/core/driver'`.
  *
  * Core decides *what* happens and *when*: validation, batching, concurrency, order within a member, retry
  * decisions, lease renewal, dead-letter records, expiry, drain, reconnecting. A driver knows *how* its broker
- * carries it out. Rules for every method, unless it says otherwise:
+ * carries it out. Rules for every method unless its comment says otherwise:
  *
- * - **Errors.** Throw `MessagingError` and nothing else, made in one table in the adapter's `wire.ts`, with the
+ * - **Errors.** Throw `MessagingError` and nothing else, made in one table in the adapter's `errors.ts`, with the
  *   client's error as `cause`. `retryable` says whether the same call may succeed later unchanged.
- * - **No retries, no logging, no timers of your own policy.** A call that fails for want of a connection rejects
- *   with `disconnected` (retryable); core calls again with backoff and jitter. A driver connects again when it is
- *   next called; it needs no reconnect loop.
+ * - **No retries, no logging, no timers of your own policy.** A call that fails because there is no connection rejects with
+ *   `disconnected` (retryable); core calls again with backoff and jitter. A driver reconnects when it is next called; it
+ *   needs no reconnect loop.
  * - **Concurrency.** Any method may be called while another is running. `publish` runs at most
  *   `capabilities.publishParallelism` times at once for a topic, once for an ordered one; `receive` and `settle` of one subscription never overlap
  *   themselves.
- * - **Bounded.** Nothing waits for ever: a broker that does not answer ends in a `timeout` or `disconnected` error.
+ * - **Bounded.** No call waits for ever: if the broker does not answer, it rejects with `timeout` or `disconnected`.
  * - **Time** comes from `context.clock`: durations, deadlines and leases by `monotonic()`, timestamps by `now()`.
  */
 import type { BrokerUrl } from './driver/broker-url.ts'
@@ -45,15 +45,25 @@ export { RepeatedTexts } from './lib/repeated-texts.ts'
 export { parseOptions } from './lib/validation.ts'
 
 /**
- * The version of this contract. It rises whenever an adapter that was written for the one before could break a promise;
- * core refuses adapters of another version, by name, when it connects.
+ * The version of this contract. It is raised whenever an adapter written for the previous version could break a promise.
+ * When connecting, core refuses an adapter of another version, by name.
  */
 export const contractVersion = 1
 
 // ---------------------------------------------------------------------------------------------------------------
 // Connecting
 
-/** What an adapter package exports as `adapter`: how core finds and opens a driver. */
+/**
+ * What an adapter package exports as `adapter`: how core finds and opens a driver.
+ *
+ * @example
+ * export const adapter: Adapter = {
+ *   name: 'nats',
+ *   schemes: ['nats'],
+ *   contractVersion: 1,
+ *   connect: async (url, context) => NatsDriver.open(parseNatsOptions(url, context.native), context),
+ * }
+ */
 export interface Adapter {
   /** `rabbitmq`, `kafka`; also the key of its options in `connect({ native })`. */
   readonly name: string
@@ -63,7 +73,7 @@ export interface Adapter {
   readonly contractVersion: number
   /**
    * Connects, or rejects: `invalid-options` (never retryable) with every problem of URL and native options;
-   * `connection-failed` (retryable) when the broker is not there; `access-denied` when it refuses us.
+   * `connection-failed` (retryable) when the broker cannot be reached; `access-denied` when it refuses us.
    * Core limits the time by `context.signal` and tries again while the user's connect timeout lasts.
    */
   connect(url: BrokerUrl, context: DriverContext): Promise<Driver>
@@ -72,25 +82,25 @@ export interface Adapter {
 export interface DriverContext {
   /** The user's `native` options for this adapter, unchecked: parse them strictly with `parseOptions`. */
   readonly native: unknown
-  /** Unique to this connection of this process; for client ids and consumer names. Letters, digits and `-`. */
+  /** Unique to this connection; for client ids and consumer names. Letters, digits and `-`. */
   readonly instance: string
   readonly clock: Clock
   /** Fires when connecting has taken too long or is no longer wanted. */
   readonly signal: AbortSignal
-  /** Reports what no caller can be told by a rejection. May be called at any time. */
+  /** Reports what no caller can learn from a rejection. May be called at any time. */
   readonly emit: (event: DriverEvent) => void
 }
 
 export type DriverEvent =
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected'; readonly error: MessagingError }
-  /** The broker takes no messages for now (RabbitMQ's resource alarm). */
+  /** The broker is blocking publishers (RabbitMQ's resource alarm, a full Redis). */
   | { readonly type: 'blocked'; readonly reason: string }
   | { readonly type: 'unblocked' }
   /** Something an operator should know: entries lost to trimming, a fallback in use. */
   | { readonly type: 'warning'; readonly message: string }
 
-/** Data, never computed per call. What is false or absent is refused by core when it is asked for. */
+/** Plain data, never computed per call. Core refuses to use what is false. */
 export interface Capabilities {
   /** Deliveries of one key within a group reach one member at a time, in order. */
   readonly ordered: boolean
@@ -101,20 +111,20 @@ export interface Capabilities {
    * hand, as it does on ordered topics, so that a crash brings the message back early and the attempt is not counted.
    */
   readonly durableRetry: boolean
-  /** The verdict `release` is carried out. Without it core leaves what it gives back unsettled until the subscription ends. */
+  /** The verdict `release` is carried out. Without it core leaves such deliveries unsettled until the subscription ends. */
   readonly release: boolean
-  /** `dead-letter` is carried out and `deadLetters` answers. Without it consumers that are no broadcast are refused. */
+  /** `dead-letter` is carried out and `deadLetters` answers. Without it only broadcast consumers are allowed. */
   readonly deadLetters: boolean
-  /** `stats` answers. */
+  /** `stats` is implemented. */
   readonly stats: boolean
-  /** A group's filter can be added to once it exists. Without it core asks for all types and sorts them out on receipt. */
+  /** Types can be added to an existing group's filter. Without it core asks for all types and filters on receipt. */
   readonly changesFilters: boolean
   /**
    * Deliveries in hand stay valid when a `receive` fails or its connection is lost, because their receipts or leases
    * live at the broker. Core then keeps them and calls `receive` again. Without it they are lost with the subscription.
    */
   readonly keepsDeliveries: boolean
-  /** Of a waiting backlog, higher `priority` comes first. */
+  /** In a waiting backlog, messages of higher `priority` come first. */
   readonly priority: boolean
   /** `SubscriptionRequest.broadcast`: every instance gets each message. */
   readonly broadcast: boolean
@@ -122,13 +132,13 @@ export interface Capabilities {
   readonly replay: boolean
   /** `seek` moves a group. */
   readonly seek: boolean
-  /** Deliveries are held under a lease that runs out unless extended. */
+  /** Deliveries are held under a lease that expires unless extended. */
   readonly lease: boolean
-  /** `Delivery.crashes` rises when a consumer dies with the message in hand, and with nothing else. */
+  /** `Delivery.crashes` rises when a consumer dies with the message in hand, and for no other reason. */
   readonly countsCrashes: boolean
-  /** How late a delayed message or a retry may come at most, in milliseconds, on a healthy broker. Never early. */
+  /** How late a delayed message or a retry may be at most, in milliseconds, on a healthy broker. It is never early. */
   readonly delayGranularityMs: number
-  /** Within how many milliseconds a peer has the deliveries of a member that was killed. */
+  /** How many milliseconds it takes at most until a peer gets the deliveries of a member that was killed. */
   readonly redeliveryMs: number
   /**
    * The largest message users may send, in bytes, as `messageBytes` counts it. Copies for retries and dead letters carry
@@ -143,7 +153,7 @@ export interface Capabilities {
   readonly maxPrefetch: number
   /** How many messages core puts into one `publish` at most. */
   readonly publishBatchSize: number
-  /** How many calls of `publish` core has under way at most for an unordered topic. For an ordered one it is always 1. */
+  /** How many concurrent calls of `publish` core makes at most for an unordered topic. For an ordered one it is always 1. */
   readonly publishParallelism: number
 }
 
@@ -157,18 +167,18 @@ export interface Driver {
   readonly name: string
   readonly capabilities: Capabilities
   /**
-   * `create`: makes what is missing, idempotently and safely against other processes doing the same; never changes
-   * or deletes what exists (a group's patterns are only ever added to). `verify`: changes nothing and reports what
+   * `create`: creates what is missing, idempotently, even if other processes do the same at the same time; never changes or
+   * deletes what exists (a group's patterns are only ever added to). `verify`: changes nothing and reports what
    * is missing. Everything of the topology exists at the broker once this resolves, so that a message sent
-   * afterwards is kept for each group. Existing objects with other settings than ours: `topology-mismatch`, naming
-   * both sides.
+   * afterwards is kept for each group. If something exists with other settings, it rejects with
+   * `topology-mismatch`, naming both sides.
    */
   apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport>
   /**
-   * Whether the group has ever asked for each type, by the `wishes` of any `apply`, this process's or another's. Asked
-   * when a member meets a type it has no handler for: what somebody wants goes back for others, only what nobody has ever
-   * wanted is skipped. Answer i belongs to type i. Reads the broker anew each time; a wish that was applied before the
-   * call counts. A group that is known only by its name has no wishes. Errors as anywhere; core then keeps the message.
+   * Whether the group has ever asked for each type, in the `wishes` of any `apply`, of this process or another. Called when
+   * a member receives a type it has no handler for: what somebody wants goes back for others; only what nobody has ever
+   * wanted is skipped. Answer i belongs to type i. Read the broker on every call: a wish that was applied before it counts.
+   * A group known only by name has no wishes. If it rejects, core keeps the message.
    */
   wanted(topic: TopicSpec, group: string, types: readonly string[]): Promise<readonly boolean[]>
   /**
@@ -180,13 +190,13 @@ export interface Driver {
    * Rejects only when the whole batch failed for one reason.
    */
   publish(batch: readonly OutboundMessage[]): Promise<readonly Outcome[]>
-  /** The topology was applied before. Once this resolves, the next message sent arrives. */
+  /** The topology has been applied. Once this resolves, the next message sent will arrive. */
   subscribe(request: SubscriptionRequest): Promise<Subscription>
   deadLetters(topic: TopicSpec, group: string): DeadLetterStore
   /** Moves a group to another position of its topic. Without `capabilities.seek`: rejects `unsupported`. */
   seek(topic: TopicSpec, group: string, position: SeekPosition): Promise<void>
   stats(topic: TopicSpec, group: string): Promise<GroupStats>
-  /** What an operator can do who knows no definitions; see `Administration`. */
+  /** For operators, who know no definitions; see `Administration`. */
   readonly administration: Administration
   /** Asks the broker, within a bounded time; never rejects. */
   health(): Promise<DriverHealth>
@@ -207,7 +217,7 @@ export interface TopicSpec {
   /** 1 to 64 of letters, digits, `.`, `_`, `-`, starting with a letter or digit. */
   readonly name: string
   readonly ordered: boolean
-  /** How many keys can be handled in parallel at most, on brokers that divide ordered topics. At least 1. */
+  /** How many keys can be handled in parallel at most, on brokers that partition ordered topics. At least 1. */
   readonly partitions: number
   /** Broker-specific settings of this topic, by adapter name, unchecked. */
   readonly native: Readonly<Record<string, unknown>>
@@ -217,14 +227,14 @@ export interface GroupSpec {
   /** Same rule as a topic's name. */
   readonly name: string
   /**
-   * The message types to keep for the group, as patterns. Filtering at the broker is a saving, not a duty: core sorts out
-   * what nobody wants. Matching too much is fine, matching too little loses messages.
+   * The message types to keep for the group, as patterns. Filtering at the broker is optional and saves traffic: core filters
+   * on receipt. Matching too much is fine; matching too little loses messages.
    */
   readonly types: readonly string[]
   /**
-   * The patterns that somebody has asked for: those declared for the group on its topic, and those of a member's
-   * handlers. `apply` adds them to what the broker keeps for the group, where they survive the members, and `wanted`
-   * answers by them. Unlike `types` they do not name what is only kept because the group has a name.
+   * The patterns somebody has asked for: those declared for the group on its topic, and those of its members' handlers.
+   * `apply` adds them to the ones stored at the broker, where they outlive the members; `wanted` answers from there. Unlike
+   * `types` they leave out what is kept only because the group was declared by name.
    */
   readonly wishes: readonly string[]
   /** Where the group starts if it does not exist yet. `earliest` only with `capabilities.replay`. */
@@ -234,7 +244,7 @@ export interface GroupSpec {
 export interface TopologyReport {
   /** Broker-side names, for people: `queue orders.billing`. */
   readonly created: readonly string[]
-  /** In `verify` mode what does not exist; always empty in `create` mode. */
+  /** What does not exist, in `verify` mode; always empty in `create` mode. */
   readonly missing: readonly string[]
 }
 
@@ -247,14 +257,14 @@ export interface OutboundMessage {
   readonly id: string
   /** The ordering key; on an ordered topic always present. */
   readonly key: string | undefined
-  /** To be carried byte for byte. */
+  /** Must travel byte for byte. */
   readonly body: Uint8Array
   readonly contentType: string
   /** CloudEvents context attributes, for headers in the spelling of the broker's CloudEvents binding. */
   readonly attributes: Readonly<Record<string, string>>
-  /** Transport headers, to be carried verbatim. Any Unicode text as value. */
+  /** Transport headers, which must travel verbatim. Values may be any Unicode text. */
   readonly headers: Readonly<Record<string, string>>
-  /** Not to be delivered before this many milliseconds from now. 0: at once. */
+  /** Must not be delivered for this many milliseconds from now. 0: at once. */
   readonly delayMs: number
   /** 0 (lowest) to 9; undefined: the broker's default. Levels may be merged. */
   readonly priority: number | undefined
@@ -271,14 +281,14 @@ export type Outcome = { readonly ok: true } | { readonly ok: false; readonly err
 export interface SubscriptionRequest {
   readonly topic: TopicSpec
   readonly group: GroupSpec
-  /** How many deliveries core holds unsettled, until it says otherwise with `resize`. `receive` never asks for more. */
+  /** How many unsettled deliveries core holds, until `resize` changes it. `receive` never asks for more. */
   readonly prefetch: number
-  /** How many it ever holds: no size is above it. */
+  /** The most it will ever hold: `resize` never goes above it. */
   readonly maxPrefetch: number
-  /** The wanted lease in milliseconds, where the driver has leases. */
+  /** The lease to ask for, in milliseconds, where the driver has leases. */
   readonly leaseMs: number
   /**
-   * Every subscription gets each message sent from now on, none shared, nothing kept after `close`. Core settles
+   * Every subscription gets each message sent from now on; none are shared, and nothing is kept after `close`. Core settles
    * broadcast deliveries with `ack` and `release` only.
    */
   readonly broadcast: boolean
@@ -288,39 +298,39 @@ export interface Subscription {
   /** The lease in force, in milliseconds; core extends at a third of it. Undefined: deliveries never expire. */
   readonly leaseMs: number | undefined
   /**
-   * Resolves with 1 to `max` deliveries as soon as there are any, or with none when the signal fires, or now and then
-   * with none (a poll that ended). What was already taken from the broker when the signal fires is returned, not
-   * dropped.
+   * Resolves with 1 to `max` deliveries as soon as there are any, or with none when the signal fires or a poll ends without
+   * any. What has already been taken from the broker when the signal fires is returned, not dropped.
    *
-   * Rejects with `throttled` when the broker only asks for patience: core calls again with backoff, and keeps what it has
-   * in hand. With `capabilities.keepsDeliveries` it does the same after any retryable error. After any other error the
-   * subscription can no longer work, with a lost connection for example: core closes it, treats all its deliveries as
-   * lost, applies the topology and subscribes again, with backoff.
+   * Rejects with `throttled` when the broker only asks us to slow down: core calls again with backoff and keeps what it has
+   * in hand. With `capabilities.keepsDeliveries` it does the same after any retryable error. Any other error, such
+   * as a lost connection, means that the subscription no longer works: core closes it, treats all its deliveries as lost,
+   * applies the topology and subscribes again, with backoff.
    */
   receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**
-   * Carries the verdicts out; outcome i belongs to settlement i and tells that it is durable at the broker, or why
-   * not. Called with the very objects `receive` returned, in any order. Core calls again for what failed, whatever the
-   * error, until the subscription ends: giving up would strand the message with this member. Settling what is already
-   * settled, lost or of an older generation has no effect: it is `ok`, or fails with `stale` where the driver knows, so
-   * that core reports it as lost.
+   * Carries out the verdicts. Outcome i belongs to settlement i and says that it is durable at the broker, or why not.
+   * Called with the very objects that `receive` returned, in any order. Core calls again for those that failed, whatever
+   * the error, until the subscription ends: giving up would strand the message with this member. Settling a delivery that
+   * is already settled, lost or of an older generation has no effect: it is `ok`, or fails with `stale` where the driver
+   * can tell, so that core reports it as lost.
    */
   settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]>
-  /** Renews the lease of each; those already lost are reported through `onLost`. No effect without leases. */
+  /** Renews the leases. Deliveries that are already lost are reported through `onLost`. No effect without leases. */
   extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void>
   /**
-   * From now on core holds as many unsettled. For drivers whose broker sends deliveries on its own: the others learn from
-   * `receive` what to fetch.
+   * From now on core holds up to this many unsettled deliveries. Only for brokers that push deliveries: other drivers learn
+   * from `receive` how many to fetch.
    */
   resize?(prefetch: number): void
   /**
-   * Called once. The listener is told of deliveries that are no longer ours: revoked partitions, expired leases, and all
-   * of them when they go with a lost connection. Core does not call `receive` while it has no room, and would not notice.
+   * Called once. Tell the listener which deliveries are no longer ours: those of revoked partitions, those with expired
+   * leases, and all of them if they end with a lost connection. Core does not call `receive` while it has no room, so it
+   * would not notice otherwise.
    */
   onLost(listener: (deliveries: readonly Delivery[]) => void): void
   /**
-   * Ends it and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles what it
-   * wants settled before.
+   * Ends the subscription and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles
+   * what it wants settled first.
    */
   close(): Promise<void>
 }
@@ -331,22 +341,23 @@ export interface Subscription {
  */
 export interface Delivery {
   readonly body: Uint8Array
-  /** Undefined where the transport has none: core then looks at the body and the headers. */
+  /** Undefined where the transport has none; core then goes by the body and the headers. */
   readonly contentType: string | undefined
-  /** All transport headers as text, mirrored CloudEvents attributes among them in whatever spelling they came. */
+  /** All transport headers as text, including mirrored CloudEvents attributes in whatever spelling they came. */
   readonly headers: Readonly<Record<string, string>>
-  /** Ours: 1, and one more with each scheduled retry (`attemptOf(headers)` where the header tells). */
+  /** Waybill's count: 1, and one more with each scheduled retry; usually `attemptOf(headers)`. */
   readonly attempt: number
   /** How often the broker has handed this copy out, this time included, so at least 1: for people. */
   readonly deliveries: number
   /**
-   * How many consumers died, or lost their connection, with the message in hand: past a limit it goes to the dead
-   * letters. Releases, closed subscriptions, pauses and drains never count. Where the broker counts them together, tell
-   * only what is certain; too few is safe. On an ordered topic a crash counts for the first of each key only, where the
-   * broker can tell: what waited behind it had reached no handler. Undefined: `deliveries` less `attempt`, for brokers that count nothing else.
+   * How many consumers died, or lost their connection, with the message in hand: past a limit it goes to the dead letters.
+   * Releases, closed subscriptions, pauses and drains never count. Where the broker counts them together, report only what
+   * is certain: too few is safe. On an ordered topic a crash counts only for the first message of each key, where the broker
+   * can tell: those behind it had reached no handler. Undefined: `deliveries` minus `attempt`, for brokers that count nothing
+   * else.
    */
   readonly crashes?: number
-  /** When the transport says it was sent, in milliseconds since the epoch, for events that do not say it themselves. */
+  /** When it was sent according to the transport, in milliseconds since the epoch; for events that do not say it themselves. */
   readonly timestamp?: number
   /** The transport's ordering key, for messages that carry none themselves. */
   readonly key: string | undefined
@@ -359,22 +370,22 @@ export interface Settlement {
 
 /** How a delivery ends. */
 export type Verdict =
-  /** Done; never to be delivered again. */
+  /** Done; must never be delivered again. */
   | { readonly kind: 'ack' }
   /**
-   * To come back to this group only, with the same body and content type and exactly these headers, not before
-   * `delayMs` from now. Durable. As a copy (copy first, then ack, or both in one step), or in place where the broker can
-   * (a negative ack with delay, a later visibility, an UPDATE), as long as the headers, with attempt and failure record,
-   * are kept. Without holding up other messages. Not used on ordered topics, nor for broadcast: there core waits itself
-   * while it holds the key.
+   * Comes back to this group only, with the same body and content type and exactly these headers, no earlier than `delayMs`
+   * from now. Durable, and without holding up other messages. Either a copy (copy first, then ack, or both in one step), or
+   * in place where the broker can (a negative ack with a delay, a later visibility, an UPDATE), as long as the headers, with
+   * attempt and failure record, are kept. Not used on ordered topics or for broadcasts: there core itself waits and holds the
+   * key.
    */
   | { readonly kind: 'retry'; readonly delayMs: number; readonly headers: Readonly<Record<string, string>> }
   /**
-   * To the dead letters of this topic and group, as a copy with the same body and content type and exactly these
-   * headers (the failure record and `waybill-dead-letter-id` among them). A copy that failed never acks the source.
+   * Goes to the dead letters of this topic and group, as a copy with the same body and content type and exactly these headers
+   * (including the failure record and `waybill-dead-letter-id`). If the copy fails, the source is not acked.
    */
   | { readonly kind: 'dead-letter'; readonly headers: Readonly<Record<string, string>> }
-  /** Back to the group at once, `attempt` unchanged. On an ordered topic in its old place. */
+  /** Goes back to the group at once, with `attempt` unchanged; on an ordered topic, to its old place. */
   | { readonly kind: 'release' }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -382,12 +393,12 @@ export type Verdict =
 
 export interface DeadLetterStore {
   count(): Promise<number>
-  /** Oldest first, in pages as needed, consuming nothing; a letter added meanwhile may or may not be seen. */
+  /** Oldest first, in pages as needed, consuming nothing. A letter added in the meantime may or may not be seen. */
   list(): AsyncIterable<StoredDeadLetter>
   /**
-   * Puts the letters back to the failing group only, each with `replayHeaders(headers)`, and takes them off the list;
-   * copy first, then removal. `all`: those there when the call began. Resolves with how many were replayed; ids that
-   * are not there are skipped.
+   * Sends the letters back to the failing group only, each with `replayHeaders(headers)`, and takes them off the list: copy
+   * first, then remove. `all`: those that exist when the call begins. Resolves with how many were replayed; unknown ids are
+   * skipped.
    */
   replay(ids: readonly string[] | 'all'): Promise<number>
   /** Removes letters for good; resolves with how many. */
@@ -395,7 +406,7 @@ export interface DeadLetterStore {
 }
 
 export interface StoredDeadLetter {
-  /** `deadLetterIdOf(headers)`; for letters the broker itself moved there, any id that stays the same. */
+  /** `deadLetterIdOf(headers)`; for letters that the broker moved there itself, any id that stays the same. */
   readonly id: string
   readonly body: Uint8Array
   readonly contentType: string | undefined
@@ -409,13 +420,13 @@ export type SeekPosition =
   | { readonly to: 'time'; readonly time: number }
   | { readonly to: 'offset'; readonly offset: string; readonly partition: number }
 
-/** Figures are undefined where the broker does not tell, and may be approximate where it says so. */
+/** Counts of messages. A figure that the broker does not provide is undefined; some brokers' figures are approximate. */
 export interface GroupStats {
   /** Ready for delivery, not yet handed out. */
   readonly waiting: number | undefined
   /** Handed out and unsettled. */
   readonly inFlight: number | undefined
-  /** Waiting for their time: delayed sends and retries. */
+  /** Not due yet: delayed sends and retries. */
   readonly delayed: number | undefined
   readonly dead: number | undefined
   /** By partition, for log-shaped brokers. */
@@ -429,24 +440,24 @@ export interface PartitionStats {
   readonly committed: string | undefined
   readonly end: string
   readonly lag: number
-  /** The member that owns it, where the broker tells. */
+  /** The member that owns it, where the broker reports it. */
   readonly owner?: string
 }
 
 /**
- * What the command line and a dashboard use, which know no definitions. A member is absent where the broker cannot do it;
- * core refuses the call by name. Nothing here is ever called but on a person's explicit request.
+ * For operators and dashboards, which know no definitions. Leave out a member that the broker cannot support: core refuses
+ * the call by name. Nothing here is called except at a person's explicit request.
  */
 export interface Administration {
-  /** The topics of Waybill's that exist. */
+  /** The Waybill topics that exist. */
   listTopics?(): Promise<readonly TopicSpec[]>
   /** The names of a topic's groups that exist. */
   listGroups?(topic: TopicSpec): Promise<readonly string[]>
-  /** Removes the topic with all its groups, messages, retries and dead letters. What is not there is no error. */
+  /** Removes the topic with all its groups, messages, retries and dead letters. It is no error if it does not exist. */
   deleteTopic?(topic: TopicSpec): Promise<void>
-  /** Removes the group with what waits for it, its retries and its dead letters. What is not there is no error. */
+  /** Removes the group with its waiting messages, retries and dead letters. It is no error if it does not exist. */
   deleteGroup?(topic: TopicSpec, group: string): Promise<void>
-  /** Cancels a send that still waits for its time; false when there is none of that id. */
+  /** Cancels a delayed send that is not due yet; false if there is none with that id. */
   cancelDelayed?(topic: TopicSpec, id: string): Promise<boolean>
 }
 
@@ -457,7 +468,12 @@ export interface DriverHealth {
   readonly details: Readonly<Record<string, unknown>>
 }
 
-/** The size core holds against `maxMessageBytes`: body, attributes and headers as UTF-8. */
+/**
+ * The size that core compares with `maxMessageBytes`: body, attributes and headers as UTF-8, in bytes.
+ *
+ * @example
+ * if (messageBytes(message) > brokerLimit) return failed(new MessagingError('too-large', `Message ${message.id} is above the limit`))
+ */
 export function messageBytes(message: Pick<OutboundMessage, 'body' | 'attributes' | 'headers'>): number {
   let bytes = message.body.byteLength
   for (const headers of [message.attributes, message.headers]) {

@@ -1,6 +1,6 @@
 /**
- * What applications test themselves with: a bus on the memory driver whose clock stands still until it is told to
- * move, and a look at what went through it.
+ * For the tests of applications: a bus on the memory driver whose clock stands still until the test moves it, and a record of
+ * what went through it.
  */
 import { z } from 'zod'
 import type { Bus } from './bus/bus.ts'
@@ -14,9 +14,9 @@ import { definedTopicSchema, nameSchema, typeSchema } from './messages/topic.ts'
 
 export { type VirtualClock, virtualClock } from './lib/virtual-clock.ts'
 
-/** Which handlings are to fail, and with what. */
+/** Which attempts should fail, and with what error. */
 export interface FailNextOptions {
-  /** Default: an `Error` that says that the test made it. */
+  /** Default: `new Error('Failed by the test')`. */
   readonly error?: unknown
   /** Of this group only. Default: of any. */
   readonly group?: string
@@ -41,17 +41,48 @@ const testBusSchema = lazily(() =>
 )
 
 export interface TestBus extends AsyncDisposable {
-  /** To hand to the code under test. */
+  /**
+   * The bus to pass to the code under test.
+   *
+   * ```ts
+   * await startBilling(kit.bus)
+   * ```
+   */
   readonly bus: Bus
+  /**
+   * The clock that `advance` moves.
+   *
+   * ```ts
+   * const store = memoryIdempotencyStore({ clock: kit.clock })
+   * ```
+   */
   readonly clock: VirtualClock
-  /** Everything that was sent, in order. */
+  /**
+   * Every message that was sent, in order.
+   *
+   * ```ts
+   * assert.deepEqual(kit.sent.map(({ type }) => type), ['order.placed', 'order.paid'])
+   * ```
+   */
   readonly sent: readonly Message[]
-  /** Everything whose handler resolved, in order. */
+  /**
+   * Every delivery whose handler resolved, in order.
+   *
+   * ```ts
+   * assert.equal(kit.handled.filter(({ group }) => group === 'billing').length, 1)
+   * ```
+   */
   readonly handled: readonly DeliveryInfo[]
-  /** What of one definition was sent, typed. */
+  /**
+   * The messages of one definition that were sent, typed.
+   *
+   * ```ts
+   * assert.deepEqual(kit.sentOf(OrderPaid)[0]?.data, { orderId: 'o-1' })
+   * ```
+   */
   sentOf<Output>(definition: MessageDefinition<unknown, Output>): readonly Message<Output>[]
   /**
-   * The next handlings fail before their handler is called: of any group and type, or of those named.
+   * The next `count` attempts fail before their handler is called: of any group and type, or of those named.
    *
    * ```ts
    * kit.failNext(2, { group: 'billing', error: new Error('the bank is closed') })
@@ -59,23 +90,39 @@ export interface TestBus extends AsyncDisposable {
    */
   failNext(count: number, options?: FailNextOptions): void
   /**
-   * Resolves when no handler runs and none has anything to do before the clock moves on. Messages that a pull loop has in
-   * hand are for the test to settle: it does not wait for them.
+   * Resolves when no handler is running and nothing more will happen until the clock moves. It does not wait for messages
+   * that a pull loop has in hand: the test settles those.
+   *
+   * ```ts
+   * await kit.bus.producer().send(OrderPlaced, { orderId: 'o-1' })
+   * await kit.idle()
+   * ```
    */
   idle(): Promise<void>
-  /** Moves the clock on: backoffs, delays, leases and windows run out in no time. */
+  /**
+   * Moves the clock: backoffs, delays, timeouts, leases and windows that end on the way do so at once, each at its own time.
+   *
+   * ```ts
+   * await kit.advance('1h')
+   * ```
+   *
+   * @throws {ConfigurationError} when it is not a duration.
+   */
   advance(duration: Duration): Promise<void>
 }
 
 /**
- * A bus on a memory broker of its own, with a virtual clock.
+ * A bus on a memory broker of its own, with a virtual clock. It writes nothing to the console.
  *
  * ```ts
  * await using kit = await createTestBus({ topics: [orders] })
  * await startBilling(kit.bus)
  * await kit.bus.producer().send(OrderPlaced, { orderId: 'o-1' })
  * await kit.idle()
+ * assert.equal(kit.handled.length, 1)
  * ```
+ *
+ * @throws {ConfigurationError} listing every problem of the options.
  */
 export async function createTestBus(
   options: Pick<ConnectOptions, 'topics' | 'native'> = {},

@@ -7,7 +7,7 @@ import type { Provisioner } from '../topology/provisioner.ts'
 
 type Verb = keyof DriverAdministration
 
-/** What somebody can do whose driver does not offer it. */
+/** What to do instead where the driver does not offer it. */
 const alternatives: Readonly<Record<Verb, string>> = {
   listTopics: "ask the broker's own tools",
   listGroups: "ask the broker's own tools",
@@ -29,8 +29,8 @@ export interface AdministrationHost {
 }
 
 /**
- * What an operator or a dashboard does who knows no definitions: list topics and groups, delete them, cancel a delayed
- * message. Nothing is ever deleted otherwise. What the broker cannot do is refused as `unsupported`.
+ * For operators and dashboards, which know no definitions: lists topics and groups, deletes them, cancels a delayed
+ * message. Nothing else ever deletes anything. What the broker cannot do is refused as `unsupported`.
  *
  * ```ts
  * for (const topic of await bus.administration.listTopics()) {
@@ -49,7 +49,7 @@ export class Administration {
   }
 
   /**
-   * The topics of Waybill's that exist at the broker, whoever made them. They name no groups, so that any can be asked for.
+   * Waybill's topics at the broker, whoever created them. They declare no groups, so `bus.group` takes any name with them.
    *
    * ```ts
    * const names = (await bus.administration.listTopics()).map(({ name }) => name)
@@ -77,8 +77,8 @@ export class Administration {
   }
 
   /**
-   * Deletes the topic with all its groups, messages, retries and dead letters, for good. What is not there is no error. A
-   * bus that uses the topic makes it again, if it may.
+   * Deletes the topic with all its groups, messages, retries and dead letters, for good. It is no error if the
+   * topic does not exist. A bus that uses the topic creates it again, if it may.
    *
    * ```ts
    * await bus.administration.deleteTopic(orders)
@@ -93,7 +93,8 @@ export class Administration {
   }
 
   /**
-   * Deletes the group with what waits for it, its retries and its dead letters, for good. What is not there is no error.
+   * Deletes the group with its waiting messages, retries and dead letters, for good. It is no error if the group does not
+   * exist.
    *
    * ```ts
    * await bus.administration.deleteGroup(orders, 'former-billing')
@@ -108,8 +109,8 @@ export class Administration {
   }
 
   /**
-   * Cancels a message that was sent with a delay and still waits for its time, for every group. Resolves with whether it
-   * was there: false when it is due already, was cancelled before or never sent.
+   * Cancels a delayed message that is not due yet, for every group. Resolves with false if there is none: it was due
+   * already, was cancelled before, or was never sent.
    *
    * ```ts
    * const { id } = await producer.send(PaymentReminder, order, { delay: '3d' })

@@ -44,7 +44,14 @@ export type ReceiveOptions<Group extends string = string> = PullOptions &
     | { readonly group: string; readonly allowUndeclaredGroup: true }
   )
 
-/** `degraded`: the broker answers, but a consumer is not receiving or cannot settle. */
+/**
+ * What `bus.health()` answers.
+ *
+ * - `up`: the broker answers and every consumer works.
+ * - `degraded`: the broker answers, but a consumer is not receiving, cannot settle, is stuck, or waits for its idempotency
+ *   store; its `error` says which.
+ * - `down`: the broker does not answer, or the bus is closed.
+ */
 export interface Health {
   readonly status: 'up' | 'degraded' | 'down'
   readonly driver: DriverHealth
@@ -52,7 +59,7 @@ export interface Health {
 }
 
 export interface GroupOptions {
-  /** Takes a group that its topic does not declare, though it declares others. Default: false. */
+  /** Accepts a group that the topic does not declare, even though it declares others. Default: false. */
   readonly allowUndeclaredGroup?: boolean
 }
 
@@ -89,7 +96,16 @@ export interface CloseOptions {
 // What the broker's client gets for closing its connections, beyond what consumers and sends get.
 const graceMs = 2000
 
-/** A connection to a broker, and everything that goes through it. Made by `connect`. */
+/**
+ * A connection to a broker and everything that goes through it. Made by `connect`.
+ *
+ * ```ts
+ * const bus = await connect({ url: 'amqp://localhost' })
+ * await bus.consumer('billing').on(OrderPlaced, ({ data }) => charge(data)).start()
+ * await bus.producer().send(OrderPlaced, { orderId: 'o-1', total: 42 })
+ * await bus.close()
+ * ```
+ */
 export class Bus implements AsyncDisposable {
   /** Lists and deletes topics and groups, and cancels delayed messages, on a person's explicit request. */
   readonly administration: Administration
@@ -129,29 +145,70 @@ export class Bus implements AsyncDisposable {
     this.administration = new Administration(this.#host)
   }
 
-  /** The adapter's name, for people. */
+  /**
+   * The adapter's name, such as `kafka`.
+   *
+   * ```ts
+   * if (bus.driver === 'kafka') console.log(bus.native('kafka'))
+   * ```
+   */
   get driver(): string {
     return this.#driver.name
   }
 
+  /**
+   * What the broker can do, and its limits: sizes in bytes, times in milliseconds.
+   *
+   * ```ts
+   * const { ordered, maxMessageBytes } = bus.capabilities
+   * ```
+   */
   get capabilities(): Capabilities {
     return this.#driver.capabilities
   }
 
-  /** Listeners run at once; one that throws becomes a process warning. */
+  /**
+   * Adds a listener. Listeners run synchronously; an error that one throws becomes a process warning. To hear what happens
+   * while connecting, use `connect({ on })`.
+   *
+   * ```ts
+   * bus.on('deadLettered', ({ group, reason, message }) => log.warn(group, reason, message?.id))
+   * ```
+   *
+   * @throws {ConfigurationError} when there is no such event, or the listener is not a function.
+   */
   on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): this {
     this.#events.on(name, listener)
     return this
   }
 
+  /**
+   * Removes a listener that `on` or `connect({ on })` added.
+   *
+   * ```ts
+   * bus.off('sent', countSends)
+   * ```
+   */
   off<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): this {
     this.#events.off(name, listener)
     return this
   }
 
   /**
-   * Wraps every send and every handling through this bus, outside of what producers and consumers add themselves.
-   * Consumers take what is there when they start.
+   * Wraps every send and every handler call of this bus, outside the middleware of single producers and consumers. A
+   * consumer uses the middleware that has been added by the time it starts.
+   *
+   * ```ts
+   * bus.use({
+   *   handle: async ({ message }, next) => {
+   *     const startedAt = performance.now()
+   *     await next()
+   *     console.log(message.type, performance.now() - startedAt)
+   *   },
+   * })
+   * ```
+   *
+   * @throws {ConfigurationError} when neither `send` nor `handle` is given, or one is not a function.
    */
   use(middleware: BusMiddleware): this {
     parseOptions(middlewareSchema(), middleware, 'middleware')
@@ -161,6 +218,18 @@ export class Bus implements AsyncDisposable {
     return this
   }
 
+  /**
+   * Makes a producer. It costs nothing: all producers share the connection. Defaults: `source` `waybill`, `timeout` 30 s,
+   * `maxInFlightBytes` 16 MiB.
+   *
+   * ```ts
+   * const producer = bus.producer({ source: 'checkout', timeout: '10s' })
+   * await producer.send(OrderPlaced, { orderId: 'o-1', total: 42 })
+   * ```
+   *
+   * @throws {ConfigurationError} listing every problem of the options.
+   * @throws {MessagingError} `closed`
+   */
   producer(options?: ProducerOptions): Producer {
     // Handlers that are being drained may still send.
     const ensureOpen = () => {
@@ -179,6 +248,20 @@ export class Bus implements AsyncDisposable {
     return new Producer(host, options)
   }
 
+  /**
+   * Makes a consumer of a group. Register handlers, then `start` it. Defaults: 10 handlers at once, 5 attempts with backoffs
+   * from 1 s to 5 min; see `ConsumerOptions`.
+   *
+   * ```ts
+   * const billing = bus
+   *   .consumer('billing', { concurrency: 20, timeout: '30s', retry: { attempts: 3 } })
+   *   .on(OrderPlaced, async ({ data }, { signal }) => charge(data, signal))
+   * await billing.start()
+   * ```
+   *
+   * @throws {ConfigurationError} listing every problem of the options.
+   * @throws {MessagingError} `unsupported` when the broker lacks what they need; `closed`
+   */
   consumer(group: string, options: ConsumerOptions & AnyGroup): Consumer
   consumer<const Name extends string>(group: Name, options?: ConsumerOptions): Consumer<Name>
   consumer(group: string, options?: ConsumerOptions): Consumer {
@@ -187,11 +270,18 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Pulls the messages of one type, to be settled by hand. Leaving the loop gives back what is unsettled.
+   * Pulls the messages of one type, to be settled by hand. At most `prefetch` (16) are unsettled at once. Leaving the loop
+   * releases what is unsettled.
    *
    * ```ts
-   * for await (const delivery of bus.receive(OrderCreated, { group: 'shipping' })) await delivery.ack()
+   * for await (const delivery of bus.receive(OrderPlaced, { group: 'shipping' })) {
+   *   if (await ship(delivery.data)) await delivery.ack()
+   *   else await delivery.retry({ delay: '10m' })
+   * }
    * ```
+   *
+   * @throws {ConfigurationError} listing every problem of the options, or when the topic does not declare the group.
+   * @throws {MessagingError} in the loop, when the broker refuses the subscription or cannot be reached within 30 s.
    */
   receive<Input, Output, Group extends string>(
     definition: MessageDefinition<Input, Output, Group>,
@@ -219,11 +309,14 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * One group of a topic: its dead letters, its figures, its position.
+   * One group of a topic: its dead letters, its figures, its position. Makes nothing at the broker.
    *
    * ```ts
+   * const { waiting, dead } = await bus.group(orders, 'billing').stats()
    * await bus.group(orders, 'billing').deadLetters.replayAll()
    * ```
+   *
+   * @throws {ConfigurationError} when the topic declares other groups and not this one, unless `allowUndeclaredGroup` is set.
    */
   group(topic: Topic, group: string, options: GroupOptions & { readonly allowUndeclaredGroup: true }): Group
   group<Name extends string>(topic: Topic<Name>, group: NoInfer<Name>, options?: GroupOptions): Group
@@ -239,7 +332,17 @@ export class Bus implements AsyncDisposable {
     return new Group(this.#host, topic, group)
   }
 
-  /** Makes or verifies topics and their declared groups now, by the bus's provision mode. */
+  /**
+   * Creates or verifies topics and their declared groups now, according to the `provision` mode of the bus. In `verify` mode
+   * missing ones are an error; in `none` mode nothing happens.
+   *
+   * ```ts
+   * const { created } = await bus.provision([orders, payments])
+   * console.log(created) // ['exchange orders', 'queue orders:billing', …], in the broker's terms
+   * ```
+   *
+   * @throws {MessagingError} `topology-missing`, `topology-mismatch`, `access-denied`, `unsupported`
+   */
   async provision(topics: readonly Topic[]): Promise<TopologyReport> {
     this.#ensureOpen()
     parseOptions(topicsSchema(), topics, 'topics to provision')
@@ -248,6 +351,14 @@ export class Bus implements AsyncDisposable {
     return this.#provisioner.topics(topics)
   }
 
+  /**
+   * Asks the broker and each consumer how they are, within a bounded time. Never rejects.
+   *
+   * ```ts
+   * const { status, consumers } = await bus.health()
+   * for (const { group, state, error } of consumers) if (error) console.log(group, state, error.message)
+   * ```
+   */
   async health(): Promise<Health> {
     const driver: DriverHealth =
       this.#closed === undefined
@@ -261,8 +372,8 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * The broker's client, for what Waybill does not offer; see the adapter's README. Its type comes with the adapter: import
-   * the adapter's package, if only as a type.
+   * The broker's client, for what Waybill does not offer; see the adapter's README. Its type comes with the adapter's
+   * package: import that, if only as `import type {} from '@waybill/adapter-kafka'`.
    *
    * ```ts
    * const { admin } = bus.native('kafka')
@@ -275,13 +386,17 @@ export class Bus implements AsyncDisposable {
     this.#ensureOpen()
     if (name === this.#driver.name) return this.#driver.native()
     const what = `The native client of ${describe(name)} was asked for, but this bus runs on the ${this.#driver.name} driver`
-    const next = `Call native('${this.#driver.name}'), or look at bus.driver before`
+    const next = `Call native('${this.#driver.name}'), or check bus.driver first`
     throw new MessagingError('unsupported', `${what}. ${next}`)
   }
 
   /**
-   * Stops consumers, waits for pending sends, closes the connections; in bounded time even if handlers or the broker
-   * hang. Idempotent. Whatever is called afterwards is refused with `closed`.
+   * Stops all consumers, waits for pending sends and closes the connections. Takes `timeout` (10 s) and a few seconds more
+   * at most, even if handlers or the broker hang. Idempotent. Later calls fail with `closed`.
+   *
+   * ```ts
+   * process.once('SIGTERM', () => bus.close({ timeout: '20s' }))
+   * ```
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const { timeout } = parseOptions(closeSchema(), options, 'close options')

@@ -43,15 +43,15 @@ export interface ConnectOptions {
    * Default: `create`.
    */
   readonly provision?: ProvisionMode
-  /** Features the application relies on: connecting to a broker that lacks one fails. */
+  /** Features the application relies on. Connecting to a broker that lacks one fails as `unsupported`. */
   readonly requires?: readonly Feature[]
-  /** Topics to provision while connecting; others are at their first use. */
+  /** Topics to provision while connecting. Others are provisioned when they are first used. */
   readonly topics?: readonly Topic[]
-  /** Listeners that hear what happens while connecting, too; `bus.on` comes too late for that. */
+  /** Listeners that also hear what happens while connecting: `bus.on` comes too late for that. */
   readonly on?: BusListeners
   /**
-   * Whether events that tell of a failure and that nobody listens to are written to the console, each kind and reason
-   * once a minute. Default: true.
+   * Whether events that report a failure and have no listener are written to the console, each kind and reason once a
+   * minute. Default: true.
    */
   readonly console?: boolean
   /** How long to try to connect. Default: 10 s. */
@@ -109,7 +109,17 @@ const connectSchema = lazily(() =>
 )
 
 /**
- * Connects to the broker the URL names, and provisions `topics`.
+ * Connects to the broker that the URL names and provisions `topics`. Keeps trying for `timeout` (10 s) while the broker
+ * cannot be reached.
+ *
+ * ```ts
+ * const bus = await connect({
+ *   url: process.env.WAYBILL_URL ?? 'memory:',
+ *   topics: [orders],
+ *   requires: ['ordered', 'delay'],
+ *   on: { failure: ({ what, error }) => log.error(what, error) },
+ * })
+ * ```
  *
  * @throws {ConfigurationError} listing every problem of the options.
  * @throws {MessagingError} `adapter-missing`, `connection-failed`, `access-denied`, `unsupported`, `topology-missing`,
@@ -158,7 +168,7 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
       return bus
     } catch (error) {
       const closed = bus.close()
-      // Whoever has waited long enough does not wait for a broker that hangs, too.
+      // A caller whose time is up should not have to wait for a broker that hangs as well.
       if (!limits.signal.aborted) await closed
       throw error
     }
@@ -228,10 +238,10 @@ function unlessAborted<Result>(signal: AbortSignal, promise: Promise<Result>): P
   })
 }
 
-/** Nobody waits for a driver any more that comes when the signal has fired. */
+/** A driver that arrives after the signal has fired is closed, because nobody is waiting for it. */
 async function closeIfLate(signal: AbortSignal, connecting: Promise<Driver>): Promise<Driver> {
   const driver = await connecting
-  // What closing it meets with, nobody can be told.
+  // There is nobody to report an error to.
   if (signal.aborted) driver.close().catch(() => {})
   return driver
 }

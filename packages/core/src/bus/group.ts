@@ -6,7 +6,7 @@ import { lazily, parseOptions } from '../lib/validation.ts'
 import type { Topic } from '../messages/topic.ts'
 import { requireFeature } from '../topology/features.ts'
 
-/** Where a group is to go on; `time` in the broker's clock, `offset` in the broker's own notation. */
+/** Where a group continues; `time` is by the broker's clock, `offset` in the broker's own notation. */
 export type Position =
   | { readonly to: 'earliest' | 'latest' }
   | { readonly to: 'time'; readonly time: Date }
@@ -65,7 +65,8 @@ export class Group {
   }
 
   /**
-   * What waits, is being handled, is delayed and is dead. A figure that the broker does not tell is undefined.
+   * How many messages wait, are being handled, are delayed and are dead. A figure that the broker does not provide is
+   * undefined.
    *
    * ```ts
    * const { waiting, inFlight, delayed, dead } = await bus.group(orders, 'billing').stats()
@@ -84,6 +85,9 @@ export class Group {
    * ```ts
    * await bus.group(orders, 'billing').seek({ to: 'time', time: new Date('2026-01-31T08:00:00Z') })
    * ```
+   *
+   * @throws {ConfigurationError} when the position is not valid.
+   * @throws {MessagingError} `unsupported`, or what the broker answered.
    */
   async seek(position: Position): Promise<void> {
     this.#host.ensureOpen()

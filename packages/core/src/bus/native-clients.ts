@@ -1,7 +1,7 @@
 import type { MemoryNative } from '../memory/memory.ts'
 
 /**
- * What `bus.native(name)` gives, by adapter name. Adapter packages add theirs by declaration merging:
+ * What `bus.native(name)` returns, by adapter name. Adapter packages add theirs by declaration merging:
  *
  * ```ts
  * declare module '@waybill/core' {

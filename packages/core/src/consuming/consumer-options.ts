@@ -9,21 +9,21 @@ export interface ConsumerOptions {
   /** Handlers that run at once, on each topic the consumer handles. Batch handlers count by batch. Default: 10. */
   readonly concurrency?: number
   /**
-   * Unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at once. On
-   * ordered topics 256 more, for what waits behind a key that is being retried; on others up to ten times as many, and
-   * 1000, while as many are handled in less than 200 ms: then they keep nobody else waiting.
+   * How many unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at
+   * once. On ordered topics 256 more, for what waits behind a key that is being retried. On other topics it grows to up to
+   * ten times as many (1,000 at most) while that many are handled in less than 200 ms.
    */
   readonly prefetch?: number
-  /** For how long the broker leaves a delivery with us at a time, where it knows leases; renewed. Default: 30 s. */
+  /** How long the broker leases a delivery to us at a time, where it has leases. Renewed while the handler runs. Default: 30 s. */
   readonly lease?: Duration
-  /** When renewing ends: a handler that runs longer loses its delivery. Default: 1 h. */
+  /** How long a lease is renewed at most: a handler that runs longer loses its delivery. Default: 1 h. */
   readonly maxLease?: Duration
   /**
-   * How long an attempt may take, middleware included. Then its signal fires and it has failed; the retry policy decides.
-   * A handler that ignores its signal runs on, and its outcome is ignored. Default: no limit but `maxLease`.
+   * How long an attempt may take, middleware included. After that its signal fires, it has failed, and the retry policy
+   * decides. A handler that ignores its signal keeps running, but its outcome is ignored. Default: no limit but `maxLease`.
    */
   readonly timeout?: Duration
-  /** When all handlers have been running for so long, the consumer shows as stuck in `health()`. Default: 5 min. */
+  /** When all handlers have been running this long, the consumer is stuck: `health()` is `degraded`. Default: 5 min. */
   readonly stuckAfter?: Duration
   readonly retry?: RetryPolicy
   /**
@@ -32,29 +32,31 @@ export interface ConsumerOptions {
    */
   readonly maxDeliveries?: number
   /**
-   * What becomes of a message whose type the group has asked for, but no consumer of it in this process handles. `retry`:
-   * it goes back for other processes, with a delay, until `unhandledAfter`; then it goes to the dead letters as
-   * `unhandled`. `dead-letter`: there at once. `skip`: it is acked. A type that nobody in the group has ever asked for is
+   * What happens to a message whose type the group has asked for but no consumer of it in this process handles. `retry`: it
+   * goes back for other processes, with a delay, until `unhandledAfter`, and then to the dead letters as `unhandled`.
+   * `dead-letter`: it goes there at once. `skip`: it is acked. A type that nobody in the group has ever asked for is
    * always skipped. Default: `retry`.
    */
   readonly unhandled?: 'retry' | 'dead-letter' | 'skip'
   /** How long others get to take a message that nobody here handles. Default: 10 min. */
   readonly unhandledAfter?: Duration
-  /** Gives each (group, topic, type, source, id) one effect. While the store is away no handler starts. `window`: how long it is remembered, 24 h; `lease`: 1 min, renewed. */
+  /**
+   * Gives each (group, topic, type, source, id) one effect. No handler starts while the store cannot be reached. `window`:
+   * how long a mark is remembered (24 h); `lease`: how long a running handler owns it, renewed (1 min).
+   */
   readonly idempotency?:
     | IdempotencyStore
     | { readonly store: IdempotencyStore; readonly window?: Duration; readonly lease?: Duration }
   /** Where the group starts if it does not exist yet. `earliest` needs the feature `replay`. Default: `latest`. */
   readonly from?: 'earliest' | 'latest'
   /**
-   * Every consumer gets each message sent while it runs, instead of sharing them with the group. For caches and
-   * notices: nothing is kept for a consumer that is away, and what it fails to handle is dropped after its retries.
-   * Not together with `idempotency`.
-   * Default: false.
+   * Every consumer gets each message sent while it runs, instead of sharing messages with the group: for caches and
+   * notices. Nothing is kept for a consumer that is not running, and what it cannot handle within its retries is dropped.
+   * Cannot be combined with `idempotency`. Default: false.
    */
   readonly broadcast?: boolean
   /**
-   * Takes a group that its topics do not declare, though they declare others. The broker keeps nothing for such a group
+   * Accepts a group that its topics do not declare, even though they declare others. The broker keeps nothing for such a group
    * before its first consumer starts. Broadcasts need no declared group. Default: false.
    */
   readonly allowUndeclaredGroup?: boolean

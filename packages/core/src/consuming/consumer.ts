@@ -30,7 +30,7 @@ import type { StopReport } from './drain.ts'
 import type { Memberships } from './memberships.ts'
 import { Worker, type WorkerHealth } from './worker.ts'
 
-/** Brokers hand out hardly faster to those who hold more. */
+/** Holding more hardly makes a broker deliver faster. */
 const mostPrefetched = 1000
 
 /** What a consumer needs of its bus. */
@@ -63,7 +63,15 @@ interface Working {
   readonly unhandled: Unhandled
 }
 
-/** Handles a group's messages. Register handlers, then `start`. */
+/**
+ * Handles a group's messages. Made by `bus.consumer()`. Register handlers, then `start`.
+ *
+ * ```ts
+ * const consumer = bus.consumer('billing').on(OrderPlaced, ({ data }) => charge(data))
+ * await consumer.start()
+ * await consumer.stop({ timeout: '20s' })
+ * ```
+ */
 export class Consumer<Name extends string = string> {
   readonly group: string
   readonly #host: ConsumerHost
@@ -91,15 +99,36 @@ export class Consumer<Name extends string = string> {
     if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
   }
 
-  /** Handles one message type; its data is upcast and validated before. */
+  /**
+   * Handles one message type. Its data is upcast and validated first. Resolving acks the message; throwing fails the attempt.
+   *
+   * ```ts
+   * consumer.on(OrderPlaced, async ({ data }, { signal, attempt }) => charge(data, signal), { timeout: '30s' })
+   * ```
+   *
+   * @throws {ConfigurationError} when the type already has a handler, or the topic does not declare the group.
+   */
   on<Input, Output>(
     definition: MessageDefinition<Input, Output, Name>,
     handler: Handler<Output>,
     options?: HandlerOptions,
   ): this
-  /** Handles every type that matches, on each topic that other handlers of this consumer name. Data is as it travelled. */
+  /**
+   * Handles every type that matches, on each topic that this consumer's other handlers name. `*` stands for one segment, `#`
+   * for any number. Data is as it travelled: neither upcast nor validated.
+   *
+   * ```ts
+   * consumer.on('order.#', ({ type, data }) => console.log(type, data))
+   * ```
+   */
   on(pattern: string, handler: Handler, options?: HandlerOptions): this
-  /** Handles every type of the topic that matches. Data is as it travelled. */
+  /**
+   * Handles every type of the topic that matches. Data is as it travelled.
+   *
+   * ```ts
+   * consumer.on(orders, 'order.*', ({ type, data }) => audit(type, data))
+   * ```
+   */
   on(topic: Topic<Name>, pattern: string, handler: Handler, options?: HandlerOptions): this
   on(
     first: MessageDefinition | Topic | string,
@@ -132,8 +161,17 @@ export class Consumer<Name extends string = string> {
   }
 
   /**
-   * Handles one message type in batches. `context.fail(message, error)` fails single ones; a throw fails all. On an
-   * ordered topic a batch holds one message of a key at most, so that order survives a partial failure.
+   * Handles one message type in batches of up to `size` (100), called at the latest `wait` (1 s) after the first message.
+   * `context.fail(message, error)` fails single messages; a throw fails them all. On an ordered topic a batch holds at most
+   * one message per key, so that order survives a partial failure.
+   *
+   * ```ts
+   * consumer.onBatch(OrderPlaced, { size: 500, wait: '2s' }, async (messages, context) => {
+   *   for (const message of await insertAll(messages)) context.fail(message, new Error('not stored'))
+   * })
+   * ```
+   *
+   * @throws {ConfigurationError} when the type already has a handler, or the options are wrong.
    */
   onBatch<Input, Output>(
     definition: MessageDefinition<Input, Output, Name>,
@@ -157,7 +195,15 @@ export class Consumer<Name extends string = string> {
     })
   }
 
-  /** Wraps every handling of a message from now on; the first added is the outermost. */
+  /**
+   * Wraps every handler call of this consumer; the first middleware added is the outermost. Call it before `start`.
+   *
+   * ```ts
+   * consumer.use(async ({ message }, next) => tracer.run(message.metadata.traceparent, next))
+   * ```
+   *
+   * @throws {MessagingError} `closed` after `start`.
+   */
   use(middleware: HandlerMiddleware): this {
     this.#ensureNew('use')
     parseOptions(functionSchema(), middleware, `middleware of consumer "${this.group}"`)
@@ -166,10 +212,15 @@ export class Consumer<Name extends string = string> {
   }
 
   /**
-   * Subscribes; once it resolves, the next message sent arrives.
+   * Subscribes. Once it resolves, the next message sent will arrive.
    *
-   * @throws {ConfigurationError} when there is nothing to handle.
-   * @throws {MessagingError} when the broker refuses, or is not there within the timeout.
+   * ```ts
+   * await consumer.start({ timeout: '1m' })
+   * ```
+   *
+   * @throws {ConfigurationError} when there is no handler, or none names a topic.
+   * @throws {MessagingError} when the broker refuses; `timeout` when it cannot be reached within the timeout (30 s);
+   * `aborted`; `closed` when it was started before.
    */
   async start(options: StartOptions = {}): Promise<void> {
     this.#host.ensureOpen()
@@ -197,20 +248,38 @@ export class Consumer<Name extends string = string> {
     }
   }
 
-  /** Takes no more until `resume`; what no handler has seen goes back to the group. Before `start`, it starts paused. */
+  /**
+   * Takes no more messages until `resume`. Running handlers finish; what no handler has seen goes back to the group. If called
+   * before `start`, the consumer starts paused.
+   *
+   * ```ts
+   * consumer.pause() // while the database is being upgraded
+   * ```
+   */
   pause(): void {
     this.#paused = true
     for (const { worker } of this.#workers) worker.pause()
   }
 
+  /**
+   * Takes messages again after `pause`.
+   *
+   * ```ts
+   * consumer.resume()
+   * ```
+   */
   resume(): void {
     this.#paused = false
     for (const { worker } of this.#workers) worker.resume()
   }
 
   /**
-   * Takes nothing new, lets running handlers finish within the timeout, then gives the rest back to the group.
-   * Idempotent: of several calls the shortest timeout counts. A stopped consumer does not start again.
+   * Takes no new messages, lets running handlers finish within the timeout (30 s), and gives the rest back to the group.
+   * Idempotent: of several calls the shortest timeout counts. A stopped consumer cannot be started again.
+   *
+   * ```ts
+   * const { abandoned, released } = await consumer.stop({ timeout: '20s' })
+   * ```
    */
   async stop(options: StopOptions = {}): Promise<StopReport> {
     const { timeout } = parseOptions(stopSchema(), options, 'stop options')
@@ -225,7 +294,13 @@ export class Consumer<Name extends string = string> {
     }
   }
 
-  /** How it stands on each topic. */
+  /**
+   * The state of this consumer on each of its topics; `bus.health()` includes it.
+   *
+   * ```ts
+   * for (const { topic, running, oldestRunningMs } of consumer.health()) console.log(topic, running, oldestRunningMs)
+   * ```
+   */
   health(): readonly WorkerHealth[] {
     return this.#workers.map(({ worker, processing, unhandled: { skipped, deferred } }) => ({
       ...(processing.error !== undefined && { error: processing.error }),

@@ -13,8 +13,15 @@ const retryOptionsSchema = lazily(() => z.strictObject({ delay: durationSchema()
 const reasonSchema = lazily(() => z.string().min(1))
 
 /**
- * A pulled message, to be settled by hand. Its lease is renewed until then. Settling it again, or when it is no longer
- * ours (see `signal`), has no effect.
+ * A pulled message, to be settled by hand. Its lease is renewed until then. Settling it twice, or after it has been lost
+ * (see `signal`), has no effect.
+ *
+ * ```ts
+ * for await (const { data, ack, retry } of bus.receive(OrderPlaced, { group: 'shipping' })) {
+ *   if (await ship(data)) await ack()
+ *   else await retry({ delay: '10m' })
+ * }
+ * ```
  */
 export class ReceivedMessage<Data = unknown> {
   readonly message: Message<Data>
@@ -37,10 +44,12 @@ export class ReceivedMessage<Data = unknown> {
     return this.message.data
   }
 
+  /** 1 on the first attempt, one more with each scheduled retry. */
   get attempt(): number {
     return this.#context.attempt
   }
 
+  /** How often the broker has handed this copy out, for people. */
   get deliveries(): number {
     return this.#context.deliveries
   }
@@ -50,29 +59,58 @@ export class ReceivedMessage<Data = unknown> {
     return this.#context.signal
   }
 
-  // Properties, so that they can be taken out of the message like its data.
+  // Properties, so that they can be destructured like the data.
 
-  /** Done. Resolves once the broker knows, or the message is lost. */
+  /**
+   * The message is done. Resolves once the broker has confirmed it, or the message is lost.
+   *
+   * ```ts
+   * await delivery.ack()
+   * ```
+   */
   readonly ack = (): Promise<void> => {
     this.#settle(undefined)
     return this.#settled()
   }
 
-  /** Failed: comes back by the group's retry policy, or goes to the dead letters when its attempts are used up. */
+  /**
+   * The attempt failed. The message comes back after `delay`, or by the retry policy, or goes to the dead letters when its
+   * attempts are used up.
+   *
+   * ```ts
+   * await delivery.retry({ delay: '10m' })
+   * ```
+   *
+   * @throws {ConfigurationError} when the delay is not a duration.
+   */
   readonly retry = async (options: { readonly delay?: Duration } = {}): Promise<void> => {
     const { delay } = parseOptions(retryOptionsSchema(), options, 'retry options')
     this.#settle(new AskedVerdict({ kind: 'retry', delay }))
     return this.#settled()
   }
 
-  /** To the dead letters at once. */
+  /**
+   * Sends the message to the dead letters at once; the reason must not be empty.
+   *
+   * ```ts
+   * await delivery.deadLetter('address unknown')
+   * ```
+   *
+   * @throws {ConfigurationError} when the reason is empty.
+   */
   readonly deadLetter = async (reason: string): Promise<void> => {
     parseOptions(reasonSchema(), reason, 'reason of a dead letter')
     this.#settle(new AskedVerdict({ kind: 'dead-letter', reason }))
     return this.#settled()
   }
 
-  /** Back to the group at once; counts as no attempt. */
+  /**
+   * Gives the message back to the group at once, without counting an attempt.
+   *
+   * ```ts
+   * await delivery.release()
+   * ```
+   */
   readonly release = (): Promise<void> => {
     this.#settle(askedRelease)
     return this.#settled()

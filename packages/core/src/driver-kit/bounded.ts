@@ -4,15 +4,15 @@ import { MessagingError } from '../lib/errors.ts'
 export interface Bounds {
   readonly clock: Clock
   readonly timeoutMs: number
-  /** What is done, for the error: `Declaring queue orders`. */
+  /** The operation, for the error: `Declaring queue orders`. */
   readonly what: string
   /** Gives up as soon as it fires. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * The promise, or an error once the time is over (`timeout`, retryable) or the signal fires (`aborted`). What the promise
- * does later is ignored.
+ * The promise's result, or an error once the time is over (`timeout`, retryable) or the signal fires (`aborted`). What the
+ * promise does later is ignored.
  *
  * @example
  * const answer = await bounded(client.ask(), { clock, timeoutMs: settings.requestTimeout, what: 'Asking the broker' })

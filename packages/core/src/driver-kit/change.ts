@@ -11,7 +11,7 @@
 export class Change {
   readonly #waiting = new Set<() => void>()
 
-  /** Lets everybody who waits look again. */
+  /** Wakes everybody who is waiting. */
   notify(): void {
     const waiting = [...this.#waiting]
     this.#waiting.clear()

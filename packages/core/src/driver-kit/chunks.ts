@@ -6,8 +6,8 @@ export interface ChunkLimits<Item> {
 }
 
 /**
- * Splits items, in their order, into as few chunks as the limits allow. An item that is larger than a chunk may be goes
- * alone, for the broker to refuse.
+ * Splits items, in order, into as few chunks as the limits allow. An item above `maxBytes` gets a chunk of its own, for the
+ * broker to refuse. Default: no limits.
  *
  * @example
  * for (const chunk of inChunks(messages, { maxItems: 10, maxBytes: 262_144, bytesOf: (message) => message.bytes })) {

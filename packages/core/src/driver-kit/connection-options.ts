@@ -3,18 +3,34 @@ import type { BrokerUrl } from '../driver/broker-url.ts'
 import { ConfigurationError, type Issue } from '../lib/errors.ts'
 import { toIssues } from '../lib/validation.ts'
 
-/** Turns the text of a query parameter into what the schema expects; undefined: the parameter is used elsewhere. */
+/** Turns the text of a query parameter into what the schema expects. Undefined means that it is used elsewhere. */
 export type ReadParameter = (text: string) => unknown
 
 /** A parameter of the URL's query: how to read it, and the option it stands for if that has another name. */
 export type QueryParameter = ReadParameter | { readonly option: string; readonly read: ReadParameter }
 
+/**
+ * Reads a query parameter as text.
+ *
+ * @example
+ * query: { clientId: asText }
+ */
 export const asText: ReadParameter = (text) => text
 
-/** What is no number stays text, for the schema to refuse. */
+/**
+ * Reads a query parameter as a number. Anything else stays text, for the schema to refuse.
+ *
+ * @example
+ * query: { maxPending: asNumber, connection_timeout: { option: 'connectTimeout', read: asNumber } }
+ */
 export const asNumber: ReadParameter = (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text)
 
-/** `true` or `false`; anything else stays text, for the schema to refuse. */
+/**
+ * Reads a query parameter as `true` or `false`. Anything else stays text, for the schema to refuse.
+ *
+ * @example
+ * query: { cluster: asFlag }
+ */
 export const asFlag: ReadParameter = (text) => (text === 'true' ? true : text === 'false' ? false : text)
 
 export interface ConnectionOptions<Schema extends z.ZodType> {
@@ -23,11 +39,11 @@ export interface ConnectionOptions<Schema extends z.ZodType> {
   readonly url: BrokerUrl
   /** `context.native`, unchecked. */
   readonly native: unknown
-  /** All options, strictly, with their defaults. */
+  /** A strict schema of all options, with their defaults. */
   readonly schema: Schema
   /** The parameters that the URL's query may have. */
   readonly query: Readonly<Record<string, QueryParameter>>
-  /** What the rest of the URL (user, password, path) says, by option. What is undefined counts as absent. */
+  /** Options from the rest of the URL (user, password, path). An undefined value counts as absent. */
   readonly fromUrl?: Readonly<Record<string, unknown>>
 }
 

@@ -1,9 +1,9 @@
 /**
- * Delays of any length out of what a broker offers: a longest delay (hops), a few fixed ones that are walked one after
- * the other (tiers), or fixed ones that double and add up (levels). None of them ever ends early.
+ * Delays of any length from what a broker offers: a longest delay (hops), a few fixed delays used one after the other
+ * (tiers), or fixed delays that double and add up (levels). None of them ever ends early. All times are in milliseconds.
  */
 
-/** The next hop of a delay on a broker with a longest delay, in units that the broker counts in. */
+/** The next hop of a delay on a broker that has a longest delay. */
 export interface Hop {
   readonly waitMs: number
   /** What is left to wait afterwards; 0 when this hop is the last. */
@@ -11,6 +11,8 @@ export interface Hop {
 }
 
 /**
+ * The next hop of a delay. `unitMs` (1) is the unit that the broker counts in.
+ *
  * @example
  * // SQS: whole seconds, 15 minutes at most.
  * planHop(3_600_000, { longestMs: 900_000, unitMs: 1000 }) // { waitMs: 900_000, remainingMs: 2_700_000 }
@@ -25,8 +27,7 @@ export function planHop(
 }
 
 /**
- * The longest of some ascending tiers that ends at least `marginMs` before the delay is over, as an index; the first when
- * none does.
+ * The index of the longest tier that ends at least `marginMs` before the delay is over; 0 if none does. Tiers ascend.
  *
  * @example
  * planTier(45_000, [1000, 6000, 40_000], 1000) // 2
@@ -51,7 +52,12 @@ export interface LevelPlan {
   readonly remainingMs: number
 }
 
-/** How many levels it takes for delays up to this one: at least 1, at most `most`. */
+/**
+ * How many levels it takes for delays up to this one: at least 1, at most `most`.
+ *
+ * @example
+ * levelCount(300_000, { unitMs: 1000, most: 27 }) // 8
+ */
 export function levelCount(
   longestDelayMs: number,
   { unitMs, most }: { readonly unitMs: number; readonly most: number },
@@ -60,7 +66,7 @@ export function levelCount(
 }
 
 /**
- * The way of a delay above 0 through levels.
+ * The levels that a delay above 0 passes through.
  *
  * @example
  * planLevels(5000, { unitMs: 1000, count: 10 }).waits // [true, false, true]: 1 s and 4 s
@@ -72,7 +78,12 @@ export function planLevels(delayMs: number, { unitMs, count }: Levels): LevelPla
   return { waits, remainingMs: Math.max(0, Math.ceil(delayMs - units * unitMs)) }
 }
 
-/** How long a level lasts. */
+/**
+ * How long a level lasts, in milliseconds. The lowest level is 0.
+ *
+ * @example
+ * levelMs(3, 1000) // 8000
+ */
 export function levelMs(level: number, unitMs: number): number {
   return Math.ceil(unitMs * 2 ** level)
 }

@@ -1,6 +1,6 @@
 /**
- * Runs the items of each group by themselves and all groups at once; result i belongs to item i. `run` gives one result
- * for each item of its group. Items whose group is undefined form a group too.
+ * Runs each group of items separately, all groups at once. `run` returns one result for each item of its group; result i
+ * belongs to item i. Items whose group is undefined form a group too.
  *
  * @example
  * const outcomes = await eachGroup(messages, (message) => message.queue, (group, queue) => sendAll(queue, group))

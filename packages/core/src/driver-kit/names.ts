@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /**
- * A short digest that tells texts apart that would otherwise look alike, in letters and digits.
+ * A short digest in hexadecimal, to tell names apart that would otherwise be equal.
  *
  * @example
  * digestOf(['orders', 'billing']) // '0f343b0931ab'
@@ -11,11 +11,11 @@ export function digestOf(parts: readonly string[], length = 12): string {
 }
 
 export interface NameRules {
-  /** Between the parts. No part that counts as plain may contain it. */
+  /** Between the parts. No plain part may contain it. */
   readonly joint: string
-  /** Whether a part can stand in the name as it is, and be told from the others. */
+  /** Whether a part can be used unchanged. */
   readonly isPlain: (part: string) => boolean
-  /** What a part becomes that cannot. */
+  /** What a part becomes that cannot be used unchanged. */
   readonly clean: (part: string) => string
   /** The broker's limit for the whole name. Default: none. */
   readonly maxLength?: number
@@ -26,8 +26,8 @@ export interface NameRules {
 }
 
 /**
- * The parts as one name that the broker takes and that no other parts get: as they are where that is possible, otherwise
- * cleaned, shortened and told apart by a digest.
+ * One name for the parts that the broker accepts and that no other parts get: the parts unchanged if possible, otherwise
+ * cleaned, shortened and with a digest.
  *
  * @example
  * const rules = {

@@ -3,11 +3,16 @@ import { MessagingError, toMessagingError } from '../lib/errors.ts'
 
 export type Failure = Extract<Outcome, { readonly ok: false }>
 
-/** The outcome of what went well. */
+/**
+ * The outcome of an item that succeeded.
+ *
+ * @example
+ * return messages.map(() => done)
+ */
 export const done: Outcome = Object.freeze({ ok: true })
 
 /**
- * The outcome of what failed, from anything thrown.
+ * The outcome of an item that failed, from anything thrown. `what` begins the message of errors that are not Waybill's.
  *
  * @example
  * return messages.map((message, index) => (refused.has(index) ? failed(error) : done))
@@ -17,7 +22,7 @@ export function failed(thrown: unknown, what = 'Failed'): Failure {
 }
 
 /**
- * Outcomes for all items of a call that answers for each, or fails for all of them.
+ * The outcomes of a call that answers for each item, or fails for all of them: then each gets the error. Never rejects.
  *
  * @example
  * publish: (batch) => outcomesOf(batch, 'Sending', () => client.send(batch).then(readAnswers))
@@ -35,14 +40,23 @@ export async function outcomesOf(
   }
 }
 
-/** The first failure of some outcomes, for a caller that has one answer for all of them. */
+/**
+ * The first failure among the outcomes, for a caller that has only one answer for all of them; undefined if there is none.
+ *
+ * @example
+ * const failure = firstFailure(await sendCopies(letters))
+ * if (failure !== undefined) throw failure.error
+ */
 export function firstFailure(outcomes: readonly Outcome[]): Failure | undefined {
   return outcomes.find((outcome): outcome is Failure => !outcome.ok)
 }
 
 /**
- * The outcome of a message of an ordered topic that was not sent because an earlier one of its key had failed: sent later,
- * it would overtake that one.
+ * The outcome of a message on an ordered topic that was not sent because an earlier one of its key failed: it would have
+ * overtaken that one. `rejected`, retryable, `not-sent`.
+ *
+ * @example
+ * if (failedKeys.has(message.key)) return withheld(message.key)
  */
 export function withheld(key: string | undefined): Failure {
   const message = `Withheld: an earlier message of key "${key ?? ''}" was not sent; send them again in their order`

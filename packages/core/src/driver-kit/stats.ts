@@ -2,7 +2,13 @@ import type { GroupStats } from '../driver.ts'
 
 type Depths = Pick<GroupStats, 'waiting' | 'inFlight' | 'delayed' | 'dead'>
 
-/** The sum of some figures; undefined as soon as one of them is not known. */
+/**
+ * The sum of the figures; undefined if one of them is unknown.
+ *
+ * @example
+ * sumOf([3, 4]) // 7
+ * sumOf([3, undefined]) // undefined
+ */
 export function sumOf(figures: readonly (number | undefined)[]): number | undefined {
   return figures.reduce<number | undefined>(
     (sum, figure) => (sum === undefined || figure === undefined ? undefined : sum + figure),
@@ -11,7 +17,7 @@ export function sumOf(figures: readonly (number | undefined)[]): number | undefi
 }
 
 /**
- * The figures of a group that lies in several places, such as a queue for each partition.
+ * The figures of a group that is kept in several places, such as one queue per partition.
  *
  * @example
  * const stats = { ...addStats(await Promise.all(queues.map(depthsOf))), partitions }

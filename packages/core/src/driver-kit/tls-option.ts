@@ -23,7 +23,7 @@ export interface TlsOptions {
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
 }
 
-/** For Node's `tls.connect`; without members that are undefined, which some clients trip over. */
+/** For Node's `tls.connect`. It has no undefined members, because some clients stumble over them. */
 export interface TlsSettings {
   readonly ca?: string | Buffer | (string | Buffer)[]
   readonly cert?: string | Buffer
@@ -45,8 +45,8 @@ export interface TlsOptionRules {
 }
 
 /**
- * The schema of an option `tls`. Its output is undefined without TLS. What asks for TLS is never overruled: `false` under a
- * secure scheme is refused, and so are TLS options under a scheme without TLS, unless the option may turn it on.
+ * The schema of a `tls` option. Its output is undefined without TLS. A secure scheme cannot be overruled: `false` is refused
+ * there. TLS options under a scheme without TLS are refused too, unless `byOption` lets them turn it on.
  *
  * @example
  * const optionsSchema = (url: BrokerUrl) =>
@@ -73,7 +73,7 @@ export function tlsOption({ isSecure, secureScheme, byOption }: TlsOptionRules) 
       if (value === true) return {}
       const parsed = tlsSchema().safeParse(value)
       if (parsed.success) return parsed.data
-      // A union of schemas would tell of each problem only that nothing fitted.
+      // A union of schemas would only say that nothing matched.
       for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path, message })
       return z.NEVER
     })
@@ -118,7 +118,7 @@ function readPem(value: Pem, context: z.core.$RefinementCtx): string | Buffer {
   return typeof value === 'string' && value.includes('-----BEGIN ') ? value : readArchive(value, context)
 }
 
-/** What is meant as PEM text but is none is taken for a path, so the message names both; it never repeats the text. */
+/** Text that is not PEM is taken for a path, so the message names both. It never repeats the text. */
 function readArchive(value: Pem, context: z.core.$RefinementCtx): Buffer {
   if (typeof value !== 'string') return Buffer.from(value)
   try {

@@ -1,12 +1,12 @@
 import { MessagingError } from '../lib/errors.ts'
 
 /**
- * The troubles of the first five minutes, in the same words on every broker: what happened, to what, and what to do next.
- * None of them repeats a secret.
+ * The errors of the first five minutes, worded the same on every broker: what happened, to what, and what to do next. None
+ * of them repeats a secret.
  */
 
 interface Peer {
-  /** As people call it: `RabbitMQ`. */
+  /** The broker's name for people: `RabbitMQ`. */
   readonly broker: string
   /** Where: `localhost:5672`, `eu-west-1`. */
   readonly address: string
@@ -14,7 +14,7 @@ interface Peer {
 }
 
 /**
- * The broker does not accept who we say we are.
+ * The broker does not accept the credentials. `access-denied`, not retryable.
  *
  * @example
  * throw refusedCredentials({ broker: 'RabbitMQ', address: 'localhost:5672', user: 'guest', cause: error })
@@ -25,13 +25,31 @@ export function refusedCredentials(peer: Peer & { readonly user: string | undefi
   return new MessagingError('access-denied', message, causeOf(peer))
 }
 
-/** Nothing answers there, or not as the broker would. */
+/**
+ * Nothing answers at the address, or something else does. `connection-failed`, retryable.
+ *
+ * @example
+ * throw unreachable({ broker: 'Kafka', address: 'localhost:9092', reason: 'connection refused', cause: error })
+ */
 export function unreachable(peer: Peer & { readonly reason: string }): MessagingError {
   const message = `${peer.broker} at ${peer.address} cannot be reached (${peer.reason}): check host and port, and that the broker is running`
   return new MessagingError('connection-failed', message, { ...causeOf(peer), retryable: true })
 }
 
-/** One side speaks TLS and the other does not, or its certificate is not trusted. */
+/**
+ * One side uses TLS and the other does not, or the certificate is not trusted. `connection-failed`; `isOurs` says that this side
+ * asked for TLS.
+ *
+ * @example
+ * throw tlsFailed({
+ *   broker: 'RabbitMQ',
+ *   address: 'localhost:5672',
+ *   isOurs: true,
+ *   reason: 'wrong version number',
+ *   secureScheme: 'amqps',
+ *   cause: error,
+ * })
+ */
 export function tlsFailed(
   peer: Peer & {
     readonly isOurs: boolean
@@ -51,7 +69,19 @@ export function tlsFailed(
   })
 }
 
-/** We are known, but may not do this. */
+/**
+ * The user is known but lacks a permission. `access-denied`, not retryable, `not-sent`.
+ *
+ * @example
+ * throw missingRights({
+ *   broker: 'Kafka',
+ *   address: 'localhost:9092',
+ *   what: 'Creating topic orders',
+ *   user: 'app',
+ *   grant: 'Create on topic orders',
+ *   cause: error,
+ * })
+ */
 export function missingRights(
   peer: Peer & { readonly what: string; readonly user: string | undefined; readonly grant: string },
 ): MessagingError {
@@ -61,7 +91,7 @@ export function missingRights(
 }
 
 /**
- * Something exists with other settings than ours.
+ * Something exists with other settings. `topology-mismatch`, not retryable, `not-sent`.
  *
  * @example
  * throw definedOtherwise({ what: 'Topic orders', ours: 'ordered', theirs: 'not ordered' })

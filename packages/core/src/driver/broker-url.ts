@@ -21,7 +21,11 @@ const hostShape = /^(?<host>\[[0-9a-f:.]+\]|[^:[\]]+)(?::(?<port>\d{1,5}))?$/i
 /**
  * Takes `scheme://user:password@host:port,host:port/path?option=value` apart.
  *
- * @throws {ConfigurationError} when it is not of that shape. The message never repeats the password.
+ * @example
+ * const { scheme, hosts, query } = parseBrokerUrl('amqps://app:secret@one,two:5672/shop?heartbeat=10')
+ * // scheme 'amqps'; hosts [{ host: 'one', port: undefined }, { host: 'two', port: 5672 }]; query { heartbeat: '10' }
+ *
+ * @throws {ConfigurationError} when it does not have that form. The message never repeats the password.
  */
 export function parseBrokerUrl(text: string): BrokerUrl {
   const groups = shape.exec(text)?.groups

@@ -1,6 +1,11 @@
 /**
  * Whether a message type matches a pattern: dotted segments, `*` for exactly one, `#` for none or more (AMQP 0-9-1,
  * topic exchanges). Anything else is literal.
+ *
+ * @example
+ * matchesPattern('order.*', 'order.placed') // true
+ * matchesPattern('order.#', 'order') // true
+ * matchesPattern('order.*', 'order.item.added') // false
  */
 export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === '#' || pattern === type) return true

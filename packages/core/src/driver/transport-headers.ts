@@ -1,6 +1,9 @@
 /**
- * The transport headers of our own. They change on a message's way, so they are no CloudEvents attributes. Users' names
- * may not start with `waybill-`.
+ * Waybill's own transport headers. They change on a message's way, so they are not CloudEvents attributes. Users' names may
+ * not start with `waybill-`.
+ *
+ * @example
+ * const reason = headers[headerNames.reason] // 'attempts-exhausted'
  */
 export const headerNames = {
   /** Decimal; absent on the first attempt. */
@@ -10,7 +13,7 @@ export const headerNames = {
   /** RFC 3339. */
   firstFailedAt: 'waybill-first-failed-at',
   failedAt: 'waybill-failed-at',
-  /** RFC 3339: since when a message has met nobody that handles its type. */
+  /** RFC 3339: when a message first reached a member that does not handle its type. */
   unhandledSince: 'waybill-unhandled-since',
   deadLetterId: 'waybill-dead-letter-id',
   reason: 'waybill-reason',
@@ -25,8 +28,12 @@ export const headerNames = {
 const prefix = 'waybill-'
 
 /**
- * Puts a prefix before names, such as that of a CloudEvents binding before attributes. It keeps the results, since every
- * message has the same dozen names, and one put together anew is copied anew whenever it is written.
+ * Makes a function that prefixes names, such as CloudEvents attributes for a broker's binding. It remembers the results:
+ * every message has the same dozen names, and a freshly joined string is copied whenever it is written.
+ *
+ * @example
+ * const nameOf = prefixing('ce-')
+ * nameOf('type') // 'ce-type'
  */
 export function prefixing(text: string): (name: string) => string {
   const known = new Map<string, string>()
@@ -40,17 +47,34 @@ export function prefixing(text: string): (name: string) => string {
   }
 }
 
-/** The attempt a message's headers tell; 1 when they tell none or nonsense. */
+/**
+ * The attempt that a message's headers name; 1 if they name none, or not a number above 1.
+ *
+ * @example
+ * attemptOf({ 'waybill-attempt': '3' }) // 3
+ * attemptOf({}) // 1
+ */
 export function attemptOf(headers: Readonly<Record<string, string>>): number {
   const attempt = Number(headers[headerNames.attempt])
   return Number.isSafeInteger(attempt) && attempt > 1 ? attempt : 1
 }
 
+/**
+ * The id of a dead letter, which core puts into its headers.
+ *
+ * @example
+ * const id = deadLetterIdOf(headers) ?? String(record.offset) // moved there by the broker itself
+ */
 export function deadLetterIdOf(headers: Readonly<Record<string, string>>): string | undefined {
   return headers[headerNames.deadLetterId]
 }
 
-/** The headers of a replayed dead letter: as before it failed, so without attempts and failure record. */
+/**
+ * The headers of a replayed dead letter: as before it failed, so without attempts and failure record.
+ *
+ * @example
+ * await publish(groupQueue, { body: letter.body, headers: replayHeaders(letter.headers) })
+ */
 export function replayHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !name.startsWith(prefix) || name === headerNames.priority),

@@ -15,9 +15,9 @@ export interface RetryPolicy {
 }
 
 export interface ExponentialOptions {
-  /** After the first attempt. Default: 1 s. */
+  /** The wait after the first attempt. Default: 1 s. */
   readonly initial?: Duration
-  /** Never longer than this. Default: 5 min. */
+  /** The longest wait. Default: 5 min. */
   readonly max?: Duration
   /** Each is this many times the one before. Default: 2. */
   readonly factor?: number
@@ -25,7 +25,15 @@ export interface ExponentialOptions {
   readonly jitter?: number
 }
 
-/** Always the same wait. */
+/**
+ * A backoff that is always the same.
+ *
+ * ```ts
+ * bus.consumer('billing', { retry: { attempts: 10, backoff: fixed('10s') } })
+ * ```
+ *
+ * @throws {ConfigurationError} when the delay is not a duration.
+ */
 export function fixed(delay: Duration): Backoff {
   const delayMs = toMilliseconds(delay, 'fixed')
   return () => delayMs
@@ -51,7 +59,12 @@ const exponentialSchema = lazily(() =>
 )
 
 /**
- * `initial`, then `factor` times longer after each attempt, up to `max`.
+ * A backoff that grows: `initial` (1 s), then `factor` (2) times longer after each attempt, up to `max` (5 min), less up to
+ * `jitter` (0.1) of it at random.
+ *
+ * ```ts
+ * bus.consumer('billing', { retry: { attempts: 8, backoff: exponential({ initial: '500ms', max: '10m' }) } })
+ * ```
  *
  * @throws {ConfigurationError} listing every problem.
  */
@@ -112,7 +125,7 @@ function wait(backoff: Backoff, attempt: number): number {
   return Number.isFinite(delayMs) ? Math.max(0, delayMs) : defaultRetry.backoff(attempt)
 }
 
-// A promise would be taken for true, or for no number, and its rejection heard of by nobody.
+// A promise would count as true, or as not a number, and nobody would hear of its rejection.
 function atOnce<Answer>(answer: Answer, name: string): Answer {
   if (!(answer instanceof Promise)) return answer
   answer.catch(() => {})

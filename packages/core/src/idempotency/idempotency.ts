@@ -4,8 +4,8 @@ import { newId } from '../lib/new-id.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 
 /**
- * What one effect is known by. CloudEvents promises that ids are unique within a source, but a source is often one word for
- * a whole system, and an order's id is a natural id for each event of the order: so topic and type are part of it.
+ * What identifies one effect. CloudEvents ids are unique within a source, but a source is often one word for a whole
+ * system, and an order's id is a natural id for each event of that order. So topic and type are part of the mark.
  */
 export interface IdempotencyMark {
   readonly group: string
@@ -23,21 +23,21 @@ export type IdempotencyState =
   | { readonly state: 'done' }
 
 /**
- * Remembers which messages had their effect. Every method is atomic, and rejects when the store is out of reach: while
- * `begin` does, the consumer starts no handlers, keeps what it has in hand and asks again until the store answers. To
- * find out, it begins and abandons marks of the type `waybill.probe`.
+ * Remembers which messages had their effect. Every method is atomic and rejects when the store cannot be reached.
+ * While `begin` rejects, the consumer starts no handlers, keeps what it has in hand and asks again until the store answers.
+ * To find out, it begins and abandons marks of the type `waybill.probe`.
  *
  * A store in the database of the effect makes both one step: the handler writes the mark of
  * `context.idempotencyKey` as done in its own transaction, and `begin` finds it there.
  */
 export interface IdempotencyStore {
-  /** Takes the mark unless it is done or under somebody's lease; a lease that ran out counts as none. */
+  /** Takes the mark unless it is done or somebody holds a lease on it that has not expired. */
   begin(mark: IdempotencyMark, leaseMs: number): Promise<IdempotencyState>
   /** Renews the lease; false when the token no longer owns the mark. */
   extend(mark: IdempotencyMark, token: string, leaseMs: number): Promise<boolean>
-  /** Done; remembered for `windowMs`. No effect unless the token owns the mark. */
+  /** Marks it as done and remembers it for `windowMs`. No effect unless the token owns the mark. */
   complete(mark: IdempotencyMark, token: string, windowMs: number): Promise<void>
-  /** Leaves no mark. No effect unless the token owns the mark. */
+  /** Removes the mark. No effect unless the token owns it. */
   abandon(mark: IdempotencyMark, token: string): Promise<void>
 }
 
@@ -52,7 +52,17 @@ const storeOptionsSchema = lazily(() =>
   }),
 )
 
-/** A store in this process's memory: for tests, and for one process whose memory may be lost. */
+/**
+ * A store in this process's memory: for tests, and for a single process that may lose its marks when it ends. For several
+ * processes use a shared store, such as `redisIdempotencyStore` of `@waybill/adapter-redis`.
+ *
+ * ```ts
+ * bus.consumer('billing', { idempotency: memoryIdempotencyStore() })
+ * bus.consumer('audit', { idempotency: { store: memoryIdempotencyStore(), window: '7d', lease: '5m' } })
+ * ```
+ *
+ * @throws {ConfigurationError} when `clock` is not a clock.
+ */
 export function memoryIdempotencyStore(options: { readonly clock?: Clock } = {}): IdempotencyStore {
   const { clock } = parseOptions(storeOptionsSchema(), options, 'options of the idempotency store')
   const marks = new Map<

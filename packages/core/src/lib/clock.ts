@@ -1,4 +1,4 @@
-/** Time as core and the drivers see it, so that tests can put a virtual clock in its place. */
+/** Time as core and the drivers see it, so that tests can use a virtual clock. */
 export interface Clock {
   /** Milliseconds since the Unix epoch: for timestamps only, since an operator or NTP may set it back or forward. */
   now(): number
@@ -11,12 +11,18 @@ export interface Clock {
 // The longest delay setTimeout takes (2^31 - 1 ms); above it Node fires at once (Node.js documentation, "Timers").
 const longestTimeoutMs = 2_147_483_647
 
-// As they are when this module is loaded. A test runner that fakes some of them later would leave a bus with timers that
-// stand still and a clock that goes on; so the bus keeps to the clock it was loaded with, wholly.
+// Captured when this module is loaded. If a test runner faked some of them later, a bus would have timers that stand still
+// and a clock that goes on. So it keeps all of those it was loaded with.
 const { setTimeout, clearTimeout } = globalThis
 const { now } = Date
 const monotonic = performance.now.bind(performance)
 
+/**
+ * The process's own clock; the default of `connect`. Times in milliseconds.
+ *
+ * @example
+ * const cancel = systemClock.after(5000, () => giveUp())
+ */
 export const systemClock: Clock = {
   now,
   monotonic,
@@ -32,7 +38,12 @@ export const systemClock: Clock = {
   },
 }
 
-/** Resolves after `delayMs`, or as soon as the signal fires; it never rejects. */
+/**
+ * Resolves after `delayMs`, or as soon as the signal fires. Never rejects.
+ *
+ * @example
+ * await sleep(context.clock, 250, signal)
+ */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve()

@@ -9,8 +9,8 @@ type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
 type Fraction = `${bigint}` | `0${bigint}` | `00${bigint}`
 
 /**
- * Milliseconds as a number, or digits with a unit: `'250ms'`, `'1.5s'`, `'5m'`, `'12h'`, `'7d'`. What is computed is best
- * given as a number.
+ * Milliseconds as a number, or digits with a unit: `'250ms'`, `'1.5s'`, `'5m'`, `'12h'`, `'7d'`. Pass computed values as
+ * numbers.
  */
 export type Duration =
   | number
@@ -26,7 +26,13 @@ const millisecondsIn: Readonly<Record<string, number>> = {
 }
 const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
 
-/** The duration in milliseconds, or undefined when it is not one. */
+/**
+ * The duration in milliseconds, or undefined if it is not one.
+ *
+ * @example
+ * parseDuration('1.5s') // 1500
+ * parseDuration('soon') // undefined
+ */
 export function parseDuration(value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? value : undefined
   if (typeof value !== 'string') return undefined
@@ -35,12 +41,15 @@ export function parseDuration(value: unknown): number | undefined {
   return match?.[1] === undefined || factor === undefined ? undefined : Number(match[1]) * factor
 }
 
-/** What to tell somebody whose value is not a duration. */
+/** The hint in errors about values that are not durations. */
 export const durationHint =
   "expected a duration: milliseconds as a number, or text such as '250ms', '5s', '10m', '12h', '7d'"
 
 /**
  * The duration in milliseconds.
+ *
+ * @example
+ * toMilliseconds('5m') // 300_000
  *
  * @throws {ConfigurationError} when it is not one; `path` names the option.
  */

@@ -6,27 +6,27 @@ import { isNativeError } from 'node:util/types'
  *
  * | code | meaning |
  * | --- | --- |
- * | `invalid-options` | options of ours are wrong; `issues` lists each problem with its path |
+ * | `invalid-options` | options are wrong; `issues` lists each problem with its path |
  * | `invalid-message` | a message to be sent does not fit its schema or the wire; `issues` lists why |
- * | `undecodable` | a received body is no CloudEvents event, or not of a version we can read |
+ * | `undecodable` | a received body is not a CloudEvents event, or of a version we cannot read |
  * | `too-large` | a message is above the broker's limit |
  * | `unsupported` | the driver cannot do what was asked |
  * | `adapter-missing` | no adapter package for the URL's scheme is installed |
  * | `adapter-mismatch` | the adapter was written for another version of the driver contract |
  * | `connection-failed` | the broker could not be reached or refused us |
- * | `disconnected` | an established connection was lost, or is not there at the moment |
+ * | `disconnected` | an established connection was lost |
  * | `access-denied` | wrong credentials or missing permissions |
  * | `topology-missing` | a topic, group or queue does not exist and may not be created |
  * | `topology-mismatch` | it exists with other settings than asked for |
  * | `rejected` | the broker refused the operation (a full queue, an unroutable message) |
  * | `throttled` | the broker asks us to slow down |
- * | `timeout` | the time given for the operation is over |
+ * | `timeout` | the operation took longer than allowed |
  * | `aborted` | the caller's `AbortSignal` fired |
  * | `closed` | the bus, producer, consumer or subscription is closed |
  * | `stale` | a settlement of a delivery that is no longer ours |
  * | `permanent` | a handler gave the message up (`PermanentError`) |
  * | `retry-after` | a handler asked for a retry at a time of its own (`RetryAfter`) |
- * | `skip` | a handler or a middleware wants no more of the message (`SkipMessage`) |
+ * | `skip` | a handler or middleware acked the message without handling it (`SkipMessage`) |
  * | `failed` | anything else the broker's client reported |
  */
 export type ErrorCode =
@@ -53,7 +53,7 @@ export type ErrorCode =
   | 'skip'
   | 'failed'
 
-/** What is known of a message whose send failed: certainly not with the broker, or perhaps there. */
+/** What is known about a message whose send failed: certainly not sent, or perhaps stored by the broker. */
 export type Fate = 'not-sent' | 'unknown'
 
 export interface MessagingErrorOptions {
@@ -71,10 +71,21 @@ export interface Issue {
   readonly message: string
 }
 
-// A registered symbol, because `instanceof` is false between two installed copies of this package.
+// A registered symbol, because `instanceof` fails between two installed copies of this package.
 const brand = Symbol.for('waybill.MessagingError')
 
-/** The one error type of Waybill. `cause` is the client's original error where there is one. */
+/**
+ * Waybill's only error type; the others extend it. `cause` is the client's original error where there is one.
+ *
+ * ```ts
+ * try {
+ *   await producer.send(OrderPlaced, order, { id: order.orderId })
+ * } catch (error) {
+ *   if (MessagingError.is(error) && error.fate === 'unknown') retryLaterWithTheSameId(order)
+ *   else throw error
+ * }
+ * ```
+ */
 export class MessagingError extends Error {
   readonly code: ErrorCode
   readonly retryable: boolean
@@ -89,7 +100,13 @@ export class MessagingError extends Error {
     Object.defineProperty(this, brand, { value: true })
   }
 
-  /** Like `instanceof`, across copies of the package. */
+  /**
+   * Like `instanceof`, but works across several copies of the package.
+   *
+   * ```ts
+   * if (MessagingError.is(error) && error.code === 'timeout') showLater()
+   * ```
+   */
   static is(error: unknown): error is MessagingError {
     try {
       if (typeof error !== 'object' || error === null) return false
@@ -106,7 +123,13 @@ function listIssues(issues: readonly Issue[]): string {
   return issues.map(({ path, message }) => `\n  - ${path === '' ? message : `${path}: ${message}`}`).join('')
 }
 
-/** Options of ours are wrong. All problems are listed, each with its path. */
+/**
+ * Options are wrong. All problems are listed in `issues`, each with its path.
+ *
+ * ```ts
+ * if (error instanceof ConfigurationError) for (const { path, message } of error.issues) console.error(path, message)
+ * ```
+ */
 export class ConfigurationError extends MessagingError {
   readonly issues: readonly Issue[]
 
@@ -116,7 +139,13 @@ export class ConfigurationError extends MessagingError {
   }
 }
 
-/** A message to be sent is wrong: its data against the schema, or its metadata against the wire. */
+/**
+ * A message was not sent because it is invalid: its data does not fit the schema, or cannot be encoded.
+ *
+ * ```ts
+ * if (error instanceof InvalidMessageError) reply(400, error.issues) // [{ path: 'data.total', message: '…' }]
+ * ```
+ */
 export class InvalidMessageError extends MessagingError {
   readonly issues: readonly Issue[]
 
@@ -126,7 +155,13 @@ export class InvalidMessageError extends MessagingError {
   }
 }
 
-/** Throw it in a handler to send the message to the dead letters at once, without further retries. */
+/**
+ * Throw it in a handler to send the message to the dead letters at once, without further attempts.
+ *
+ * ```ts
+ * if (response.status === 402) throw new PermanentError('the card was declined', { cause: response })
+ * ```
+ */
 export class PermanentError extends MessagingError {
   constructor(message: string, options: { readonly cause?: unknown } = {}) {
     super('permanent', message, options)
@@ -134,8 +169,8 @@ export class PermanentError extends MessagingError {
 }
 
 /**
- * Throw it in a handler or a middleware to be done with the message without handling it: it is acked, with the event
- * `skipped`, and leaves no idempotency mark.
+ * Throw it in a handler or middleware to ack the message without handling it. The event is `skipped`, and there is no
+ * idempotency mark.
  *
  * ```ts
  * consumer.use(async ({ message }, next) => {
@@ -152,7 +187,10 @@ export class SkipMessage extends MessagingError {
 
 /**
  * Anything thrown, as an `Error` whose name, message and stack can be read: handlers may throw strings, or objects that
- * throw when they are looked at.
+ * throw when they are read.
+ *
+ * @example
+ * toError('no funds').message // 'no funds'
  */
 export function toError(thrown: unknown): Error {
   try {
@@ -184,7 +222,12 @@ export function describe(value: unknown): string {
   return `something of type ${typeof value}`
 }
 
-/** The error as one of ours; what is not ours yet becomes `failed` with the original as its cause. */
+/**
+ * The error as a `MessagingError`. Any other becomes `failed`, with the original as its cause.
+ *
+ * @example
+ * await client.close().catch((error: unknown) => report(toMessagingError(error, 'Closing the connection failed')))
+ */
 export function toMessagingError(
   thrown: unknown,
   what: string,

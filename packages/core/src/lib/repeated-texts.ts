@@ -3,14 +3,18 @@ interface Known {
   readonly text: string
 }
 
-// More kinds of header than a group's messages bear; texts that fall on one place only take turns.
+// More than the kinds of header that a group's messages have. Texts that share a place replace each other.
 const places = 256
 // Longer ones seldom repeat, nor do ids (a UUID has 36).
 const longest = 35
 
 /**
- * The texts that most messages bear, such as the names of headers and their types, known by their bytes: cheaper than to
- * make them anew each time.
+ * Remembers short texts by their bytes. Most messages have the same header names and types, and looking them up is cheaper
+ * than decoding them each time.
+ *
+ * @example
+ * const names = new RepeatedTexts()
+ * const name = names.text(frame, start, end)
  */
 export class RepeatedTexts {
   readonly #known = new Array<Known | undefined>(places)

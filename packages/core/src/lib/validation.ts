@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { ConfigurationError, type Issue } from './errors.ts'
 
 /**
- * Makes a schema when it is first used, and only once. Making all of them took 40 % of the time that loading the
- * package takes, and a process seldom uses all of them.
+ * Makes a schema once, when it is first used. Making all of them took 40 % of the package's loading time, and a process
+ * seldom uses all of them.
  */
 export function lazily<Schema>(make: () => Schema): () => Schema {
   let made: Schema | undefined
@@ -13,7 +13,7 @@ export function lazily<Schema>(make: () => Schema): () => Schema {
   }
 }
 
-/** Options, with what users give by position; what is no object stays as it is, for the schema to refuse. */
+/** Options plus what users give as arguments; what is not an object stays as it is, for the schema to refuse. */
 export function withFields(options: unknown, fields: Readonly<Record<string, unknown>>): unknown {
   if (options === undefined) return fields
   if (typeof options !== 'object' || options === null || Array.isArray(options)) return options
@@ -31,7 +31,10 @@ export function toIssues(error: z.ZodError): Issue[] {
 }
 
 /**
- * Parses options of users, strictly and as a whole. `at` is put before each path.
+ * Parses users' options strictly and reports all problems at once. `at` is put before each path.
+ *
+ * @example
+ * const options = parseOptions(optionsSchema, context.native, 'nats options', 'native.nats')
  *
  * @throws {ConfigurationError} with every problem.
  */

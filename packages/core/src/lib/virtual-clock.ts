@@ -5,11 +5,23 @@ import { Heap } from './heap.ts'
 
 export interface VirtualClock extends Clock {
   /**
-   * Moves time on, running every timer that falls due on the way at its own time, and lets promises settle in between,
-   * so that an hour of backoff takes milliseconds.
+   * Moves time forward. Every timer that falls due on the way runs at its own time, and promises settle in between, so an
+   * hour of backoff takes milliseconds.
+   *
+   * ```ts
+   * await clock.advance('1h')
+   * ```
+   *
+   * @throws {ConfigurationError} when it is not a duration.
    */
   advance(duration: Duration): Promise<void>
-  /** Sets the wall clock back or forward by so many milliseconds, as an operator or NTP does. Timers stay as they are. */
+  /**
+   * Sets the wall clock back or forward by so many milliseconds, as an operator or NTP does. Timers are not affected.
+   *
+   * ```ts
+   * clock.setBy(-3_600_000)
+   * ```
+   */
   setBy(milliseconds: number): void
 }
 
@@ -21,13 +33,21 @@ interface Timer {
   cancelled: boolean
 }
 
-/** Lets everything that only waits for promises and for the event loop go on. */
+/** Lets everything continue that waits only for promises and the event loop. */
 export async function settle(): Promise<void> {
   // A chain of awaits across a few turns of the event loop: handlers, settlements, the next receive.
   for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** A clock that stands still until it is told to move. Starts at 2026-01-01 unless told otherwise. */
+/**
+ * A clock that stands still until it is moved. Starts at 2026-01-01 by default; `startMs` is milliseconds since the epoch.
+ *
+ * ```ts
+ * const clock = virtualClock()
+ * const bus = await connect({ url: 'memory:', clock })
+ * await clock.advance('15m')
+ * ```
+ */
 export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClock {
   let elapsed = 0
   let epoch = startMs

@@ -24,7 +24,7 @@ import type { MemoryGroup } from './memory-group.ts'
 import { MemorySubscription } from './memory-subscription.ts'
 
 export interface MemoryOptions {
-  /** Messages a topic remembers for groups that start at the earliest, and for `seek`. Default: 10,000. */
+  /** How many messages a topic keeps for groups that start at the earliest and for `seek`. Default: 10,000. */
   readonly retention?: number
   /** Default: 1 MiB. */
   readonly maxMessageBytes?: number
@@ -33,7 +33,14 @@ export interface MemoryOptions {
 /** What `bus.native('memory')` gives on the memory driver. */
 export interface MemoryNative {
   readonly broker: MemoryBroker
-  /** Puts any body on a topic, as a foreign producer would. */
+  /**
+   * Puts any body on a topic, as a foreign producer would.
+   *
+   * ```ts
+   * const body = new TextEncoder().encode('no CloudEvents event')
+   * bus.native('memory').publishRaw('orders', { body, contentType: 'text/plain' })
+   * ```
+   */
   publishRaw(topic: string, message: RawMessage): void
 }
 
@@ -56,12 +63,20 @@ const optionsSchema = lazily(() =>
     .prefault({}),
 )
 
-// The brokers that have a name, so that the buses of one process can meet. Each is gone with its last bus.
+// Named brokers, so that several buses in one process can share one. Each ends with its last bus.
 const named = new Map<string, { readonly broker: MemoryBroker; users: number }>()
 
 const done: Outcome = { ok: true }
 
-/** The adapter for `memory:` URLs: everything in this process, nothing kept after it. For tests and for trying out. */
+/**
+ * The adapter for `memory:` URLs: everything lives in this process and ends with it. For tests and trials. `connect` finds it
+ * by the URL, so it is needed only to run the conformance suite or to wrap it.
+ *
+ * ```ts
+ * const bus = await connect({ url: 'memory:', adapter: memory() }) // the same as without `adapter`
+ * const shared = await connect({ url: 'memory:shop' }) // shared by this process's buses of that name
+ * ```
+ */
 export function memory(): Adapter {
   return {
     name: 'memory',
@@ -69,7 +84,7 @@ export function memory(): Adapter {
     contractVersion: 1,
     async connect({ path, hosts }, { native, clock, emit }: DriverContext) {
       const options = parseOptions(optionsSchema(), native, 'memory options', 'native.memory')
-      // `memory://NAME` is easily written for `memory:NAME`, and would be private without a word.
+      // `memory://NAME` is an easy slip for `memory:NAME`, and would silently be private.
       const name = path ?? hosts[0]?.host
       const shared = (name === undefined ? undefined : named.get(name)) ?? {
         broker: new MemoryBroker(clock, options.retention),

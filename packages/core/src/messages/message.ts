@@ -5,11 +5,11 @@ import { ConfigurationError, describe, type Issue } from '../lib/errors.ts'
 import { lazily, parseOptions, withFields } from '../lib/validation.ts'
 import { definedTopicSchema, type Topic, typeSchema } from './topic.ts'
 
-/** What travels beside the data. Names of your own are text to text. */
+/** What travels beside the data. You can add names of your own, with text as their values. */
 export interface Metadata {
   /** Who sent it (CloudEvents `source`, a URI reference). */
   readonly source: string
-  /** The conversation the message belongs to; carried on from the message being handled. */
+  /** The conversation the message belongs to; inherited from the message being handled. */
   readonly correlationId?: string
   /** The id of the message that caused this one; set when it is sent from a handler. */
   readonly causationId?: string
@@ -30,12 +30,12 @@ export interface Message<Data = unknown> {
   readonly data: Data
   /** The ordering key. */
   readonly key?: string
-  /** After this it is not delivered any more. */
+  /** No longer delivered after this time. */
   readonly expiresAt?: Date
   readonly metadata: Metadata
 }
 
-/** For whoever makes one field by field: to spread what may be absent costs more than all the rest. */
+/** For code that fills the fields one by one: spreading what may be absent costs more than everything else. */
 export type Writable<Fields> = { -readonly [Name in keyof Fields]: Fields[Name] }
 
 type Upcasts = Readonly<Record<number, (old: Record<string, unknown>) => unknown>>
@@ -45,7 +45,7 @@ export interface MessageOptions<Schema extends StandardSchemaV1> {
   readonly schema: Schema
   /** Of the data's shape; a positive integer. Default: 1. */
   readonly version?: number
-  /** Makes data of an older version one newer: `upcast[1]` takes version 1 and returns version 2. */
+  /** Turns data of an older version into the next one: `upcast[1]` takes version 1 and returns version 2. */
   readonly upcast?: Upcasts
   /** The ordering key of a message. Needed on ordered topics, unless every `send` gives one. */
   readonly key?: (data: StandardSchemaV1.InferOutput<Schema>) => string
@@ -135,9 +135,9 @@ export function defineMessage<Schema extends StandardSchemaV1, Group extends str
 }
 
 /**
- * Refuses what is no definition, before somebody reads its fields.
+ * Refuses what is not a definition, before its fields are read.
  *
- * @throws {ConfigurationError} naming the usual reason of `undefined`.
+ * @throws {ConfigurationError} naming the usual cause of `undefined`.
  */
 export function requireDefinition(value: unknown, what: string): void {
   if (typeof value === 'object' && value !== null && 'topic' in value && 'schema' in value) return
@@ -146,7 +146,7 @@ export function requireDefinition(value: unknown, what: string): void {
   throw new ConfigurationError(what, [{ path: 'definition', message }])
 }
 
-/** Data as its schema made it, or what is wrong with it. */
+/** The schema's output, or what is wrong with the data. */
 export type Validated<Output> = { readonly value: Output } | { readonly issues: readonly Issue[] }
 
 function toValidated<Output>(result: StandardSchemaV1.Result<Output>): Validated<Output> {
@@ -169,8 +169,8 @@ export function validateData<Output>(
 }
 
 /**
- * Data of any known version as the definition's version; undefined when there is no way there.
- * What an upcast throws is the caller's to handle.
+ * Data of an older version, upcast to the definition's version; undefined when no upcast leads there. The caller handles
+ * what an upcast throws.
  */
 export function upcastData(
   definition: MessageDefinition,

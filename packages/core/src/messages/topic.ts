@@ -13,8 +13,8 @@ export interface TopicOptions<Group extends string = string> {
   readonly partitions?: number
   /**
    * Groups that exist from the topic's first use on, so that messages are kept for them before their first consumer
-   * starts. `types` narrows what a group gets; default: all. On a topic that declares groups, others are refused, unless
-   * they are asked for with `allowUndeclaredGroup`: most are typing errors, whose messages nobody would miss.
+   * starts. `types` narrows what a group gets; default: all. On a topic that declares groups, others are refused unless
+   * `allowUndeclaredGroup` is set: most are typing errors that nobody would notice.
    */
   readonly groups?: readonly (Group | { readonly name: Group; readonly types: readonly string[] })[]
   /** Settings of one broker, by adapter name; see the adapter's README. */
@@ -27,8 +27,8 @@ export interface TopicOptions<Group extends string = string> {
  */
 export interface Topic<Group extends string = string> extends TopicSpec {
   readonly groups: readonly TopicGroup[]
-  // For the compiler alone, never there. Methods compare their parameters both ways, so that a topic fits wherever its groups
-  // and those asked for have something in common, any topic fits `Topic`, and a name that is not declared fits nowhere.
+  // For the compiler only; it never exists. Methods compare their parameters both ways, so a topic fits wherever its groups
+  // and those asked for overlap, any topic fits `Topic`, and an undeclared name fits nowhere.
   declares?(group: Group): void
 }
 
@@ -37,7 +37,7 @@ export interface TopicGroup {
   readonly name: string
   /** What is kept for it. */
   readonly types: readonly string[]
-  /** Declared by its name alone: everything is kept for it, and its members say what they want of it. */
+  /** Declared by name alone: everything is kept for it, and its members say which types they want. */
   readonly named: boolean
 }
 
@@ -72,7 +72,7 @@ const topicSchema = lazily(() =>
   }),
 )
 
-/** What `defineTopic` made, where users hand it back. */
+/** A topic made by `defineTopic`, where users pass it in. */
 export const definedTopicSchema = lazily(() =>
   z.custom<Topic>(
     (value) => typeof value === 'object' && value !== null && 'name' in value && 'groups' in value,
@@ -103,7 +103,7 @@ export function defineTopic<const Group extends string = string>(
 }
 
 /**
- * Refuses a group that a topic does not declare although it declares others.
+ * Refuses a group that the topic does not declare, if it declares others.
  *
  * @throws {ConfigurationError} naming both sides.
  */

@@ -1,7 +1,18 @@
 import { MessagingError } from '../lib/errors.ts'
 import type { Message } from '../messages/message.ts'
 
-/** Some messages of a batch were not sent; the others were. */
+/**
+ * Some messages of a batch were not sent; the others were.
+ *
+ * ```ts
+ * try {
+ *   await producer.sendBatch(OrderPlaced, orders)
+ * } catch (error) {
+ *   if (!(error instanceof BatchError)) throw error
+ *   for (const { index, id, error: reason } of error.failures) console.log(orders[index], id, reason.fate)
+ * }
+ * ```
+ */
 export class BatchError extends MessagingError {
   readonly failures: readonly {
     readonly index: number

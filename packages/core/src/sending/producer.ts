@@ -29,7 +29,14 @@ export interface ProducerHost {
   ensureOpen(): void
 }
 
-/** Sends messages. Concurrent sends travel together; there is nothing to tune or to flush. */
+/**
+ * Sends messages. Made by `bus.producer()`. Concurrent sends travel together; there is nothing to tune or flush.
+ *
+ * ```ts
+ * const producer = bus.producer({ source: 'checkout' })
+ * await Promise.all(orders.map((order) => producer.send(OrderPlaced, order)))
+ * ```
+ */
 export class Producer {
   readonly #host: ProducerHost
   readonly #sender: Sender
@@ -44,7 +51,18 @@ export class Producer {
     this.#budget = new ByteBudget(maxInFlightBytes)
   }
 
-  /** Wraps every send from now on; the first added is the outermost. */
+  /**
+   * Wraps every later send of this producer; the first middleware added is the outermost.
+   *
+   * ```ts
+   * producer.use(async (context, next) => {
+   *   context.options = { ...context.options, metadata: { tenant: currentTenant() } }
+   *   await next()
+   * })
+   * ```
+   *
+   * @throws {ConfigurationError} when the middleware is not a function.
+   */
   use(middleware: SendMiddleware): this {
     parseOptions(functionSchema(), middleware, 'middleware of a producer')
     this.#middleware.push(middleware)
@@ -52,15 +70,16 @@ export class Producer {
   }
 
   /**
-   * Sends one message; resolves with it once the broker has taken responsibility.
+   * Sends one message. Resolves with it once the broker has taken responsibility, within `timeout` (30 s).
    *
    * ```ts
-   * const message = await producer.send(OrderCreated, { orderId: 'o-1', total: 42 }, { delay: '5s' })
+   * const { id } = await producer.send(OrderPlaced, { orderId: 'o-1', total: 42 }, { delay: '5s' })
    * ```
    *
    * @throws {InvalidMessageError} listing every problem of data and options; nothing was sent.
-   * @throws {MessagingError} otherwise, with `fate` telling whether the broker may have it after all. Sending again
-   * with the same `id` is safe for idempotent consumers.
+   * @throws {MessagingError} otherwise: `timeout`, `too-large`, `unsupported`, `rejected`, `aborted`, `closed`, … Its `fate`
+   * is `not-sent`, or `unknown` if the broker may have the message. Sending again with the same `id` is safe for idempotent
+   * consumers.
    */
   async send<Input, Output>(
     definition: MessageDefinition<Input, Output>,
@@ -72,20 +91,20 @@ export class Producer {
     if (!this.#hasMiddleware) return await this.#send(definition, data, options)
     return await this.#host.publisher.accept(
       `message ${definition.type}`,
-      // Middleware may take its time: only its message has a timeout.
+      // Middleware may take as long as it likes: the timeout begins with the message.
       { deadline: Number.POSITIVE_INFINITY, signal: undefined },
       (begun) => this.#sendThrough(definition, data, options, undefined, begun),
     )
   }
 
   /**
-   * Sends many; resolves once the broker has them all. All are validated before any is sent.
+   * Sends many messages. Resolves once the broker has them all. All are validated before any is sent.
    *
    * ```ts
-   * await producer.sendBatch(OrderCreated, orders)
+   * const messages = await producer.sendBatch(OrderPlaced, orders, { metadata: { import: '2026-11' } })
    * ```
    *
-   * @throws {InvalidMessageError} listing every problem, the item's index in each path; nothing was sent.
+   * @throws {InvalidMessageError} listing every problem, each path beginning with the item's index; nothing was sent.
    * @throws {BatchError} naming exactly the messages that failed.
    */
   async sendBatch<Input, Output>(

@@ -2,18 +2,18 @@ import { MessagingError, toError } from '../lib/errors.ts'
 import type { Message, MessageDefinition } from '../messages/message.ts'
 import type { SendOptions } from './send-options.ts'
 
-/** What a send middleware sees. To change data or options, put others in their place before calling `next`. */
+/** What send middleware sees. To change data or options, replace them before calling `next`. */
 export interface SendContext {
   readonly definition: MessageDefinition
   data: unknown
   options: SendOptions
-  /** There after `next`: as it was sent. */
+  /** The message as it was sent; undefined before `next` has resolved. */
   message: Message | undefined
 }
 
 /**
- * Wraps a send. It calls `next` once, to go on with the send, and awaits it to see how it went. Without a call of
- * `next` nothing is sent, and the sender is told so.
+ * Wraps a send. It calls `next` once to continue, and awaits it to see how the send went. If it does not call `next`,
+ * nothing is sent, and `send` rejects with `aborted`.
  *
  * ```ts
  * bus.use({

@@ -8,7 +8,7 @@ import { isReservedName } from '../messages/codec.ts'
 export interface ProducerOptions {
   /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */
   readonly source?: string
-  /** How long a send may take, a broker's restart and waiting for room included. Default: 30 s. */
+  /** How long a send may take, including a broker restart and waiting for room. Default: 30 s. */
   readonly timeout?: Duration
   /** Bytes that may be on their way to the broker at once; further sends wait. Default: 16 MiB. */
   readonly maxInFlightBytes?: number
@@ -19,17 +19,17 @@ export interface SendOptions {
   readonly id?: string
   /** Instead of the definition's `key`. */
   readonly key?: string
-  /** Not delivered before. */
+  /** How long the message is held back; up to `capabilities.maxDelayMs`. Needs the feature `delay`. Default: none. */
   readonly delay?: Duration
-  /** 0 (lowest) to 9. */
+  /** 0 (lowest) to 9. Needs the feature `priority`. Default: the broker's. */
   readonly priority?: number
-  /** Not delivered after this long, counted from now. */
+  /** How long the message is worth delivering, counted from now. Default: for ever. */
   readonly expiresIn?: Duration
-  /** Text to text, carried beside the message. */
+  /** Names and values, carried beside the data. */
   readonly metadata?: Readonly<Record<string, string>>
-  /** Default: of the message being handled, else none. */
+  /** Default: that of the message being handled, otherwise none. */
   readonly correlationId?: string
-  /** Default: the id of the message being handled, else none. */
+  /** Default: the id of the message being handled, otherwise none. */
   readonly causationId?: string
   /** Ends the wait with an `aborted` error. */
   readonly signal?: AbortSignal
@@ -37,7 +37,7 @@ export interface SendOptions {
   readonly timeout?: Duration
 }
 
-/** What a send without options has, so that the usual case can be told by identity. */
+/** The options of a send without options, so that the usual case is recognised by identity. */
 export const noOptions: SendOptions = Object.freeze({})
 
 // RFC 3986, appendix A: the characters of a URI reference, others percent-encoded. Consumers that check events refuse others.
