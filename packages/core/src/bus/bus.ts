@@ -4,6 +4,7 @@ import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consumin
 import { Memberships } from '../consuming/memberships.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
+import { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
 import type { BusEmitter, BusEvents, BusListener } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
@@ -140,6 +141,7 @@ export class Bus implements AsyncDisposable {
       ensureOpen: () => this.#ensureOpen(),
       require: (feature, what) => requireFeature(driver, feature, what),
       forget: (consumer) => this.#consumers.delete(consumer),
+      handledInVain: new HandledInVain(settings.clock),
       memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),
     }
     this.administration = new Administration(this.#host)

@@ -107,7 +107,7 @@ export class Attempts {
   /** Looks at a delivery that has come and queues it for its handler, or settles it at once. */
   accept(session: Session, inHand: DeliveryInHand): void {
     const triaged = this.#processing.triage(inHand)
-    if (triaged?.kind === 'settle') session.settle(inHand, triaged.verdict, triaged.settled)
+    if (triaged?.kind === 'settle') settle({ inHand, session }, triaged)
     if (triaged !== undefined || !session.admit(inHand)) return
     inHand.enterLane()
     this.#lanes.add({ inHand, session, laneKey: inHand.laneKey })
@@ -189,7 +189,7 @@ export class Attempts {
   }
 
   async #conclude({ inHand, session }: Task, disposition: Disposition): Promise<void> {
-    if (disposition.kind === 'settle') session.settle(inHand, disposition.verdict, disposition.settled)
+    if (disposition.kind === 'settle') settle({ inHand, session }, disposition)
     else if (this.#draining) session.settle(inHand, { kind: 'release' })
     else await this.#backOff(inHand, disposition.delayMs, disposition.attempt)
   }
@@ -214,4 +214,12 @@ export class Attempts {
     })
     if (!inHand.ended) inHand.waitAgain(this.#clock.monotonic())
   }
+}
+
+function settle(
+  { inHand, session }: Pick<Task, 'inHand' | 'session'>,
+  { verdict, settled, isHandled }: Extract<Disposition, { kind: 'settle' }>,
+): void {
+  if (isHandled) inHand.handled()
+  session.settle(inHand, verdict, settled)
 }

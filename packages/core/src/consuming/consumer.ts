@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Driver, Feature, GroupSpec } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
@@ -46,6 +47,7 @@ export interface ConsumerHost {
   ensureOpen(): void
   /** Which consumers of the bus share deliveries. */
   readonly memberships: Memberships<Attempts>
+  readonly handledInVain: HandledInVain
   require(feature: Feature, what: string): void
   /** Called when the consumer has stopped. */
   forget(consumer: Consumer): void
@@ -400,7 +402,7 @@ export class Consumer<Name extends string = string> {
   #createWorker(topic: Topic): Working {
     const { concurrency, lease, maxLease, stuckAfter, retry, maxDeliveries, idempotency, from, broadcast } =
       this.#options
-    const { driver, provisioner, clock, emit, memberships } = this.#host
+    const { driver, provisioner, clock, emit, memberships, handledInVain } = this.#host
     const registrations = this.#registrations.filter(
       (each) => (each.topic?.name ?? topic.name) === topic.name,
     )
@@ -420,6 +422,7 @@ export class Consumer<Name extends string = string> {
           leaseMs: idempotency.lease,
         },
         middleware: [...this.#host.middleware, ...this.#middleware],
+        handledInVain,
         ordered: topic.ordered,
         maxRetryMs: durableRetry ? maxDelayMs : 0,
         broadcast,
@@ -427,7 +430,8 @@ export class Consumer<Name extends string = string> {
       new Handlers(registrations, slots),
     )
     const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
-    const wished = this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered ? 256 : 0)
+    const wished =
+      this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered || !durableRetry ? 256 : 0)
     const prefetch = Math.min(wished, most.maxPrefetch)
     if (prefetch < (this.#options.prefetch ?? batchSize)) {
       const message = `expected at most ${most.maxPrefetch}, the most the ${driver.name} driver hands out; batches must fit it`
@@ -451,7 +455,18 @@ export class Consumer<Name extends string = string> {
     // A group's filter that cannot be added to takes everything; what nobody wants is sorted out here.
     const kept = changesFilters || broadcast ? types : ['#']
     const group: GroupSpec = { name: this.group, types: kept, wishes: types, from }
-    const settings = { driver, provisioner, clock, emit, topic, group, prefetch, maxPrefetch, broadcast }
+    const settings = {
+      driver,
+      provisioner,
+      clock,
+      emit,
+      topic,
+      group,
+      prefetch,
+      maxPrefetch,
+      broadcast,
+      handledInVain,
+    }
     return {
       worker: new Worker(
         {

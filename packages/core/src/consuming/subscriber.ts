@@ -1,4 +1,5 @@
 import type { Hand } from '../deliveries/hand.ts'
+import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import { Session } from '../deliveries/session.ts'
 import type { Driver, GroupSpec } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
@@ -21,6 +22,7 @@ export interface SubscriberSettings {
   readonly leaseMs: number
   readonly maxLeaseMs: number
   readonly broadcast: boolean
+  readonly handledInVain: HandledInVain
 }
 
 // What a broken subscription gets for being closed before the next one is made.

@@ -70,6 +70,8 @@ export class DeliveryInHand {
   #ranAt: number | undefined
   #context: AttemptContext | undefined
   #controller: AbortController | undefined
+  #signalTaken = false
+  #handled = false
   #onEnd: (() => void) | undefined
   #whenSettled: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
@@ -109,6 +111,11 @@ export class DeliveryInHand {
     return this.#state === 'settling' || this.isSettled
   }
 
+  /** Its handler has done its work, as far as anybody can tell. */
+  get isHandled(): boolean {
+    return this.#handled
+  }
+
   /** It is out of our hands, though its handler may still run. */
   get isSettled(): boolean {
     return this.#state === 'settled' || this.#state === 'lost'
@@ -145,6 +152,7 @@ export class DeliveryInHand {
 
   // Made when it is first asked for: most handlers never look, and a controller costs more than the rest of this.
   get signal(): AbortSignal {
+    this.#signalTaken = true
     this.#controller ??= new AbortController()
     return this.#controller.signal
   }
@@ -190,8 +198,14 @@ export class DeliveryInHand {
     this.#ranAt = undefined
     this.#context = undefined
     this.#controller = undefined
+    this.#signalTaken = false
     this.#whenSettled?.resolve()
     this.#whenSettled = undefined
+  }
+
+  /** Its handler resolved. One that looked at its signal, and was told that it need not go on, may have left its work undone. */
+  handled(): void {
+    this.#handled = !this.#signalTaken || this.#controller?.signal.aborted !== true
   }
 
   /** `backing-off` → `waiting`. */

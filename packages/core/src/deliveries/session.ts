@@ -5,7 +5,9 @@ import { MessagingError, toMessagingError } from '../lib/errors.ts'
 import { DeliveryInHand } from './delivery.ts'
 import { Fetches } from './fetches.ts'
 import type { Hand } from './hand.ts'
+import type { HandledInVain } from './handled-in-vain.ts'
 import { Leases } from './leases.ts'
+import { LoopWatch } from './loop-watch.ts'
 import { Prefetch } from './prefetch.ts'
 import { ReturningKeys } from './returning-keys.ts'
 import { Settlements } from './settlements.ts'
@@ -22,6 +24,7 @@ export interface SessionSettings {
   readonly keepsDeliveries: boolean
   /** See `Capabilities`: the verdict `release` is carried out. */
   readonly releases: boolean
+  readonly handledInVain: HandledInVain
   /**
    * How many deliveries whose verdicts cannot be carried out for the moment take no room: their neighbours go on. Beyond
    * it they do, so that memory stays bounded.
@@ -40,6 +43,7 @@ export class Session {
   readonly #prefetch: Prefetch
   readonly #settlements: Settlements
   readonly #leases: Leases
+  readonly #loopWatch: LoopWatch
   readonly #returning: ReturningKeys
   readonly #fetches: Fetches
   /** The size that the driver knows of. */
@@ -90,6 +94,8 @@ export class Session {
       onOverdue: (overdue) => this.#letGo(overdue),
       onExpired: (expired) => this.#lose(expired, 'Its lease could not be renewed in time'),
     })
+    const { emit, topic, group } = settings
+    this.#loopWatch = new LoopWatch({ clock, emit, topic, group, inHand: () => hand.size })
     subscription.onLost((deliveries) => {
       const lost = new Set(deliveries)
       const ours = hand.all().filter(({ delivery }) => lost.has(delivery))
@@ -128,7 +134,10 @@ export class Session {
         const now = clock.monotonic()
         const receipt = { topic, group, receivedAt: clock.now(), since: now }
         const received = deliveries.map((delivery) => new DeliveryInHand(delivery, receipt, this.#hand))
-        if (received.length > 0) this.receivedAny = true
+        if (received.length > 0) {
+          this.receivedAny = true
+          this.#loopWatch.start()
+        }
         this.#prefetch.add(received.length, now)
         this.#resize()
         // Before these are looked at, so that the broker works meanwhile.
@@ -176,12 +185,20 @@ export class Session {
 
   /** Hands the verdict over, once; `settled` is called when it is durable. */
   settle(inHand: DeliveryInHand, verdict: Verdict, settled?: () => void): void {
-    if (inHand.ended) return
+    if (inHand.ended) {
+      this.#rememberIfHandled(inHand)
+      return
+    }
     // The timer may be late, after the process was stopped for example: somebody else may have it by now.
     if (this.#leases.isExpired(inHand, this.#settings.clock.monotonic())) {
       this.#lose([inHand], 'Its lease ran out before its verdict was given')
     } else if (verdict.kind === 'release') this.release([inHand])
     else this.#giveVerdict(inHand, verdict, settled)
+  }
+
+  // Its ack is lost, or was never given because the delivery had gone before.
+  #rememberIfHandled(inHand: DeliveryInHand): void {
+    if (inHand.isHandled) this.#settings.handledInVain.add(inHand)
   }
 
   /** Gives all of them back, and with each what waits behind it of its key. */
@@ -244,6 +261,7 @@ export class Session {
     this.#closed = true
     this.#settlements.close()
     this.#leases.close()
+    this.#loopWatch.close()
     // Before it is closed, which may take its time: no handler is to start for what the group gets back.
     this.#lose(this.#hand.all(), 'The subscription ended')
     try {
@@ -274,6 +292,7 @@ export class Session {
       if (inHand.isSettled) continue
       this.#settlements.forget(inHand)
       inHand.lose(new MessagingError('stale', why), this.#settings.clock.monotonic())
+      this.#rememberIfHandled(inHand)
       this.#settings.emit('lost', inHand.info)
       if (inHand.laneKey !== undefined) keys.set(inHand.laneKey, [])
     }

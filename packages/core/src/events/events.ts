@@ -38,7 +38,7 @@ export interface BusEvents extends DriverEvents {
   skipped: [DeliveryInfo & { readonly reason: string }]
   /** A message past its expiry was dropped. */
   expired: [DeliveryInfo]
-  /** A message that already had its effect was acked (`done`), or waits for the one that has it (`processing`). */
+  /** A message that already had its effect, by the idempotency store or in this process, was acked (`done`), or waits for the one that has it (`processing`). */
   duplicate: [DeliveryInfo & { readonly state: 'done' | 'processing' }]
   /** A delivery stopped being ours while it was in hand; its verdict is dropped. */
   lost: [DeliveryInfo]

@@ -1,4 +1,5 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
 import type { Verdict } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
@@ -21,7 +22,13 @@ export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<vo
 /** What comes of an attempt. */
 export type Disposition =
   /** `settled` is called once the verdict is durable. */
-  | { readonly kind: 'settle'; readonly verdict: Verdict; readonly settled?: () => void }
+  | {
+      readonly kind: 'settle'
+      readonly verdict: Verdict
+      readonly settled?: () => void
+      /** Its handler has had its effect: if the verdict is lost, it need not run again. */
+      readonly isHandled?: boolean
+    }
   /** To be tried again by this member; its key waits until then. */
   | { readonly kind: 'back-off'; readonly delayMs: number; readonly attempt: number }
 
@@ -34,6 +41,7 @@ export interface ProcessingSettings {
   readonly maxDeliveries: number
   readonly idempotency: IdempotencySettings | undefined
   readonly middleware: readonly HandlerMiddleware[]
+  readonly handledInVain: HandledInVain
   /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
   readonly ordered: boolean
   /** The longest retry the driver carries out; a longer one waits in this process. 0 when it carries out none. */
@@ -42,7 +50,7 @@ export interface ProcessingSettings {
   readonly broadcast: boolean
 }
 
-function acked(settled: () => void): Disposition {
+function acked(settled: () => void): Extract<Disposition, { kind: 'settle' }> {
   return { kind: 'settle', verdict: { kind: 'ack' }, settled }
 }
 
@@ -85,11 +93,15 @@ export class Processing {
 
   /** Looks at a delivery before it queues up: what becomes of it, if it needs no handler. */
   triage(delivery: DeliveryInHand): Disposition | undefined {
-    const { maxDeliveries } = this.#settings
+    const { maxDeliveries, broadcast, handledInVain, emit } = this.#settings
     try {
       this.#read(delivery)
     } catch (error) {
       return this.#giveUp(delivery, 'undecodable', toError(error))
+    }
+    if (!broadcast && handledInVain.take(delivery)) {
+      const settled = () => emit('duplicate', { ...delivery.info, state: 'done' })
+      return { ...acked(settled), isHandled: true }
     }
     const crashes = crashesOf(delivery)
     if (crashes >= Math.max(maxDeliveries, this.#excused)) {
@@ -147,7 +159,7 @@ export class Processing {
       }
     }
     const durationMs = clock.monotonic() - startedAt
-    return acked(() => emit('handled', { ...delivery.info, durationMs }))
+    return { ...acked(() => emit('handled', { ...delivery.info, durationMs })), isHandled: true }
   }
 
   /** Runs the handler within its middleware. */
