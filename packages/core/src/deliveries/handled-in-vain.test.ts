@@ -161,7 +161,9 @@ test('an event loop that stood still with deliveries in hand is told, with how l
   lateMs = 3500
   await clock.advance(1000)
   expect(warnings).toEqual([
-    expect.stringMatching(/stood still for at least 3\.5 s with deliveries of topic orders, group billing, in hand \(1\)/),
+    expect.stringMatching(
+      /stood still for at least 3\.5 s with deliveries of topic orders, group billing, in hand \(1\)/,
+    ),
   ])
   late.resolve()
   await clock.advance(5000)
