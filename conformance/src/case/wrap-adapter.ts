@@ -136,6 +136,7 @@ function wrapSubscription(
       extend === undefined ? forwardExtend(deliveries, leaseMs) : extend(deliveries, leaseMs, forwardExtend),
     resize: (prefetch) => subscription.resize?.(prefetch),
     onLost: (listener) => subscription.onLost(listener),
+    onHandover: (listener) => subscription.onHandover?.(listener),
     close: () =>
       closeSubscription === undefined ? forwardClose() : closeSubscription(forwardClose, request),
   }

@@ -329,6 +329,14 @@ export interface Subscription {
    */
   onLost(listener: (deliveries: readonly Delivery[]) => void): void
   /**
+   * For drivers whose broker lets another member have keys of an ordered topic only once everything in hand of them is
+   * settled. Called once. The driver tells the listener what it has in hand of such keys, again and again until they are
+   * handed over. Core releases at once what no handler is running, with whatever waits behind it, so that a handover
+   * never waits for a backoff; the attempts that only this process has counted are forgotten. The driver keeps what was
+   * released until the rest is settled too, gives all of it back in its old order, and delivers nothing of it meanwhile.
+   */
+  onHandover?(listener: (deliveries: readonly Delivery[]) => void): void
+  /**
    * Ends the subscription and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles
    * what it wants settled first.
    */

@@ -4,6 +4,7 @@ import { connecting } from './connecting.ts'
 import { counting } from './counting.ts'
 import { delays } from './delays.ts'
 import { faults } from './faults.ts'
+import { handover } from './handover.ts'
 import { overTls } from './over-tls.ts'
 import { permissions } from './permissions.ts'
 import { topology } from './topology.ts'
@@ -17,7 +18,7 @@ export function rabbitmqSections(administration: Administration): readonly Secti
     { title: 'RabbitMQ: delays', cases: delays(administration) },
     {
       title: 'RabbitMQ: deliveries',
-      cases: [...wishes(administration), ...counting(administration)],
+      cases: [...wishes(administration), ...counting(administration), ...handover()],
     },
     { title: 'RabbitMQ: faults', cases: faults(administration) },
   ]

@@ -20,13 +20,16 @@ export interface ConsumersParts {
 /** The consumers of one channel: on each queue one, and more where the prefetch has grown. */
 export class Consumers {
   readonly #parts: ConsumersParts
-  readonly #all: { readonly tag: string; readonly prefetch: number }[] = []
+  /** By partition. */
+  readonly #priorities: readonly number[]
+  #all: { readonly tag: string; readonly partition: number; readonly prefetch: number }[] = []
   /** The last change of the prefetch. */
   #resized: Promise<unknown> = Promise.resolve()
   #isOver = false
 
   constructor(parts: ConsumersParts) {
     this.#parts = parts
+    this.#priorities = partitionPriorities(parts.member, parts.request.topic.partitions)
   }
 
   /** Resolves when the broker has them. */
@@ -38,6 +41,18 @@ export class Consumers {
   resize(prefetch: number): void {
     const change = () => (this.#isOver ? undefined : this.#changePrefetch(prefetch))
     this.#resized = this.#resized.then(change).catch(() => undefined)
+  }
+
+  /** Leaves a partition that has one active consumer to the next one. */
+  async leave(partition: number): Promise<void> {
+    const leaving = this.#all.filter((consumer) => consumer.partition === partition)
+    this.#all = this.#all.filter((consumer) => consumer.partition !== partition)
+    for (const { tag } of leaving) await this.#parts.channel.cancel(tag)
+  }
+
+  /** Waits for its turn there again. */
+  async join(partition: number): Promise<void> {
+    await this.#consumeFrom(partition, partitionPrefetch(this.#parts.request))
   }
 
   async cancel(): Promise<void> {
@@ -59,20 +74,29 @@ export class Consumers {
   }
 
   async #consume(prefetch: number): Promise<void> {
-    const { channel, queues, isOrdered, request, member, settings, onMessage } = this.#parts
-    const { partitions } = request.topic
+    const { channel, queues, isOrdered, request } = this.#parts
     // For each consumer: prefetch for a whole channel is refused since RabbitMQ 4.3.
-    const each = isOrdered ? Math.max(1, Math.floor(prefetch / partitions)) : prefetch
+    const each = isOrdered ? partitionPrefetch(request) : prefetch
     await channel.prefetch(Math.min(each, 65_535), false)
-    const priorities = partitionPriorities(member, partitions)
-    const timeout = settings.consumerTimeout
-    const args = timeout === undefined ? {} : { 'x-consumer-timeout': timeout }
-    for (const [partition, queue] of queues.entries()) {
-      const { consumerTag } = await channel.consume(queue, (message) => onMessage(message, partition), {
-        arguments: args,
-        ...(isOrdered && { priority: priorities[partition] ?? 0 }),
-      })
-      this.#all.push({ tag: consumerTag, prefetch: each })
-    }
+    for (const partition of queues.keys()) await this.#consumeFrom(partition, each)
   }
+
+  async #consumeFrom(partition: number, prefetch: number): Promise<void> {
+    const { channel, queues, isOrdered, settings, onMessage } = this.#parts
+    const timeout = settings.consumerTimeout
+    const { consumerTag } = await channel.consume(
+      queues[partition] ?? '',
+      (message) => onMessage(message, partition),
+      {
+        arguments: timeout === undefined ? {} : { 'x-consumer-timeout': timeout },
+        ...(isOrdered && { priority: this.#priorities[partition] ?? 0 }),
+      },
+    )
+    this.#all.push({ tag: consumerTag, partition, prefetch })
+  }
+}
+
+/** How many messages of one partition an ordered consumer has in hand at most. */
+export function partitionPrefetch({ prefetch, topic }: SubscriptionRequest): number {
+  return Math.max(1, Math.floor(prefetch / topic.partitions))
 }

@@ -22,7 +22,8 @@ import { bindQueue } from '../topology/declarations.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
 import { fromAmqp } from '../wire/messages.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
-import { Consumers } from './consumers.ts'
+import { Consumers, partitionPrefetch } from './consumers.ts'
+import { Handovers } from './handovers.ts'
 
 /** How long a queue may take to learn what a channel has read. */
 const queueDelayMs = 100
@@ -52,11 +53,14 @@ export class RabbitmqSubscription implements Subscription {
   readonly #channel: Channel
   readonly #inHand: InHand
   readonly #consumers: Consumers
+  /** On ordered topics. */
+  readonly #handovers: Handovers | undefined
   #ready: RabbitmqDelivery[] = []
   /** Messages on their way around a classic queue; see `#recount`. */
   #recounts = 0
   #wake: (() => void) | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
+  #onHandover: ((deliveries: readonly Delivery[]) => void) | undefined
   #lostBy: MessagingError | undefined
   #closing: Promise<void> | undefined
 
@@ -83,6 +87,17 @@ export class RabbitmqSubscription implements Subscription {
       isOrdered: this.#isOrdered,
       onMessage: (message, partition) => this.#onMessage(message, partition),
     })
+    if (this.#isOrdered) {
+      this.#handovers = new Handovers({
+        clock: parts.clock,
+        inHand: this.#inHand,
+        consumers: this.#consumers,
+        prefetch: partitionPrefetch(parts.request),
+        waiting: async (partition) => (await channel.checkQueue(queues[partition] ?? '')).messageCount,
+        giveBack: (deliveries) => this.#leave(deliveries),
+        untilTaken: (partition) => this.#awaitAcks(queues[partition] ?? ''),
+      })
+    }
     let reason: unknown
     channel.on('error', (error) => {
       reason = error
@@ -146,8 +161,10 @@ export class RabbitmqSubscription implements Subscription {
     return deliveries
   }
 
-  settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
-    return this.#inHand.settle(settlements, signal)
+  async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    const outcomes = await this.#inHand.settle(settlements, signal)
+    this.#handovers?.complete()
+    return outcomes
   }
 
   resize(prefetch: number): void {
@@ -163,6 +180,10 @@ export class RabbitmqSubscription implements Subscription {
     this.#onLost = listener
   }
 
+  onHandover(listener: (deliveries: readonly Delivery[]) => void): void {
+    this.#onHandover = listener
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#end()
     return this.#closing
@@ -170,6 +191,7 @@ export class RabbitmqSubscription implements Subscription {
 
   async #end(): Promise<void> {
     this.#lostBy ??= new MessagingError('closed', 'The subscription is closed')
+    this.#handovers?.close()
     this.#wake?.()
     try {
       await this.#parts.link.bounded('Closing the subscription', this.#giveBack())
@@ -241,6 +263,7 @@ export class RabbitmqSubscription implements Subscription {
     const incoming = fromAmqp(message, this.#isOrdered)
     const delivery = new RabbitmqDelivery(message, incoming, partition)
     this.#inHand.add(delivery)
+    this.#handovers?.arrived(partition)
     // What other queues still send to a lost subscription goes back when core closes it.
     if (this.#lostBy !== undefined) return
     if (this.#parts.handledInVain.take(this.#queues[partition] ?? '', delivery)) {
@@ -249,10 +272,16 @@ export class RabbitmqSubscription implements Subscription {
       void this.#orLose(this.#inHand.sendRoundAgain(delivery, incoming.remainingMs))
     } else if (incoming.isUncounted && !this.#isOrdered && !this.#parts.request.broadcast) {
       void this.#recount(delivery)
-    } else {
+    } else if (!this.#inHand.keep(delivery)) {
       this.#ready.push(delivery)
       this.#wake?.()
     }
+  }
+
+  /** What core has not fetched yet needs no word of it. */
+  #leave(deliveries: readonly Delivery[]): void {
+    this.#ready = this.#ready.filter((delivery) => !this.#inHand.keep(delivery))
+    this.#onHandover?.(deliveries)
   }
 
   /** What could not be sent goes back into the queue with the subscription, and is tried when core has subscribed anew. */
@@ -299,6 +328,7 @@ export class RabbitmqSubscription implements Subscription {
   #lose(error: MessagingError): void {
     if (this.#lostBy !== undefined) return
     this.#lostBy = error
+    this.#handovers?.close()
     this.#ready = []
     const lost = this.#inHand.lose()
     this.#wake?.()

@@ -6,6 +6,7 @@ import { RabbitmqDelivery } from '../wire/delivery.ts'
 import type { TopicObjects } from '../wire/names.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import { type HandledInVain, identityOf } from './handled-in-vain.ts'
+import { LeavingPartitions } from './leaving-partitions.ts'
 
 /**
  * What is given back as copies at most when a subscription ends, in bytes: the rest goes back as it is, which is quicker,
@@ -47,6 +48,7 @@ export class InHand {
   readonly #parts: InHandParts
   readonly #acknowledgements = new Acknowledgements()
   readonly #deliveries = new Set<RabbitmqDelivery>()
+  readonly #leaving = new LeavingPartitions()
   #recentAcks: (string | undefined)[] = []
   #isLost = false
   /** The partitions of which something was acknowledged. */
@@ -62,6 +64,48 @@ export class InHand {
 
   add(delivery: RabbitmqDelivery): void {
     this.#deliveries.add(delivery)
+  }
+
+  /** By partition; those of which nothing is in hand are absent. */
+  sizes(): ReadonlyMap<number, number> {
+    const sizes = new Map<number, number>()
+    for (const { partition } of this.#deliveries) sizes.set(partition, (sizes.get(partition) ?? 0) + 1)
+    return sizes
+  }
+
+  isLeaving(partition: number): boolean {
+    return this.#leaving.has(partition)
+  }
+
+  /** From now on what is released of the partition is kept until all of it goes back. */
+  leave(partition: number): void {
+    this.#leaving.add(partition)
+  }
+
+  /** What has no verdict of the partitions that leave. */
+  held(): readonly RabbitmqDelivery[] {
+    if (!this.#leaving.any) return []
+    return [...this.#deliveries].filter(({ partition, settled }) => !settled && this.#leaving.has(partition))
+  }
+
+  /** A delivery of a partition that leaves goes back without a verdict; false for one of another. */
+  keep(delivery: RabbitmqDelivery): boolean {
+    return this.#leaving.keep(delivery)
+  }
+
+  /** Once: the partitions that leave and of which nothing else is in hand any more, each with what is to go back. */
+  readyToLeave(): ReadonlyMap<number, readonly RabbitmqDelivery[]> {
+    return this.#leaving.any ? this.#leaving.takeComplete(this.#deliveries) : new Map()
+  }
+
+  /** Puts them back into their queue. */
+  giveBack(deliveries: readonly RabbitmqDelivery[]): void {
+    this.#nack(deliveries)
+  }
+
+  /** The partition has been handed over. What has come of it meanwhile goes back too. */
+  left(partition: number): void {
+    this.#nack(this.#leaving.end(partition))
   }
 
   /** Forgets them all; what has no verdict yet is returned. */
@@ -233,10 +277,12 @@ export class InHand {
 
   /**
    * On an ordered topic what is given back comes to this very consumer again, but after what is in hand. So it does not go:
-   * it is handed out once more from here; and when the channel closes, all of it goes back in order.
+   * it is handed out once more from here, unless its partition leaves; and when the channel closes, all of it goes back in
+   * order.
    */
   #handOutAgain(deliveries: readonly RabbitmqDelivery[]): void {
-    const open = deliveries.filter((delivery) => this.#deliveries.delete(delivery))
+    const staying = deliveries.filter((delivery) => !this.#leaving.keep(delivery))
+    const open = staying.filter((delivery) => this.#deliveries.delete(delivery))
     const again = open.map((delivery) => delivery.again())
     for (const delivery of again) this.#deliveries.add(delivery)
     this.#parts.onAgain(again)

@@ -1072,6 +1072,37 @@ describe('a key on an ordered topic', () => {
     expect(numbers()).toEqual([1, 3])
   })
 
+  test('goes back at once when it is to be handed over, but for what is running', async () => {
+    const { calls, handle, numbers } = held()
+    const { subscription, clock } = await consuming(handle, {
+      definition: Booked,
+      concurrency: 2,
+      retry: { backoff: fixed('10m') },
+    })
+    const all = [booking(1, 'a'), booking(2, 'a'), booking(3, 'b'), booking(4, 'b'), booking(5, 'c')]
+    const kept = booking(6, 'd')
+    subscription.deliver(...all, kept)
+    await settle()
+    calls[0]?.end(new Error('no'))
+    await settle()
+    expect(numbers()).toEqual([1, 3, 5])
+    const settled = () =>
+      subscription.settled.map(({ delivery, verdict }) => [all.indexOf(delivery) + 1, verdict.kind])
+    subscription.handOver(...all)
+    await settle()
+    const released = [1, 2, 4].map((n) => [n, 'release'])
+    expect(settled()).toEqual(released)
+    calls[1]?.end()
+    calls[2]?.end(new Error('no'))
+    await settle()
+    expect(settled()).toEqual([...released, [3, 'ack']])
+    subscription.handOver(...all)
+    await settle()
+    expect(settled()).toEqual([...released, [3, 'ack'], [5, 'release']])
+    await clock.advance('10m')
+    expect(numbers()).toEqual([1, 3, 5, 6])
+  })
+
   test('goes back in order when its head runs longer than maxLease', async () => {
     const { calls, handle, numbers } = held()
     const subscription = new StubSubscription(30_000)

@@ -101,6 +101,11 @@ export class Session {
       const ours = hand.all().filter(({ delivery }) => lost.has(delivery))
       this.#lose(ours, 'The broker took the delivery back')
     })
+    subscription.onHandover?.((deliveries) => {
+      const leaving = new Set(deliveries)
+      const isHeld = ({ state }: DeliveryInHand) => state === 'waiting' || state === 'backing-off'
+      this.release(hand.all().filter((inHand) => leaving.has(inHand.delivery) && isHeld(inHand)))
+    })
   }
 
   /** Why nothing is received at the moment, or a verdict could not be carried out yet; an operator sees it in `health()`. */

@@ -139,6 +139,7 @@ export class StubSubscription implements Subscription {
   #error: Error | undefined
   #wake = () => {}
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
+  #handOver: (deliveries: readonly Delivery[]) => void = () => {}
 
   constructor(leaseMs?: number) {
     this.leaseMs = leaseMs
@@ -161,6 +162,10 @@ export class StubSubscription implements Subscription {
 
   lose(...deliveries: readonly Delivery[]): void {
     this.#lost(deliveries)
+  }
+
+  handOver(...deliveries: readonly Delivery[]): void {
+    this.#handOver(deliveries)
   }
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
@@ -191,6 +196,10 @@ export class StubSubscription implements Subscription {
 
   onLost(listener: (deliveries: readonly Delivery[]) => void): void {
     this.#lost = listener
+  }
+
+  onHandover(listener: (deliveries: readonly Delivery[]) => void): void {
+    this.#handOver = listener
   }
 
   async close(): Promise<void> {
