@@ -25,9 +25,12 @@ export interface Siblings {
   readonly wanted: WantedTypes
 }
 
-// Others may be there at once; when they are not, a backlog must not go round and round.
+// The broker may hand a message to the same member again and again: with two members, half of those that are left meet the
+// right one in each round. So the rounds are short at first, and grow slowly; when nobody is there, a backlog must not go
+// round and round.
 const shortestDelayMs = 1000
 const longestDelayMs = 10_000
+const growth = 1 / 8
 
 /** Decides about messages that no consumer of this process handles. */
 export class Unhandled {
@@ -58,7 +61,7 @@ export class Unhandled {
     if (!isWanted) return this.#skip(delivery)
     const { forMs, since } = this.#unhandledFor(delivery)
     if (policy === 'dead-letter' || forMs >= afterMs) return this.#bury(delivery, forMs)
-    return this.#defer(delivery, Math.min(forMs, afterMs - forMs), since)
+    return this.#defer(delivery, Math.min(forMs * growth, afterMs - forMs), since)
   }
 
   #unhandledFor(delivery: DeliveryInHand): { readonly forMs: number; readonly since: string } {
