@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict'
-import { MessagingError, type Topic } from '@waybill/core'
+import type { Topic } from '@waybill/core'
 import type { Case } from '../case/case.ts'
 import type { CaseContext } from '../case/case-context.ts'
+import { offered } from '../case/offered.ts'
 import { refusal } from '../case/refusal.ts'
-
-/** What the call resolves with. Where the driver lacks it, the refusal must name the driver, and the case ends there. */
-async function offered<Result>(context: CaseContext, what: string, call: Promise<Result>): Promise<Result> {
-  try {
-    return await call
-  } catch (error) {
-    if (!MessagingError.is(error) || error.code !== 'unsupported') throw error
-    const { name } = context.harness.adapter
-    assert.ok(error.message.includes(name), `"${error.message}" does not name the driver ${name}`)
-    context.skip(`the ${name} driver does not offer ${what}, and says so`)
-  }
-}
 
 /** Waits until a bus that makes nothing misses it: some brokers are still deleting when they have said so. */
 async function untilMissing(context: CaseContext, topic: Topic, name: string): Promise<void> {

@@ -4,12 +4,14 @@ import { badInput } from './bad-input.ts'
 import { basics } from './basics.ts'
 import { bodies } from './bodies.ts'
 import { brokerFaults } from './broker-faults.ts'
+import { changingTopics } from './changing-topics.ts'
 import { concurrency } from './concurrency.ts'
 import { connections } from './connections.ts'
 import { counters } from './counters.ts'
 import { deadLetters } from './dead-letters.ts'
 import { delays } from './delays.ts'
 import { failedReceives } from './failed-receives.ts'
+import { foreignMessages } from './foreign-messages.ts'
 import { groups } from './groups.ts'
 import { hangingHandlers } from './hanging-handlers.ts'
 import { idempotency } from './idempotency.ts'
@@ -45,8 +47,8 @@ export const sections: readonly Section[] = [
   { title: 'Failed receives and settlements', cases: [...failedReceives, ...unsettled] },
   { title: 'Handlers that hang', cases: hangingHandlers },
   { title: 'Broker faults', cases: brokerFaults },
-  { title: 'Bad input', cases: badInput },
-  { title: 'Administration', cases: administration },
+  { title: 'Bad input', cases: [...badInput, ...foreignMessages] },
+  { title: 'Administration', cases: [...administration, ...changingTopics] },
   { title: 'First five minutes', cases: refusedConnections },
   { title: 'Stress', cases: stress },
 ]

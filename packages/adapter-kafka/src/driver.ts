@@ -16,6 +16,7 @@ import {
   type Topology,
   type TopologyReport,
 } from '@waybill/core/driver'
+import { bounded } from '@waybill/core/driver-kit'
 import type { KafkaNative } from './client/native.ts'
 import { LentGateway } from './connection/lent-gateway.ts'
 import { KafkaDeadLetters } from './dead-letters/dead-letters.ts'
@@ -27,12 +28,14 @@ import { Publisher } from './sending/publisher.ts'
 import { groupStats, seekGroup } from './settling/groups.ts'
 import { KafkaAdministration } from './topology/administration.ts'
 import { type Send, TopicBook } from './topology/topic-book.ts'
-import { applyTopology, followPartitions } from './topology/topology.ts'
+import { applyTopology, ensureWanted, followPartitions } from './topology/topology.ts'
 import { toRecord } from './wire/messages.ts'
 import { broadcastGroupId, groupNames, mainTopic } from './wire/names.ts'
 import { batchBytes } from './wire/record-limits.ts'
 
 const healthTimeoutMs = 5000
+// A large topology on a slow cluster; each step has bounds of its own.
+const provisioningTimeoutMs = 120_000
 // A due message waits for a turn of the event loop, and in a delay topic for the answer to a fetch.
 const granularityMs = 250
 const joinMs = 3000
@@ -96,19 +99,32 @@ export class KafkaDriver implements Driver {
     return driver
   }
 
-  async apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
-    signal?.throwIfAborted()
+  /** The signal ends the waiting at once, and the work after the step that is under way. */
+  apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport> {
+    const { clock } = this.#context
+    const applied = this.#apply(topology, mode, signal)
+    return bounded(applied, { clock, timeoutMs: provisioningTimeoutMs, what: 'Provisioning', signal })
+  }
+
+  async #apply(
+    topology: Topology,
+    mode: 'create' | 'verify',
+    signal: AbortSignal | undefined,
+  ): Promise<TopologyReport> {
+    ensureWanted(signal)
     const report = await this.#gateway.run('Provisioning', (gateway) =>
       applyTopology(gateway, topology, {
         settings: this.#settings,
         mode,
         approved: this.#approved,
         warn: (message) => this.#warnOnce(message),
+        signal,
       }),
     )
     // A book that is missing, in `verify` mode, is in the report.
     if (report.missing.length > 0) return report
     for (const { topic, groups } of topology.topics) {
+      ensureWanted(signal)
       if (groups.length > 0) await this.#bookOf(topic).add(topic, groups)
     }
     return report

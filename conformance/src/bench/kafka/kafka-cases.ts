@@ -5,6 +5,7 @@ import type { Section } from '../../case/case.ts'
 import { Latch } from '../../case/latch.ts'
 import { refusal } from '../../case/refusal.ts'
 import type { Stage } from '../../case/stage.ts'
+import { abortCases } from './abort-cases.ts'
 import { administer } from './administration.ts'
 import { atRest } from './at-rest.ts'
 import { bookCases } from './book-cases.ts'
@@ -259,6 +260,7 @@ export function kafkaCases(client: Kafka): Section {
       ...foreignRecordCases(client),
       ...rotationCases,
       ...zombieCases(client),
+      ...abortCases,
       secured,
       atRest,
       compression(client),

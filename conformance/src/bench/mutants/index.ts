@@ -1,7 +1,9 @@
 import { administration } from './administration.ts'
+import { changingTopics } from './changing-topics.ts'
 import { consuming } from './consuming.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { encoding } from './encoding.ts'
+import { foreignMessages } from './foreign-messages.ts'
 import { lifecycle } from './lifecycle.ts'
 import type { Mutant } from './mutant.ts'
 import { producing } from './producing.ts'
@@ -24,5 +26,7 @@ export const mutants: readonly Mutant[] = [
   ...encoding,
   ...lifecycle,
   ...administration,
+  ...changingTopics,
+  ...foreignMessages,
   ...unhandled,
 ]

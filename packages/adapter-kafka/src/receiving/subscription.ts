@@ -17,6 +17,7 @@ import { Committer } from '../settling/committer.ts'
 import { Copies, type CopiesOptions } from '../settling/copies.ts'
 import type { KafkaDelivery, Partition, Waiting } from '../settling/partition.ts'
 import { Rotation } from '../settling/rotation.ts'
+import { unlessAborted } from '../settling/unless-aborted.ts'
 import { VerdictCopies } from '../settling/verdict-copies.ts'
 import type { GroupNames } from '../wire/names.ts'
 import { Handover, type Legacy, lastCommitTimeoutMs } from './handover.ts'
@@ -176,7 +177,8 @@ export class KafkaSubscription implements Subscription {
     return this.#take(max)
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<readonly Outcome[]> {
+  /** The signal ends the waiting, not the copies that are under way: asked again, they tell how they went. */
+  async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = settlements.map(() => done)
     const copied: CopiedSettlement[] = []
     for (const [index, { delivery, verdict }] of settlements.entries()) {
@@ -207,7 +209,7 @@ export class KafkaSubscription implements Subscription {
     this.#afterSettling()
     if (copied.length === 0) return outcomes
     this.#copies.send()
-    await this.#verdictCopies.wait(this.#copies.areWritten)
+    await this.#verdictCopies.wait(this.#copies.areWritten, signal)
     let isWritten = false
     for (const { index, delivery, retry } of copied) {
       const copy = retry && this.#intake.hasRoom ? this.#verdictCopies.abandon(delivery) : undefined
@@ -221,7 +223,7 @@ export class KafkaSubscription implements Subscription {
       if (outcome.ok) isWritten = true
     }
     // A copy beside an uncommitted source is a duplicate if we die; acks only repeat what was done within the interval.
-    if (isWritten) await this.#committer.flush()
+    if (isWritten) await unlessAborted(this.#committer.flush(), signal)
     this.#afterSettling()
     return outcomes
   }

@@ -1,6 +1,7 @@
 import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
 import { failed, within } from '@waybill/core/driver-kit'
 import type { CopyUnderWay, KafkaDelivery } from './partition.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 /** How long a settlement waits for its copies, for acks that come with it or behind it wait as long. */
 const patienceMs = { usual: 500, refused: 100 }
@@ -43,12 +44,13 @@ export class VerdictCopies {
     )
   }
 
-  /** Waits for those that were begun, but not for long. */
-  async wait(areWritten: boolean): Promise<void> {
+  /** Waits for those that were begun, but not for long, and not once the signal has fired. */
+  async wait(areWritten: boolean, signal?: AbortSignal): Promise<void> {
     const begun = this.#begun
     this.#begun = []
     const timeoutMs = areWritten ? patienceMs.usual : patienceMs.refused
-    if (begun.length > 0) await within(this.#clock, timeoutMs, Promise.all(begun))
+    if (begun.length === 0) return
+    await unlessAborted(within(this.#clock, timeoutMs, Promise.all(begun)), signal)
   }
 
   /** How the copy of a delivery went; it is forgotten once it is told. */

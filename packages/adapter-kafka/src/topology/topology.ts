@@ -43,13 +43,15 @@ export interface ApplyOptions {
   /** Topics that this connection found as they are defined before: since then, they may have grown. */
   readonly approved: Set<string>
   readonly warn: (message: string) => void
+  /** No further step is taken once it fires. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Makes or checks what a topology needs: topics, and a committed offset for each group in each partition. */
 export async function applyTopology(
   gateway: Gateway,
   { topics }: Topology,
-  { settings, mode, approved, warn }: ApplyOptions,
+  { settings, mode, approved, warn, signal }: ApplyOptions,
 ): Promise<TopologyReport> {
   const wanted = topics.flatMap(({ topic, groups }) => wantedTopics(topic, groups, settings))
   const groups = topics.flatMap(({ topic, groups: specs }) =>
@@ -59,13 +61,17 @@ export async function applyTopology(
   const absent = wanted.filter(({ name }) => !counts.has(name))
   const named = absent.map(({ name }) => `topic ${name}`)
   if (mode === 'create' && absent.length > 0) {
+    ensureWanted(signal)
     await createTopics(gateway, absent)
     await waitForTopics(gateway, absent)
     // Others may have made them, and otherwise.
     for (const [name, count] of await countPartitions(gateway, absent)) counts.set(name, count)
   }
-  for (const topic of wanted)
+  for (const topic of wanted) {
+    ensureWanted(signal)
     named.push(...(await settleCount(gateway, topic, counts, { mode, approved, warn })))
+  }
+  ensureWanted(signal)
   const isNew = new Set(absent.map(({ name }) => name))
   const fresh = await Promise.all(
     groups
@@ -74,6 +80,12 @@ export async function applyTopology(
   )
   named.push(...fresh.filter((name) => name !== undefined))
   return mode === 'create' ? { created: named, missing: [] } : { created: [], missing: named }
+}
+
+/** Between two steps. */
+export function ensureWanted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return
+  throw new MessagingError('aborted', 'Provisioning: no longer wanted', { cause: signal.reason })
 }
 
 function wantedTopics(
