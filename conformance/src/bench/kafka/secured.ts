@@ -59,7 +59,7 @@ function unsecuredToken(): string {
 }
 
 async function sendsAndReceives(context: CaseContext, options: ConnectOptions): Promise<void> {
-  const bus = await connect({ adapter, ...options })
+  const bus = await connect({ adapter, console: false, ...options })
   context.defer(() => bus.close())
   const stage = await Stage.open(context, { bus })
   const recorder = context.recorder()
@@ -99,7 +99,7 @@ export const secured: Case = {
       const { signal } = ended
       const connecting = refusal(
         'connect',
-        connect({ adapter, timeout: 'forever', signal, ...options }),
+        connect({ adapter, console: false, timeout: 'forever', signal, ...options }),
         code,
       )
       const error = await context.within('it is refused', connecting)

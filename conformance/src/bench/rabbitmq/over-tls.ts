@@ -52,7 +52,7 @@ export const overTls: readonly Case[] = [
       const open = async (userInfo: string, rabbitmq: object) => {
         const url = `amqps://${userInfo}${broker.host}:${broker.portOf(tlsPort)}`
         const { adapter } = context.harness
-        const bus = await connect({ url, adapter, native: { rabbitmq } })
+        const bus = await connect({ url, adapter, console: false, native: { rabbitmq } })
         context.defer(() => bus.close())
         return bus
       }

@@ -43,7 +43,7 @@ export function permissions(administration: Administration): readonly Case[] {
     const url = new URL(context.harness.connection.url)
     url.username = user
     url.password = 'secret'
-    const bus = await connect({ url: url.href, adapter: context.harness.adapter, ...options })
+    const bus = await connect({ url: url.href, adapter: context.harness.adapter, console: false, ...options })
     context.defer(() => bus.close())
     return bus
   }

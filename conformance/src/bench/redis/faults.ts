@@ -233,7 +233,7 @@ export const faults = (servers: Servers, broker: RunningBroker): readonly Case[]
       await servers.start(port, { maxmemory: '24mb', 'maxmemory-policy': 'noeviction' })
       const url = `redis://${address}:${port}`
       const events: string[] = []
-      const bus = await connect({ url, adapter: context.harness.adapter })
+      const bus = await connect({ url, adapter: context.harness.adapter, console: false })
       context.defer(() => bus.close())
       bus.on('blocked', () => events.push('blocked'))
       bus.on('unblocked', () => events.push('unblocked'))
