@@ -24,7 +24,7 @@ export const badInput: readonly Case[] = [
     number: 88,
     part: 'a',
     title:
-      'A body that is no CloudEvents event is one dead letter; no handler sees it, the next message is handled',
+      'A body that is not a CloudEvents event becomes one dead letter; no handler sees it, and the next message is handled',
     needs: ['publishRaw'],
     async run(context) {
       const stage = await context.stage()

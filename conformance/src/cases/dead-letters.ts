@@ -38,8 +38,7 @@ export const deadLetters: readonly Case[] = [
   {
     number: 45,
     part: 'a',
-    title:
-      'A dead letter keeps the body byte for byte, and says why, whence, when and after how many attempts',
+    title: 'A dead letter keeps the body byte for byte, plus reason, origin, time and attempts',
     async run(context) {
       const bodies: Uint8Array[] = []
       const adapter = wrapAdapter(context.harness.adapter, {

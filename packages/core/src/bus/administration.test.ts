@@ -15,7 +15,7 @@ describe('administration', () => {
       [() => bus.administration.deleteGroup(orders, 'billing'), 'Deleting groups'],
       [() => bus.administration.cancelDelayed(orders, 'o-1'), 'Cancelling a delayed message'],
     ] as const) {
-      const message = new RegExp(`^${what} is not offered by the stub driver\\. Instead: `)
+      const message = new RegExp(`^${what} is not supported by the stub driver\\. Instead: `)
       await expect(call()).rejects.toMatchObject({
         code: 'unsupported',
         message: expect.stringMatching(message),

@@ -135,6 +135,6 @@ export class Administration {
     const running = call(administration)
     if (running !== undefined) return running
     const next = `Instead: ${alternatives[verb]}`
-    throw new MessagingError('unsupported', `${what} is not offered by the ${name} driver. ${next}`)
+    throw new MessagingError('unsupported', `${what} is not supported by the ${name} driver. ${next}`)
   }
 }

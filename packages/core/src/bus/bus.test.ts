@@ -154,7 +154,7 @@ describe('closing', () => {
     expect(close).toHaveBeenCalledOnce()
   })
 
-  test('tells of a driver that fails to close, and is done all the same', async () => {
+  test('reports a driver that fails to close, and still resolves', async () => {
     const { bus } = await stubBus(stubDriver({ close: () => Promise.reject(new Error('socket hang up')) }))
     const failures: unknown[] = []
     bus.on('failure', (event) => failures.push(event))

@@ -186,7 +186,7 @@ function checkContract({ name, contractVersion: theirs }: Adapter): void {
     : `was written for version ${theirs} of the driver contract`
   const older = isUnknown || theirs < contractVersion ? 'the adapter' : '@waybill/core'
   const what = `The ${name} adapter ${written}, and this @waybill/core has version ${contractVersion}`
-  throw new MessagingError('adapter-mismatch', `${what}. Update ${older}, so that both have the same`)
+  throw new MessagingError('adapter-mismatch', `${what}. Update ${older} so that the versions match`)
 }
 
 interface Limits {

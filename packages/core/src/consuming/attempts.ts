@@ -18,7 +18,7 @@ export interface Task {
 /**
  * Leads deliveries through their lanes, slots and attempts to their verdicts. What has no handler here is handled by the
  * attempts of another consumer of the group, with its slots, middleware and policies; the lane, which keeps the order of
- * a key, and the session stay those of whoever received it.
+ * a key, and the session remain those of the consumer that received it.
  */
 export class Attempts {
   readonly #processing: Processing
@@ -28,9 +28,9 @@ export class Attempts {
   readonly #siblings: () => Membership<Attempts> | undefined
   readonly #lanes: Lanes<Task>
   readonly #running = new Roster<Task>()
-  /** What others handle for this one. */
+  /** Deliveries that other consumers handle for this one. */
   readonly #lent = new Roster<Task>()
-  /** What this one handles, or is to handle, for others. */
+  /** Deliveries that this one handles, or will handle, for others. */
   readonly #borrowed = new Roster<Task>()
   #whenQuiet: (() => void) | undefined
   #paused = false
@@ -76,12 +76,12 @@ export class Attempts {
     }
   }
 
-  /** Whether every slot has been taken by the same handlers for so long: nothing is handled meanwhile. */
+  /** Whether the same handlers have held every slot for this long, so that nothing else is handled. */
   isStuck(afterMs: number): boolean {
     return this.#slots.full && (this.ages()?.youngestMs ?? 0) >= afterMs
   }
 
-  /** Those under way, deliveries among them that were lost meanwhile. */
+  /** Those under way, including deliveries that have been lost since. */
   underWay(): readonly Task[] {
     return [...this.#running.all(), ...this.#lent.all()]
   }
@@ -131,10 +131,10 @@ export class Attempts {
   /** A delivery's way through its attempts. */
   async #drive(task: Task): Promise<void> {
     const { inHand } = task
-    // So that many of a lane that have ended do not call each other down the stack.
+    // Otherwise many ended deliveries of a lane would call each other down the stack.
     if (inHand.ended) await Promise.resolve()
     while (!inHand.ended) await this.#attempt(task)
-    // A key is free when the verdict is durable. When it was only given, the next of the key could still overtake.
+    // A key is free once the verdict is durable. Before that, the next message of the key could still overtake.
     if (inHand.laneKey !== undefined) await inHand.whenSettled
     this.#lanes.done(task)
     inHand.leaveLane()
@@ -167,7 +167,7 @@ export class Attempts {
 
   async #handle(task: Task, handler: ActiveHandler, holder: Attempts = this): Promise<void> {
     const { inHand } = task
-    // Batches take their slots themselves, once they are full.
+    // A batch takes its slot itself, once it is full.
     const needsSlot = handler.collector === undefined
     if (needsSlot) {
       const slot = this.#slots.acquire()
@@ -194,7 +194,7 @@ export class Attempts {
     else await this.#backOff(inHand, disposition.delayMs, disposition.attempt)
   }
 
-  // What no handler has seen yet would wait here, and take up room of whoever received it.
+  // What no handler has seen yet would wait here and take up room of the consumer that received it.
   #giveBackBorrowed(): void {
     for (const { inHand, session } of this.#borrowed.all()) {
       if (inHand.state === 'waiting') session.release([inHand])

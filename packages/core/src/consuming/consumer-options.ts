@@ -6,7 +6,7 @@ import { lazily } from '../lib/validation.ts'
 import { nameSchema } from '../messages/topic.ts'
 
 export interface ConsumerOptions {
-  /** Handlers that run at once, on each topic the consumer handles. Batch handlers count by batch. Default: 10. */
+  /** How many handlers run at once, on each topic. A batch counts as one. Default: 10. */
   readonly concurrency?: number
   /**
    * How many unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at
@@ -38,7 +38,7 @@ export interface ConsumerOptions {
    * always skipped. Default: `retry`.
    */
   readonly unhandled?: 'retry' | 'dead-letter' | 'skip'
-  /** How long others get to take a message that nobody here handles. Default: 10 min. */
+  /** How long other processes have to take a message that nobody here handles. Default: 10 min. */
   readonly unhandledAfter?: Duration
   /**
    * Gives each (group, topic, type, source, id) one effect. No handler starts while the store cannot be reached. `window`:
@@ -63,19 +63,19 @@ export interface ConsumerOptions {
 }
 
 export interface HandlerOptions {
-  /** How long an attempt may take, instead of what the consumer says. */
+  /** How long an attempt may take. Default: the consumer's `timeout`. */
   readonly timeout?: Duration
 }
 
 export interface BatchOptions extends HandlerOptions {
-  /** Messages a batch holds at most. Default: 100. */
+  /** The most messages in a batch. Default: 100. */
   readonly size?: number
-  /** How long the first of a batch waits for more. Default: 1 s. */
+  /** How long the first message of a batch waits for more. Default: 1 s. */
   readonly wait?: Duration
 }
 
 export interface StartOptions {
-  /** How long to try while the broker is away. Default: 30 s. */
+  /** How long to keep trying while the broker cannot be reached. Default: 30 s. */
   readonly timeout?: Duration
   readonly signal?: AbortSignal
 }

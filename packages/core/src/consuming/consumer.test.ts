@@ -538,7 +538,7 @@ describe('batches', () => {
     await bus.bus.producer().send(OrderCreated, { n: 1 })
     await bus.idle()
     expect(await deadOf(bus)).toMatchObject([
-      { error: { message: expect.stringMatching(/not of this batch; pass one of those/) } },
+      { error: { message: expect.stringMatching(/not of this batch; pass one of the messages/) } },
     ])
   })
 
@@ -1049,7 +1049,7 @@ describe('idempotency', () => {
     })
   })
 
-  test('with a store that fails after the effect acks all the same, and tells of it', async () => {
+  test('with a store that fails after the effect still acks, and emits a failure', async () => {
     await using bus = await setUp()
     const store = memoryIdempotencyStore({ clock: bus.clock })
     vi.spyOn(store, 'complete').mockRejectedValue(new Error('no connection'))

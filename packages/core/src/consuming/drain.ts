@@ -13,12 +13,12 @@ export interface StopReport {
   readonly released: number
 }
 
-// What a broker gets for settling, giving back and unsubscribing once the handlers are through.
+// How long settling, giving back and unsubscribing may take once the handlers have ended.
 const graceMs = 3000
 
 /**
- * Ends a consumer that takes nothing new any more: lets handlers finish until the signal fires, gives the rest back,
- * waits for the verdicts to be durable and closes the subscription.
+ * Ends a consumer that no longer takes new messages: lets handlers finish until the signal fires, gives the rest back, waits
+ * until the verdicts are durable and closes the subscription.
  */
 export async function drain(
   {
@@ -39,14 +39,13 @@ export async function drain(
   const before = hand.released
   releaseWaiting()
   await attempts.quiet(handlersOver)
-  // Handlers of deliveries that were lost among them: they hold marks of the idempotency store, which nobody renews
-  // once this has stopped.
+  // Including handlers of lost deliveries: they hold marks in the idempotency store, and nobody renews those after this.
   const abandoned = attempts.underWay()
   const seen = abandoned.filter(
     ({ inHand, session }) => !inHand.ended && session === subscriber.session,
   ).length
   for (const { inHand, session } of abandoned) {
-    inHand.abort(new MessagingError('closed', 'The consumer stopped without waiting any longer'))
+    inHand.abort(new MessagingError('closed', 'The consumer stopped before the handler ended'))
     emit('abandoned', inHand.info)
     session.settle(inHand, { kind: 'release' })
   }

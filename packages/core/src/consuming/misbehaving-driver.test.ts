@@ -32,7 +32,7 @@ test.each(unreadable)('a publish that answers %s fails its message, and the topi
   const { bus } = await stubBus(stubDriver({ publish: async () => answers }))
   const producer = bus.producer()
   await expect(producer.send(OrderCreated, { n: 1 })).rejects.toMatchObject({
-    message: expect.stringMatching(/gave no answer/),
+    message: expect.stringMatching(/returned no outcome/),
     fate: 'unknown',
   })
   answers = [ok]
@@ -45,7 +45,7 @@ test.each(unreadable)('a settle that answers %s shows, and is called again', asy
   subscription.settle = async () => answersOf(json)
   subscription.deliver(delivery({ data: { n: 1 } }))
   await settle()
-  expect(failures).toEqual([expect.stringMatching(/settling \(ack\).*gave no answer/)])
+  expect(failures).toEqual([expect.stringMatching(/settling \(ack\).*returned no outcome/)])
   expect(health()?.error).toBeDefined()
   subscription.settle = carryOut
   await clock.advance(5000)

@@ -25,7 +25,7 @@ export interface SubscriberSettings {
   readonly handledInVain: HandledInVain
 }
 
-// What a broken subscription gets for being closed before the next one is made.
+// How long closing a broken subscription may take before the next one is made.
 const graceMs = 3000
 
 /** Keeps a subscription: applies the topology, subscribes, and does both again whenever the subscription breaks. */
@@ -45,7 +45,7 @@ export class Subscriber {
     this.#settings = settings
     this.#hand = hand
     this.#use = use
-    // Whoever starts it hears of it; nobody else needs to.
+    // The caller of `start` gets this error; nobody else needs it.
     this.#started.promise.catch(() => {})
   }
 
@@ -68,9 +68,9 @@ export class Subscriber {
   async start(signal: AbortSignal): Promise<void> {
     this.#supervised ??= this.#supervise()
     const onAbort = () => {
-      const why = this.#error === undefined ? '' : `; the last try failed with: ${this.#error.message}`
+      const why = this.#error === undefined ? '' : `; the last attempt failed: ${this.#error.message}`
       this.#started.reject(
-        new MessagingError('aborted', `Starting ${this.#what} was ended before it was subscribed${why}`, {
+        new MessagingError('aborted', `Starting ${this.#what} was aborted before it had subscribed${why}`, {
           cause: this.#error ?? signal.reason,
         }),
       )
@@ -92,7 +92,7 @@ export class Subscriber {
     )
   }
 
-  /** Resolves once nothing is received any more and no subscription is being made. */
+  /** Resolves once nothing more is received and no subscription is being made. */
   async ended(): Promise<void> {
     await this.#supervised
   }
@@ -117,7 +117,7 @@ export class Subscriber {
       try {
         const session = await this.#subscribe()
         if (signal.aborted) {
-          // Nobody may be waiting for it any more.
+          // Its caller may have stopped waiting.
           await session.close()
           break
         }
@@ -158,7 +158,7 @@ export class Subscriber {
     const { driver, provisioner, topic, group, prefetch, maxPrefetch, leaseMs, broadcast } = this.#settings
     await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
     const { keepsDeliveries, release: releases, maxPrefetch: most } = driver.capabilities
-    // As many again as are held at first, so that the worst of dead-letter trouble leaves room for the others.
+    // As many again as are held at first, so that messages whose dead letters cannot be written leave room for the others.
     const allowance = Math.max(0, Math.min(prefetch, most - maxPrefetch))
     const subscription = await driver.subscribe({
       topic,

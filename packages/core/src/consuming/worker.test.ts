@@ -90,7 +90,7 @@ describe('subscribing', () => {
     expect(requests[0]).toMatchObject({ prefetch: 10 + 256, maxPrefetch: 2 * (10 + 256) })
   })
 
-  test('never holds more than asked for, nor more than 1000 of its own accord', async () => {
+  test('never holds more than asked for, nor more than 1000 by default', async () => {
     const asked = await consuming(() => {}, { concurrency: 5, prefetch: 20 })
     expect(asked.requests[0]).toMatchObject({ prefetch: 20, maxPrefetch: 40 })
     const wide = await consuming(() => {}, { concurrency: 200 })
@@ -561,7 +561,7 @@ describe('settling', () => {
 })
 
 describe('a lost delivery', () => {
-  test('aborts its handler, whose verdict counts no more', async () => {
+  test('aborts its handler, whose outcome is then ignored', async () => {
     const { calls, handle } = held()
     const { subscription, names } = await consuming(handle)
     const lost = numbered(1)

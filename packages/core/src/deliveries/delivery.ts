@@ -21,7 +21,7 @@ export type DeliveryState =
   | 'lost'
 
 const transitions: Readonly<Record<DeliveryState, readonly DeliveryState[]>> = {
-  // Straight to `backing-off`: a duplicate, which waits for whoever is handling it and never runs.
+  // Straight to `backing-off`: a duplicate, which waits for the one being handled and never runs.
   waiting: ['running', 'backing-off', 'settling', 'lost'],
   running: ['backing-off', 'settling', 'lost'],
   'backing-off': ['waiting', 'settling', 'lost'],
@@ -45,7 +45,7 @@ export interface DeliveryOwner {
   join(delivery: DeliveryInHand): Place<DeliveryInHand>
   /** It is settled or lost. */
   leave(place: Place<DeliveryInHand>): void
-  /** It is settled or lost, and nothing in this process is busy with it any more. */
+  /** It is settled or lost, and nothing in this process is still busy with it. */
   vacate(): void
 }
 
@@ -191,7 +191,7 @@ export class DeliveryInHand {
     this.#onEnd = undefined
   }
 
-  /** `running` → `backing-off`. Whoever waits for the attempt's verdict is told; the next attempt gets a verdict of its own. */
+  /** `running` → `backing-off`. Those who wait for the attempt's verdict are notified; the next attempt has its own. */
   backOff(attempt: number, now: number): void {
     this.#move('backing-off', now)
     this.#attempt = attempt

@@ -65,7 +65,7 @@ export class Fetches {
       const deliveries = await this.#subscription.receive(max, signal)
       this.#failures = 0
       forget()
-      // A driver that comes back with nothing at once must not keep the event loop from everything else.
+      // A driver that returns nothing at once must not starve the event loop.
       if (deliveries.length === 0 && !signal.aborted) await new Promise((resolve) => setImmediate(resolve))
       return deliveries
     } catch (thrown) {
@@ -92,7 +92,7 @@ export class Fetches {
     if (code === 'throttled') return true
     const { keepsDeliveries, holdsAny } = this.#settings
     if (!keepsDeliveries || !retryable || code === 'topology-missing') return false
-    // With nothing in hand there is nothing to lose by subscribing again, which may mend what asking again does not.
+    // With nothing in hand, subscribing again costs nothing, and may help where asking again does not.
     return holdsAny() || this.#failures < patience
   }
 }

@@ -2,9 +2,8 @@ import { type Place, Roster } from '../lib/roster.ts'
 import type { DeliveryInHand, DeliveryOwner } from './delivery.ts'
 
 /**
- * What a consumer has in hand of one topic, and the room it takes. A delivery takes room from its receipt until it is
- * settled or lost *and* no handler or lane here is busy with it: else lost deliveries would pile up behind a handler
- * that hangs.
+ * What a consumer has in hand on one topic, and the room it takes. A delivery takes room from its receipt until it is settled
+ * or lost *and* no handler or lane is busy with it. Otherwise lost deliveries would pile up behind a handler that hangs.
  */
 export class Hand implements DeliveryOwner {
   readonly #deliveries = new Roster<DeliveryInHand>()
@@ -28,7 +27,7 @@ export class Hand implements DeliveryOwner {
     return this.#deliveries.all()
   }
 
-  /** Resolves when there may be room, or whoever waits for it is to look up. */
+  /** Resolves when there may be room, or when those who wait should look again. */
   changed(): Promise<void> {
     return new Promise((resolve) => {
       this.#onChange = resolve

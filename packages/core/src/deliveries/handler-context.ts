@@ -5,7 +5,7 @@ import type { Message } from '../messages/message.ts'
 export interface HandlerContext {
   readonly message: Message
   /**
-   * Fires when the delivery is lost, the attempt has taken too long, or the consumer stops without waiting any longer:
+   * Fires when the delivery is lost, the attempt has taken too long, or the consumer stops before the handler has ended:
    * the outcome is then ignored.
    */
   readonly signal: AbortSignal

@@ -30,7 +30,7 @@ export class Leases {
     this.#subscription = subscription
     this.#settings = settings
     const { leaseMs } = subscription
-    // Without leases nothing is renewed, and only maxLease is to be held.
+    // Without leases there is nothing to renew; only maxLease applies.
     this.#intervalMs =
       leaseMs === undefined ? Math.max(100, Math.min(settings.maxLeaseMs / 4, 10_000)) : leaseMs / 3
     this.#scheduleTick()

@@ -1,5 +1,5 @@
 /**
- * How many deliveries a consumer holds. What one holds no other gets, so it holds no more than it handles in a moment:
+ * How many deliveries a consumer holds. No other consumer gets those, so it holds no more than it handles in a moment:
  * the number doubles while as many go through in `quickMs`, up to `most`, and halves, down to `least`, when they take
  * `slowMs`.
  */
@@ -37,5 +37,5 @@ export class Prefetch {
 
 const quickMs = 50
 
-// Far enough from it, so that a steady flow does not swing between two sizes.
+// Far enough from `quickMs` that a steady flow does not swing between two sizes.
 const slowMs = 200

@@ -19,9 +19,9 @@ interface Return {
 }
 
 /**
- * The keys of an ordered topic that are on their way back to the group. What comes of such a key meanwhile may have been
- * fetched before the release and so overtake what was given back. It goes back as well, until all that was in hand of the
- * key is durably with the broker and no fetch is under way that began before. Then the key comes again from its head.
+ * The keys of an ordered topic that are on their way back to the group. A message of such a key that arrives in the meantime
+ * may have been fetched before the release, and would overtake what was given back. So it goes back too, until everything of
+ * the key is durably with the broker and no earlier fetch is in progress. Then the key comes again from its head.
  */
 export class ReturningKeys {
   readonly #host: ReturningKeysHost

@@ -32,7 +32,7 @@ export interface SessionSettings {
   readonly allowance: number
 }
 
-// While some are fetched, others are handled and others settled: each in its own share, so that none waits for another.
+// While some are fetched, others are handled and others settled. Each has its own share, so that none waits for another.
 const largestShare = 1 / 4
 
 /** One subscription's life: takes deliveries in hand, and gives each back with its verdict or as lost. */
@@ -228,7 +228,7 @@ export class Session {
     this.#settlements.add(inHand, verdict, settled)
   }
 
-  // What comes now goes the same way, or it would overtake what was left.
+  // What arrives now goes back too, or it would overtake the rest.
   #leaveUnsettled(inHand: DeliveryInHand): void {
     this.#isSpent = true
     inHand.lose(new MessagingError('stale', 'It was given back'), this.#settings.clock.monotonic())

@@ -75,7 +75,7 @@ export class Settlements {
     const failed: PendingSettlement[] = []
     for (const [index, pending] of batch.entries()) {
       const { inHand, verdict, settled } = pending
-      // Lost meanwhile: nobody knows whether it was settled before.
+      // Lost in the meantime: nobody knows whether it was settled first.
       if (inHand.isSettled) continue
       const outcome = outcomeAt(outcomes, index)
       if (outcome.ok) {
@@ -113,8 +113,8 @@ export class Settlements {
     }
   }
 
-  // Beside the batches, so that what fails holds up nothing else. Even errors that look final are tried again: giving
-  // up would strand the message with this member, and the permission or the queue may be put right.
+  // Separate from the batches, so that a failure holds up nothing else. Even errors that look final are retried: giving up
+  // would strand the message with this member, and somebody may fix the permission or the queue.
   async #again(failed: readonly PendingSettlement[]): Promise<void> {
     const tries = Math.max(...failed.map((pending) => pending.tries)) + 1
     await sleep(this.#settings.clock, reconnectBackoff(tries), this.#closed.signal)

@@ -86,7 +86,7 @@ export function missingRights(
   peer: Peer & { readonly what: string; readonly user: string | undefined; readonly grant: string },
 ): MessagingError {
   const who = peer.user === undefined ? 'us' : `user "${peer.user}"`
-  const message = `${peer.what}: ${peer.broker} at ${peer.address} does not allow it to ${who}; grant ${peer.grant}`
+  const message = `${peer.what}: ${peer.broker} at ${peer.address} does not allow this for ${who}; grant ${peer.grant}`
   return new MessagingError('access-denied', message, { ...causeOf(peer), fate: 'not-sent' })
 }
 

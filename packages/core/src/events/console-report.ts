@@ -21,7 +21,7 @@ function line(level: Line['level'], text: string, keys: readonly string[], error
   return { level, text, key: keys.join(' '), error }
 }
 
-/** The events that tell of a failure. */
+/** The events that report a failure. */
 const tellers: Tellers = {
   disconnected: ({ error }) =>
     line('warn', `The broker is disconnected: ${error.message}`, [error.code], error),
@@ -30,7 +30,7 @@ const tellers: Tellers = {
   retried: ({ delayMs, error, ...info }) =>
     line(
       'warn',
-      `Handling failed and comes again in ${delayMs} ms: ${of(info)}`,
+      `Handling failed and will be retried in ${delayMs} ms: ${of(info)}`,
       [info.topic, info.group, String(toError(error).message)],
       error,
     ),
@@ -58,13 +58,13 @@ const tellers: Tellers = {
     line('error', `Failed: ${what}: ${error.message}`, [what, error.code, error.message], error),
 }
 
-// The same thing is written once in so many milliseconds, and so many different things are told apart.
+// How long the same kind and reason stays quiet, and how many different ones are remembered.
 const quietMs = 60_000
 const remembered = 200
 
 /**
- * Writes events that tell of a failure to the console when nobody listens to them, so that none passes in silence: each
- * kind and reason once a minute.
+ * Writes events that report a failure and have no listener to the console, so that none goes unnoticed: each kind and reason
+ * once a minute.
  */
 export class ConsoleReport {
   readonly #toldAt = new Map<string, number>()

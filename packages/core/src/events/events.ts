@@ -3,7 +3,7 @@ import type { DriverEvent } from '../driver.ts'
 import { ConfigurationError, describe, type MessagingError, toError } from '../lib/errors.ts'
 import type { Message } from '../messages/message.ts'
 
-/** Where a delivery stands when something happens to it. */
+/** The delivery that an event is about. */
 export interface DeliveryInfo {
   readonly topic: string
   readonly group: string
@@ -21,17 +21,17 @@ type DriverEvents = {
 export interface BusEvents extends DriverEvents {
   /** The broker has taken responsibility for a message. */
   sent: [{ readonly topic: string; readonly message: Message }]
-  /** A handler resolved; `durationMs` is its time. */
+  /** A handler resolved; `durationMs` is how long it took. */
   handled: [DeliveryInfo & { readonly durationMs: number }]
-  /** A failed attempt is scheduled again. */
+  /** An attempt failed, and the next one is scheduled. */
   retried: [DeliveryInfo & { readonly delayMs: number; readonly error: Error }]
-  /** A message is with the dead letters now. */
+  /** A message was moved to the dead letters. */
   deadLettered: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
   /** A message of a type that nobody in the group has ever asked for was skipped: acked without being handled. */
   unhandled: [DeliveryInfo]
   /**
-   * A message of a type that the group has asked for, and no consumer here handles or takes at the moment, is left to others
-   * for a while. It ends in the dead letters as `unhandled` when nobody takes it.
+   * A message was given back for others, because no consumer here handles its type at the moment but the group has asked for
+   * it. If nobody takes it, it goes to the dead letters as `unhandled`.
    */
   deferred: [DeliveryInfo & { readonly delayMs: number }]
   /** A handler or a middleware threw `SkipMessage`: the message was acked without being handled. */
@@ -40,7 +40,7 @@ export interface BusEvents extends DriverEvents {
   expired: [DeliveryInfo]
   /** A message that already had its effect, by the idempotency store or in this process, was acked (`done`), or waits for the one that has it (`processing`). */
   duplicate: [DeliveryInfo & { readonly state: 'done' | 'processing' }]
-  /** A delivery stopped being ours while it was in hand; its verdict is dropped. */
+  /** A delivery stopped being ours while it was in hand; its outcome is ignored. */
   lost: [DeliveryInfo]
   /** A broadcast message was given up; broadcasts have no dead letters. */
   dropped: [DeliveryInfo & { readonly reason: string; readonly error: Error | undefined }]
@@ -48,7 +48,7 @@ export interface BusEvents extends DriverEvents {
   abandoned: [DeliveryInfo]
   /**
    * All handlers that may run at once have been running longer than the consumer's `stuckAfter`: nothing else is handled.
-   * Told once, until one of them ends; shows in `health()` too.
+   * Emitted once, until one of them ends; `health()` shows it too.
    */
   stuck: [
     {
@@ -58,7 +58,7 @@ export interface BusEvents extends DriverEvents {
       readonly oldestRunningMs: number
     },
   ]
-  /** Something failed that no caller can be told of; core goes on trying. Shows in `health()` too. */
+  /** Something failed that no caller can learn from a rejection; core keeps trying. `health()` shows it too. */
   failure: [{ readonly what: string; readonly error: MessagingError }]
 }
 
@@ -94,7 +94,7 @@ function isEvent(name: unknown): name is keyof BusEvents {
   return typeof name === 'string' && Object.hasOwn(known, name)
 }
 
-/** @throws {ConfigurationError} when there is no such event, or the listener is no function. */
+/** @throws {ConfigurationError} when there is no such event, or the listener is not a function. */
 function check(name: unknown, listener: unknown, what: string): void {
   const message = isEvent(name)
     ? typeof listener !== 'function' && `expected a function, not ${describe(listener)}`
@@ -102,7 +102,7 @@ function check(name: unknown, listener: unknown, what: string): void {
   if (message !== false) throw new ConfigurationError(what, [{ path: String(name), message }])
 }
 
-/** Takes events from the inside of the bus. */
+/** How the parts of the bus emit events. */
 export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[Name][0]) => void
 
 /** A bus's events. A listener that throws or rejects is reported as a process warning and disturbs nothing else. */
@@ -110,7 +110,7 @@ export class BusEmitter {
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   readonly #unheard: Emit | undefined
 
-  /** `unheard` is told of what nobody listens to. */
+  /** `unheard` gets the events that have no listener. */
   constructor(unheard?: Emit) {
     this.#unheard = unheard
   }
@@ -134,7 +134,7 @@ export class BusEmitter {
 
   readonly emit: Emit = (name, event) => {
     if (this.#emitter.listenerCount(name) === 0) return this.#tellUnheard(name, event)
-    // Not by the emitter itself, which leaves out the other listeners when one throws.
+    // Not with the emitter's own `emit`, which skips the remaining listeners when one throws.
     for (const listener of this.#emitter.listeners(name)) {
       try {
         const result: unknown = Reflect.apply(listener, undefined, [event])
@@ -145,7 +145,7 @@ export class BusEmitter {
     }
   }
 
-  // Whoever emits has a delivery to bring to its end.
+  // The emitter still has to finish its delivery, so nothing may throw here.
   readonly #tellUnheard: Emit = (name, event) => {
     try {
       this.#unheard?.(name, event)

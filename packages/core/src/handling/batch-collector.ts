@@ -9,11 +9,17 @@ import type { Slots } from './lanes.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 export interface BatchContext {
-  /** Fires when any delivery of the batch is lost or the consumer stops without waiting any longer. */
+  /** Fires when a delivery of the batch is lost, the attempt times out, or the consumer stops before the handler has ended. */
   readonly signal: AbortSignal
   readonly topic: string
   readonly group: string
-  /** This one failed, the others did not: it alone is retried by the policy. A throw fails them all. */
+  /**
+   * Fails this message only; the retry policy applies to it alone. A throw fails them all.
+   *
+   * ```ts
+   * for (const message of await insertAll(messages)) context.fail(message, new Error('not stored'))
+   * ```
+   */
   fail(message: Message, error: unknown): void
 }
 
@@ -41,7 +47,7 @@ export class BatchCollector {
   readonly #slots: Slots
   #entries = new Set<Entry>()
   #cancelTimer: (() => void) | undefined
-  /** Else a batch would run in the async context of whichever message filled it, with its trace and its tenant. */
+  /** Otherwise a batch would run in the async context of the message that filled it, with its trace and tenant. */
   readonly #inOwnContext = AsyncLocalStorage.snapshot()
 
   constructor(handle: BatchHandler, settings: CollectorSettings, slots: Slots) {
@@ -54,8 +60,8 @@ export class BatchCollector {
   add(delivery: DeliveryInHand): Promise<AskedVerdict | undefined> {
     return new Promise((resolve, reject) => {
       const entry: Entry = { delivery, resolve, reject }
-      // Lost, or given back because of a pause or a stop. It must not wait for the rest of the batch: it may hold a mark of
-      // the idempotency store, and whoever gets it next would wait for that.
+      // Lost, or given back because of a pause or a stop. It must not wait for the rest of the batch: it may hold an
+      // idempotency mark, and the member that gets it next would wait for that.
       delivery.onEnd(() => {
         this.#entries.delete(entry)
         resolve(askedRelease)
@@ -118,8 +124,11 @@ export class BatchCollector {
   }
 }
 
-// To be acked although its handler said it failed would lose it.
+// Acking a message that its handler has failed would lose it.
 function notOfBatch(): MessagingError {
   const what = 'context.fail() was given a message that is not of this batch'
-  return new MessagingError('invalid-options', `${what}; pass one of those the handler was given, not a copy`)
+  return new MessagingError(
+    'invalid-options',
+    `${what}; pass one of the messages the handler was given, not a copy`,
+  )
 }

@@ -1,6 +1,6 @@
 /**
- * Whether a pattern surely takes every type that another takes. False in doubt: `*.#` and `#.*` take the same types, and
- * neither is told to cover the other.
+ * Whether a pattern certainly matches every type that another matches. False in doubt: `*.#` and `#.*` match the same types,
+ * yet neither is found to cover the other.
  */
 export function coversPattern(pattern: string, other: string): boolean {
   return covers(pattern.split('.'), other.split('.'))

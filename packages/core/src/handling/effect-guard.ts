@@ -44,9 +44,9 @@ export class EffectGuard {
   }
 
   /**
-   * Takes the mark. While the store is away it waits, with the delivery in hand, so that an outage uses up no attempts;
-   * undefined when the delivery ends meanwhile. Rejects when the store answers, but refuses this mark again and again:
-   * then something is wrong with the message, which must not hold up the others.
+   * Takes the mark. While the store cannot be reached it waits, with the delivery in hand, so that an outage uses up no
+   * attempts; undefined if the delivery ends first. Rejects if the store answers but keeps refusing this mark: then
+   * something is wrong with the message, which must not hold up the others.
    */
   async begin(delivery: DeliveryInHand): Promise<IdempotencyState | undefined> {
     const { store, leaseMs } = this.#settings
@@ -68,15 +68,15 @@ export class EffectGuard {
   }
 
   /**
-   * The effect took place. A store that fails now does not undo it: the message is acked all the same, since another
-   * attempt would repeat the effect, and the failure is reported.
+   * The effect took place, and a store that fails now does not undo it. The message is still acked, since another attempt
+   * would repeat the effect; the failure is reported.
    */
   complete(delivery: DeliveryInHand): Promise<void> {
     const { store, windowMs } = this.#settings
     return this.#end(delivery, ({ mark, token }) => store.complete(mark, token, windowMs))
   }
 
-  /** There was no effect. A mark that cannot be taken away runs out with its lease. */
+  /** There was no effect. A mark that cannot be removed ends with its lease. */
   abandon(delivery: DeliveryInHand): Promise<void> {
     return this.#end(delivery, ({ mark, token }) => this.#settings.store.abandon(mark, token))
   }
@@ -119,7 +119,7 @@ export class EffectGuard {
     const renewAll = () => {
       this.#cancelRenewal = this.#held.size === 0 ? undefined : this.#scheduleRenewal()
       for (const [delivery, held] of this.#held) {
-        // Whoever gets the message next waits for the mark. Its lease ends with the delivery, even if the handler hangs.
+        // The next member that gets the message waits for the mark, so its lease ends with the delivery even if the handler hangs.
         if (!delivery.ended && held.live) void this.#renew(held)
       }
     }
@@ -131,7 +131,7 @@ export class EffectGuard {
     const { store, leaseMs } = this.#settings
     try {
       if (await this.#ask(() => store.extend(mark, token, leaseMs))) return
-      // Its end was being written meanwhile: nothing is lost.
+      // It was being completed at that moment: nothing is lost.
       if (!held.live) return
       held.live = false
       const why = `The mark of ${mark.type} ${mark.id} ran out while its handler was running; the message may be handled twice`

@@ -32,7 +32,7 @@ test('a retried copy tells its attempt and when it failed first', () => {
   expect(retryHeaders(again, 4, now)).toEqual({ 'waybill-attempt': '4', 'waybill-first-failed-at': earlier })
 })
 
-test('a dead letter tells why, whence, when and after how many attempts', () => {
+test('a dead letter holds the reason, origin, time and attempts', () => {
   const error = new RangeError('too much')
   const headers = deadLetterHeaders(
     delivery({ tenant: 'acme', 'waybill-first-failed-at': earlier }),

@@ -7,8 +7,8 @@ import { newId } from '../lib/new-id.ts'
 const maxMessageLength = 1024
 const maxStackLength = 4096
 
-// Libraries throw errors whose fields are no texts, or throw when they are read. Half a character, from cutting or from the
-// start, is no valid UTF-8.
+// Libraries throw errors whose fields are not text, or throw when they are read. Half a character, whether from cutting or
+// original, is not valid UTF-8.
 function clip(read: () => unknown, length: number): string {
   const text = textOf(read)
   return text.length <= length ? text.toWellFormed() : `${text.slice(0, length - 1).toWellFormed()}…`
@@ -29,7 +29,7 @@ export function retryHeaders(
   attempt: number,
   now: number,
 ): Record<string, string> {
-  // Somebody handles it: if it ever meets nobody again, the time begins anew.
+  // Somebody handles it, so the clock for `unhandledAfter` starts again.
   const { [headerNames.unhandledSince]: _, ...headers } = delivery.headers
   return {
     ...headers,
@@ -38,7 +38,7 @@ export function retryHeaders(
   }
 }
 
-/** The headers of a dead letter: those it came with, and why, whence, when and after how many attempts it was given up. */
+/** The headers of a dead letter: those the message came with, plus reason, origin, time and attempts. */
 export function deadLetterHeaders(
   { delivery, topic, group, attempt, deliveries }: DeliveryInHand,
   reason: string,

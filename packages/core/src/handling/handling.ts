@@ -42,9 +42,9 @@ export function whileHandlingSeveral<Result>(run: () => Result): Result {
 }
 
 /**
- * Makes the body of a pull loop the handler of what it pulls. There is no function it could be run in, so the context is
- * changed in the turn of whoever calls the iterator. Each message gets a scope of its own, so that what the body leaves
- * running keeps its cause.
+ * Makes the body of a pull loop the handler of what it pulls. There is no function to run it in, so the async context is
+ * changed when the iterator is called. Each message gets a scope of its own, so that what the body leaves running keeps its
+ * cause.
  */
 export class PullLoop {
   /** To be called in the caller's turn. The result takes the message once it has come. */
@@ -56,7 +56,7 @@ export class PullLoop {
     }
   }
 
-  /** To be called in the caller's turn: what follows is not part of the loop any more. */
+  /** To be called in the caller's turn: what follows is no longer part of the loop. */
   leave(): void {
     storage.enterWith(this.#around())
   }

@@ -31,7 +31,7 @@ class Inner {
     const over = () => {
       this.#isOver = true
     }
-    // Whoever forgets the promise leaves no unhandled rejection behind.
+    // A caller that forgets the promise causes no unhandled rejection.
     Promise.prototype.then.call(this.promise, over, over)
   }
 
@@ -43,8 +43,8 @@ class Inner {
 
 /**
  * Runs the middleware around `innermost`, the first outermost; false when one of them ended without calling `next`, so that
- * `innermost` never ran. A middleware that forgets to await `next()` is waited for all the same, and a failure it did not
- * wait for counts. Calling `next` twice in one middleware, or after it has ended, rejects.
+ * `innermost` never ran. If a middleware does not await `next()`, this waits anyway, and a failure
+ * it did not see counts. Calling `next` twice in one middleware, or after it has ended, rejects.
  */
 export async function compose<Context>(
   middleware: readonly Middleware<Context>[],

@@ -19,7 +19,7 @@ import { withTimeLimit } from './time-limit.ts'
 
 export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<void>) => Promise<void>
 
-/** What comes of an attempt. */
+/** The result of an attempt. */
 export type Disposition =
   /** `settled` is called once the verdict is durable. */
   | {
@@ -64,14 +64,14 @@ function crashesOf({ delivery: { crashes, deliveries, attempt } }: DeliveryInHan
 // How soon a duplicate of a message that is being handled looks again.
 const duplicateDelayMs = 5000
 
-/** Decides what becomes of each delivery: all of at-least-once, retries, dead letters and idempotency in one place. */
+/** Decides how each delivery ends: at-least-once, retries, dead letters and idempotency in one place. */
 export class Processing {
   readonly #settings: ProcessingSettings
   readonly #handlers: Handlers
   readonly #guard: EffectGuard | undefined
   /**
-   * A crash counts for all that a consumer had in hand, not only for the message that killed it. So each life of a
-   * consumer gives up one message for it, and whatever has seen fewer crashes than this may have been its neighbour.
+   * A crash counts against everything that a consumer had in hand, not only the message that killed it. So each consumer
+   * gives up only one message for crashes; those that have seen fewer crashes than that one may have been its neighbours.
    */
   #excused = 0
 
@@ -86,7 +86,7 @@ export class Processing {
     return this.#handlers.find(type) !== undefined
   }
 
-  /** The handler of a delivery that has been looked at. */
+  /** The handler of a delivery that has been inspected. */
   handlerOf({ message }: DeliveryInHand): ActiveHandler | undefined {
     return this.#handlers.find(message.type)
   }
@@ -133,7 +133,7 @@ export class Processing {
       const state = guard && (await guard.begin(delivery))
       if (state !== undefined && state.state !== 'started') return this.#duplicate(delivery, state)
       if (delivery.ended) {
-        // Lost or given back while it was checked: somebody else has it now.
+        // Lost or given back while it was being checked: another member has it now.
         await guard?.abandon(delivery)
         return release
       }
@@ -247,7 +247,7 @@ export class Processing {
     const { info, attempt } = delivery
     const settled = () => this.#settings.emit('duplicate', { ...info, state: state.state })
     if (state.state === 'done') return acked(settled)
-    // Stores tell it from what their databases say, where some have odd numbers for what never ends or is just over.
+    // Some databases report odd numbers for a lease that never ends or has just ended.
     const { remainingMs } = state
     const delayMs = remainingMs > 0 ? Math.min(remainingMs, duplicateDelayMs) : duplicateDelayMs
     return this.#again(delivery, delayMs, attempt, settled)
@@ -279,7 +279,7 @@ export class Processing {
     const { ordered, broadcast, maxRetryMs } = this.#settings
     if (ordered || broadcast || maxRetryMs === 0 || delayMs > maxRetryMs) {
       scheduled()
-      // The failed attempt may have changed the message; the next is to see it as it was sent, like a copy that comes back.
+      // The failed attempt may have changed the message; the next one must see it as it was sent, like a copy that comes back.
       this.#read(delivery)
       return { kind: 'back-off', delayMs, attempt }
     }

@@ -129,7 +129,7 @@ function wait(backoff: Backoff, attempt: number): number {
 function atOnce<Answer>(answer: Answer, name: string): Answer {
   if (!(answer instanceof Promise)) return answer
   answer.catch(() => {})
-  throw new Error(`retry.${name} returned a promise; it has to answer at once`)
+  throw new Error(`retry.${name} returned a promise; it must return its answer synchronously`)
 }
 
 function isRetryAfter(error: unknown): error is RetryAfter {

@@ -32,7 +32,7 @@ const shortestDelayMs = 1000
 const longestDelayMs = 10_000
 const growth = 1 / 8
 
-/** Decides about messages that no consumer of this process handles. */
+/** Decides what happens to messages that no consumer of this process handles. */
 export class Unhandled {
   readonly #settings: UnhandledSettings
   /** Since when those that stay here have been looked at, by the monotonic clock. */
@@ -45,7 +45,7 @@ export class Unhandled {
     this.#settings = settings
   }
 
-  /** What becomes of a message that nobody here takes at the moment. Without siblings, as in a broadcast, it is skipped. */
+  /** What happens to a message that nobody here takes at the moment. Without siblings, as in a broadcast, it is skipped. */
   async decide(delivery: DeliveryInHand, siblings: Siblings | undefined): Promise<Disposition> {
     const { clock, emit, policy, afterMs } = this.#settings
     const { type, expiresAt } = delivery.message

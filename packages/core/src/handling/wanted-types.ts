@@ -14,7 +14,7 @@ interface Question {
 // Types come from traffic.
 const remembered = 1000
 
-// All later questions wait for the one under way: longer than any driver should need to give up.
+// All later questions wait for the current one. This is longer than any driver should take to give up.
 const patienceMs = 60_000
 
 /**

@@ -1,4 +1,4 @@
-/** Milliseconds to wait after the given attempt (1 for the first) has failed. Below 0 is 0, no number the default. */
+/** Milliseconds to wait after the given attempt (1 is the first) has failed. Negative counts as 0; NaN and infinity mean the default. */
 export type Backoff = (attempt: number) => number
 
 /** How waits grow; times in milliseconds. */
@@ -11,7 +11,7 @@ export interface Growth {
 
 /** `initial`, then `factor` times longer after each attempt, up to `max`, with jitter. Checks nothing. */
 export function growing({ initial, max, factor, jitter }: Growth, random = Math.random): Backoff {
-  // The power overflows after a thousand attempts, and 0 times infinity is no number.
+  // The power overflows after a thousand attempts, and 0 times infinity is NaN.
   const growth = (attempt: number) => Math.min(factor ** (attempt - 1), Number.MAX_VALUE)
   return (attempt) => Math.round(Math.min(max, initial * growth(attempt)) * (1 - jitter * random()))
 }

@@ -113,7 +113,7 @@ export class MessagingError extends Error {
       // Not `in`: a proxy may say yes to anything.
       return Reflect.get(error, brand) === true && typeof Reflect.get(error, 'code') === 'string'
     } catch {
-      // It refuses to be looked at.
+      // It throws when it is inspected.
       return false
     }
   }
@@ -206,7 +206,7 @@ export function toError(thrown: unknown): Error {
   return new Error(typeof thrown === 'string' ? thrown : `Thrown: ${describe(thrown)}`)
 }
 
-/** Any value in a few words, whatever it is. */
+/** A short description of any value. */
 export function describe(value: unknown): string {
   // JSON fails for a cycle, a BigInt, a toJSON that throws; then there may be no way to text either.
   const ways = [

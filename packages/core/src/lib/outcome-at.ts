@@ -4,7 +4,7 @@ type Outcome = { readonly ok: true } | { readonly ok: false; readonly error: Mes
 
 const noAnswer: Outcome = {
   ok: false,
-  error: new MessagingError('failed', 'The driver gave no answer for the message'),
+  error: new MessagingError('failed', 'The driver returned no outcome for the message'),
 }
 
 /** One of a driver's outcomes. It may have given too few, or none that can be read; nobody is to wait for it forever. */

@@ -61,7 +61,7 @@ export class Roster<Item> {
     return true
   }
 
-  /** A copy, so that items may go while one looks at it. */
+  /** A copy, so that items may be removed while it is iterated. */
   all(): Item[] {
     const items: Item[] = []
     for (let place = this.#first; place !== undefined; place = place.after) items.push(place.item)

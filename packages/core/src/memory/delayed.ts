@@ -30,7 +30,7 @@ export class Delayed {
     this.#arm()
   }
 
-  /** Takes out those with the id. */
+  /** Removes those with the id. */
   cancel(id: string): readonly Entry[] {
     return this.#waiting.remove(({ message }) => message.headers['ce-id'] === id)
   }

@@ -91,7 +91,7 @@ export class MemoryGroup {
 
   take(member: Member, max: number): MemoryDelivery[] {
     const taken = this.#waiting.take(member, max)
-    // Next time others are woken first: else an idle group would have one member that gets everything.
+    // Next time others are woken first; otherwise one member of an idle group would get everything.
     if (taken.length > 0 && this.#members.delete(member)) this.#members.add(member)
     return taken.map((entry) => this.#handOut(entry, member))
   }
@@ -116,8 +116,8 @@ export class MemoryGroup {
   }
 
   /**
-   * Back to their old places because their leases ran out: their member counts as dead. A crash is held against what it
-   * can have been handling, which on an ordered topic is the first of each key; what waited behind it is innocent.
+   * Back to their old places because their leases expired: their member counts as dead. A crash counts against what it can
+   * have been handling, which on an ordered topic is only the first message of each key.
    */
   expire(deliveries: readonly MemoryDelivery[]): void {
     const headed = new Set<string>()
@@ -160,7 +160,7 @@ export class MemoryGroup {
     return letters.length
   }
 
-  /** It is gone: its members have nothing in hand any more, and get nothing. */
+  /** The group has been deleted: its members lose what they have in hand and get nothing more. */
   close(): void {
     this.closed = true
     this.#delayed.clear()

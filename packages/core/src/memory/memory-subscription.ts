@@ -63,7 +63,7 @@ export class MemorySubscription implements Subscription, Member {
     }
   }
 
-  // Nothing here waits for the world outside, so that a large backlog would keep timers and sockets from their turn.
+  // Nothing here waits for I/O, so a large backlog would starve timers and sockets.
   async #letOthersIn(): Promise<void> {
     this.#takenInTurn = 0
     await new Promise((resolve) => setImmediate(resolve))
@@ -129,7 +129,7 @@ export class MemorySubscription implements Subscription, Member {
     this.#cancelCheck ??= this.#clock.after(leaseMs, () => this.#expire(), { background: true })
   }
 
-  // Leases are all of one length, so one timer set to the earliest will do.
+  // All leases have the same length, so one timer for the earliest is enough.
   #expire(): void {
     const now = this.#clock.monotonic()
     const expired = [...this.#expiry]

@@ -71,7 +71,7 @@ export function encodeMessage(message: Message, data: unknown = message.data): E
 }
 
 function undecodable(why: string, cause?: unknown): MessagingError {
-  return new MessagingError('undecodable', `The body is no CloudEvents event: ${why}`, { cause })
+  return new MessagingError('undecodable', `The body is not a CloudEvents event: ${why}`, { cause })
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

@@ -12,7 +12,7 @@ export interface Share {
   place: Place<Waiter> | undefined
 }
 
-/** Bounds the bytes under way: who finds no room waits, first come first served. */
+/** Bounds the bytes under way. Sends that find no room wait, first come, first served. */
 export class ByteBudget {
   readonly #max: number
   readonly #waiters = new Roster<Waiter>()

@@ -10,7 +10,7 @@ export interface Deadline {
 const nowhere = -1
 
 /**
- * Watches any number of deadlines with one timer: a timer a message costs more than the message. A heap, so that
+ * Watches any number of deadlines with one timer: one timer per message costs more than the message. A heap, so that
  * adding and removing one costs the same among a hundred thousand as among a hundred.
  */
 export class Deadlines {

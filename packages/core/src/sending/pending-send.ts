@@ -71,18 +71,18 @@ export class PendingSend {
     this.#end(this.#failure(error))
   }
 
-  /** The broker refused it for now. */
+  /** The broker refused it, but it may be sent again. */
   refused(error: MessagingError): void {
     this.refusals += 1
     this.#lastError = error
   }
 
-  /** Nobody waits for it any more. */
+  /** The send has ended: its caller has an error. */
   giveUp(code: EndCode): void {
     const lastError = this.#lastError
     const room = 'no room was left among the messages under way: the broker is slower than its senders'
     const why = code === 'timeout' && !this.hasRoom ? `${room}, within the timeout` : reasons[code]
-    const text = lastError === undefined ? why : `${why}; the last try failed with: ${lastError.message}`
+    const text = lastError === undefined ? why : `${why}; the last attempt failed: ${lastError.message}`
     const options = { retryable: code === 'timeout', cause: lastError }
     this.#end(this.#failure(new MessagingError(code, text, options)))
   }

@@ -55,7 +55,7 @@ export function startSend(
     now: clock.now(),
     monotonicNow,
     cause,
-    // Options that are no such thing are told of when they are checked.
+    // Invalid options are reported when they are checked.
     deadline: monotonicNow + (parseDuration(options?.timeout) ?? timeoutMs),
     signal: options?.signal instanceof AbortSignal ? options.signal : undefined,
   }
@@ -173,8 +173,8 @@ function delayOf(driver: Sender['driver'], { delay }: SendOptions): number {
   const delayMs = toMilliseconds(delay)
   const { maxDelayMs } = driver.capabilities
   if (delayMs <= maxDelayMs) return delayMs
-  const what = `A send with a delay of ${delayMs} ms is longer than the ${driver.name} driver can wait`
-  const next = `delay it by ${maxDelayMs} ms at most, or send it later from a scheduler of yours`
+  const what = `A delay of ${delayMs} ms is longer than the ${driver.name} driver can hold a message`
+  const next = `delay it by ${maxDelayMs} ms at most, or send it later from your own scheduler`
   throw new MessagingError('unsupported', `${what}; ${next}. Nothing was sent`, { fate: 'not-sent' })
 }
 
@@ -224,7 +224,7 @@ function outboundOf(
 function measure(outbound: OutboundMessage, maxMessageBytes: number): number {
   const bytes = messageBytes(outbound)
   if (bytes <= maxMessageBytes) return bytes
-  const what = `Message ${outbound.type} ${outbound.id} has ${bytes} bytes with its headers, the broker takes ${maxMessageBytes}`
+  const what = `Message ${outbound.type} ${outbound.id} has ${bytes} bytes with its headers, but the broker takes at most ${maxMessageBytes}`
   throw new MessagingError('too-large', `${what}; send a reference to the data instead. Nothing was sent`, {
     fate: 'not-sent',
   })

@@ -252,7 +252,7 @@ describe('nothing is sent', () => {
       bus.producer().send(Text, 'x'.repeat(900), { metadata: { a: 'b'.repeat(100) } }),
     )
     expect(error).toMatchObject({ code: 'too-large', fate: 'not-sent', retryable: false })
-    expect(error.message).toMatch(/text .* has \d+ bytes .* takes 1000/)
+    expect(error.message).toMatch(/text .* has \d+ bytes .* takes at most 1000/)
     expect(publish).not.toHaveBeenCalled()
   })
 
@@ -293,7 +293,7 @@ test('a delay beyond what the driver can wait is refused, and says what it can',
   const error = await caught(bus.producer().send(OrderCreated, { n: 1 }, { delay: '61s' }))
   expect(error).toMatchObject({ code: 'unsupported', fate: 'not-sent' })
   expect(error.message).toMatch(
-    /61000 ms is longer than the stub driver can wait; delay it by 60000 ms at most/,
+    /61000 ms is longer than the stub driver can hold a message; delay it by 60000 ms at most/,
   )
   await bus.producer().send(OrderCreated, { n: 1 }, { delay: '60s' })
   expect(publish).toHaveBeenCalledTimes(1)
@@ -338,7 +338,7 @@ describe('a send that fails', () => {
     const { bus } = await stubBus(stubDriver({ publish: async () => [] }))
     const error = await caught(bus.producer().send(OrderCreated, { n: 1 }))
     expect(error).toMatchObject({ code: 'failed', fate: 'unknown' })
-    expect(error.message).toMatch(/no answer for the message/)
+    expect(error.message).toMatch(/no outcome for the message/)
   })
 
   test('until its timeout was certainly not sent, if each try said so', async () => {
@@ -348,7 +348,7 @@ describe('a send that fails', () => {
     await clock.advance('5s')
     const error = await sending
     expect(error).toMatchObject({ code: 'timeout', fate: 'not-sent', retryable: true })
-    expect(error.message).toMatch(/within the timeout; the last try failed with: no connection/)
+    expect(error.message).toMatch(/within the timeout; the last attempt failed: no connection/)
   })
 
   test('has an unknown fate from the first try that may have reached the broker', async () => {

@@ -12,10 +12,10 @@ import { PendingSend } from './pending-send.ts'
 import type { Prepared } from './prepare-message.ts'
 import { TopicLane } from './topic-lane.ts'
 
-// The broker as a whole cannot be reached or wants to be left alone: other messages would fare no better.
+// The broker cannot be reached or is throttling us: other messages would fare no better.
 const brokerAway: ReadonlySet<ErrorCode> = new Set(['disconnected', 'connection-failed', 'throttled'])
 
-// Lanes that are kept though they are idle; topics that are made up as one goes must not add up.
+// How many idle lanes are kept: topics with generated names must not add up.
 const keptLanes = 1000
 
 interface Answer {
@@ -173,7 +173,7 @@ export class Publisher {
     })
     try {
       const topic = batch[0]?.topic
-      // Another definition of the topic may have become known meanwhile, with more groups.
+      // Another definition of the topic, with more groups, may have been used in the meantime.
       while (topic !== undefined && !this.#provisioner.isReady(topic)) await this.#provisioner.topic(topic)
     } catch (thrown) {
       const error = toMessagingError(thrown, 'Provisioning failed')
@@ -190,7 +190,7 @@ export class Publisher {
     }
   }
 
-  // The broker itself is away: the whole lane waits, so that it is not asked by every message that comes.
+  // The broker itself cannot be reached: the whole lane waits, so that not every message asks it.
   #rest(lane: TopicLane, again: readonly PendingSend[]): void {
     lane.giveBack(again)
     if (lane.isResting) return

@@ -27,8 +27,8 @@ export interface SendContext {
 export type SendMiddleware = (context: SendContext, next: () => Promise<void>) => Promise<void>
 
 /**
- * Sends through the middleware, the first outermost. The sender is told what became of the message, whatever the
- * middleware does: one that does not await `next`, catches its error or throws after it changes nothing about that.
+ * Sends through the middleware, the first outermost. The caller learns what happened to the message whatever the middleware
+ * does: not awaiting `next`, catching its error or throwing after it makes no difference.
  */
 export async function sendThrough<Output>(
   middleware: readonly SendMiddleware[],
@@ -91,7 +91,7 @@ async function failureOf(delivery: Promise<Message>): Promise<{ readonly error: 
   }
 }
 
-/** What to tell a sender whose middleware threw after it had called `next`. */
+/** The error for a sender whose middleware threw after it had called `next`. */
 function afterDelivery(
   thrown: unknown,
   failure: { readonly error: unknown } | undefined,

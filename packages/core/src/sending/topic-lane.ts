@@ -2,8 +2,8 @@ import { Roster } from '../lib/roster.ts'
 import type { PendingSend } from './pending-send.ts'
 
 /**
- * The sends of one topic that wait for their turn. On an ordered topic a key whose message was refused is held: what
- * comes after it under that key waits behind it, and the other keys go on.
+ * The sends of one topic that wait for their turn. On an ordered topic the key of a refused message is held: later messages
+ * of that key wait behind it, and the other keys continue.
  */
 export class TopicLane {
   readonly ordered: boolean
@@ -52,7 +52,7 @@ export class TopicLane {
   release(key: string): void {
     const held = this.#held.get(key)
     this.#held.delete(key)
-    // What still waits under the key came later than all that was held.
+    // What still waits under the key came after everything that was held.
     if (held !== undefined) this.giveBack(held.all())
   }
 

@@ -1,12 +1,11 @@
 import type { Driver, Feature } from '../driver.ts'
 import { MessagingError } from '../lib/errors.ts'
 
-/** What somebody can do who needs a feature that the broker's driver does not have. */
+/** What to do instead, for each feature that a driver may lack. */
 const alternatives: Readonly<Record<Feature, string>> = {
   ordered: 'use a topic that is not ordered, with one consumer of concurrency 1',
-  delay: 'send later from a scheduler of yours',
-  durableRetry:
-    'let handlers try again themselves, and keep what must survive a crash in a database of yours',
+  delay: 'send it later from your own scheduler',
+  durableRetry: 'let handlers try again themselves, and keep what must survive a crash in your own database',
   release: 'let the handler throw, so that the message comes back by the retry policy',
   deadLetters: 'use a consumer with broadcast, or another broker',
   stats: "ask the broker's own tools",

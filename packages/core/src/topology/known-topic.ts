@@ -64,7 +64,7 @@ function union(known: readonly string[] = [], more: readonly string[]): readonly
 function mismatch(known: TopicSpec, other: TopicSpec, setting: (typeof settings)[number]): MessagingError {
   const [one, two] = [known, other].map((spec) => `${setting}: ${JSON.stringify(spec[setting])}`)
   const what = `Topic ${known.name} is defined twice in this program, once with ${one} and once with ${two}`
-  return new MessagingError('topology-mismatch', `${what}; define it alike, or share one definition`, {
+  return new MessagingError('topology-mismatch', `${what}; make both definitions equal, or share one`, {
     fate: 'not-sent',
   })
 }

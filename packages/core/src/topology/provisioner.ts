@@ -7,12 +7,12 @@ export type ProvisionMode = 'create' | 'verify' | 'none'
 
 interface Entry {
   readonly known: KnownTopic
-  /** What is under way or done; undefined when there is something to apply. */
+  /** The apply in progress or done; undefined when there is something to apply. */
   applied: Promise<TopologyReport> | undefined
   isReady: boolean
 }
 
-// Topics that are remembered; the one used first is forgotten first, and looked at again at its next use.
+// How many topics are remembered. The oldest is forgotten first, and checked again when it is next used.
 const remembered = 10_000
 
 /** Makes or checks topology at the first use of each topic and group, and again when a definition declares more. */
@@ -27,7 +27,7 @@ export class Provisioner {
   }
 
   /**
-   * Takes note of a definition that is used: from now on what is sent to the topic is kept for its groups too.
+   * Registers a definition that is used: from now on, what is sent to the topic is kept for its groups too.
    *
    * @throws {MessagingError} `topology-mismatch` when the topic was defined otherwise.
    */
@@ -116,7 +116,7 @@ export class Provisioner {
   }
 }
 
-// What a filter leaves out today could not be let in tomorrow.
+// A filter that cannot be changed must not leave out anything.
 function unfiltered({ topics }: Topology): Topology {
   return {
     topics: topics.map(({ topic, groups }) => ({
