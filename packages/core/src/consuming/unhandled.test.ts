@@ -67,7 +67,7 @@ describe('whether a type is wanted', () => {
     expect(await bus.health()).toMatchObject({ status: 'up', consumers: [{ skipped: 1 }] })
   })
 
-  test('is not asked again after a yes; the attempt stays, and the time it began is kept', async () => {
+  test('is not asked again after a yes; the attempt stays, and the time it has been left to others is counted', async () => {
     let calls = 0
     const { subscription } = await consuming(async (types) => {
       calls += 1
@@ -82,9 +82,40 @@ describe('whether a type is wanted', () => {
     expect(first?.verdict).toMatchObject({
       kind: 'retry',
       delayMs: 1000,
-      headers: { 'waybill-unhandled-since': expect.stringMatching(/^2026/) },
+      headers: { 'waybill-unhandled-for': '1000' },
     })
     expect(first?.verdict).not.toHaveProperty(['headers', 'waybill-attempt'])
+  })
+})
+
+describe('a message that nobody here handles', () => {
+  const retried = (subscription: StubSubscription) => {
+    const verdict = subscription.settled.at(-1)?.verdict
+    return verdict?.kind === 'retry' ? verdict.headers : {}
+  }
+
+  test('is not given up for a wall clock that jumps, but once others have had their time', async () => {
+    const { clock, subscription } = await consuming(async (types) => types.map(() => true))
+    subscription.deliver(stranger('1'))
+    await settle()
+    let rounds = 1
+    for (; subscription.kinds.at(-1) === 'retry'; rounds += 1) {
+      clock.setBy(24 * 3_600_000)
+      subscription.deliver(delivery({ id: '1', type: 'order.shipped' }, { headers: retried(subscription) }))
+      await settle()
+    }
+    expect(subscription.kinds.at(-1)).toBe('dead-letter')
+    // 1, 1, 2, 4, 8 s, then 10 s at a time until 10 min are over.
+    expect(rounds).toBe(65)
+  })
+
+  test('starts anew when the header is nonsense', async () => {
+    const { subscription } = await consuming(async (types) => types.map(() => true))
+    subscription.deliver(
+      delivery({ type: 'order.shipped' }, { headers: { 'waybill-unhandled-for': 'long' } }),
+    )
+    await settle()
+    expect(retried(subscription)).toMatchObject({ 'waybill-unhandled-for': '1000' })
   })
 })
 

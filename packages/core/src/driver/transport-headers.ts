@@ -13,8 +13,8 @@ export const headerNames = {
   /** RFC 3339. */
   firstFailedAt: 'waybill-first-failed-at',
   failedAt: 'waybill-failed-at',
-  /** RFC 3339: when a message first reached a member that does not handle its type. */
-  unhandledSince: 'waybill-unhandled-since',
+  /** Decimal: for how many milliseconds a message has been left to others, since nobody it met handles its type. */
+  unhandledFor: 'waybill-unhandled-for',
   deadLetterId: 'waybill-dead-letter-id',
   reason: 'waybill-reason',
   errorName: 'waybill-error-name',

@@ -30,7 +30,7 @@ export function retryHeaders(
   now: number,
 ): Record<string, string> {
   // Somebody handles it, so the clock for `unhandledAfter` starts again.
-  const { [headerNames.unhandledSince]: _, ...headers } = delivery.headers
+  const { [headerNames.unhandledFor]: _, ...headers } = delivery.headers
   return {
     ...headers,
     [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),

@@ -59,20 +59,18 @@ export class Unhandled {
     // It may have been started meanwhile.
     if (siblings.handles(type)) return this.#defer(delivery, 0, undefined)
     if (!isWanted) return this.#skip(delivery)
-    const { forMs, since } = this.#unhandledFor(delivery)
+    const forMs = this.#unhandledFor(delivery)
     if (policy === 'dead-letter' || forMs >= afterMs) return this.#bury(delivery, forMs)
-    return this.#defer(delivery, Math.min(forMs * growth, afterMs - forMs), since)
+    return this.#defer(delivery, Math.min(forMs * growth, afterMs - forMs), forMs)
   }
 
-  #unhandledFor(delivery: DeliveryInHand): { readonly forMs: number; readonly since: string } {
-    const { clock } = this.#settings
-    const now = clock.now()
-    const began = Date.parse(delivery.delivery.headers[headerNames.unhandledSince] ?? '')
-    const before = Number.isNaN(began) ? 0 : Math.max(0, now - began)
-    const firstSeen = this.#since.get(delivery) ?? clock.monotonic()
+  /** As long as others could have taken it: the delays so far, and the time it stayed here. No wall clock that jumps ends it early. */
+  #unhandledFor(delivery: DeliveryInHand): number {
+    const now = this.#settings.clock.monotonic()
+    const before = Number(delivery.delivery.headers[headerNames.unhandledFor])
+    const firstSeen = this.#since.get(delivery) ?? now
     this.#since.set(delivery, firstSeen)
-    const forMs = Math.max(before, clock.monotonic() - firstSeen)
-    return { forMs, since: new Date(now - forMs).toISOString() }
+    return (before > 0 ? before : 0) + now - firstSeen
   }
 
   #skip(delivery: DeliveryInHand): Disposition {
@@ -82,7 +80,7 @@ export class Unhandled {
     })
   }
 
-  #defer(delivery: DeliveryInHand, waitMs: number, since: string | undefined): Disposition {
+  #defer(delivery: DeliveryInHand, waitMs: number, forMs: number | undefined): Disposition {
     const { emit, staysHere } = this.#settings
     const delayMs = Math.min(Math.max(waitMs, shortestDelayMs), longestDelayMs)
     const scheduled = () => {
@@ -93,8 +91,11 @@ export class Unhandled {
       scheduled()
       return { kind: 'back-off', delayMs, attempt: delivery.attempt }
     }
-    const { [headerNames.unhandledSince]: _, ...others } = delivery.delivery.headers
-    const headers = since === undefined ? others : { ...others, [headerNames.unhandledSince]: since }
+    const { [headerNames.unhandledFor]: _, ...others } = delivery.delivery.headers
+    const headers =
+      forMs === undefined
+        ? others
+        : { ...others, [headerNames.unhandledFor]: `${Math.round(forMs + delayMs)}` }
     return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }
   }
 
