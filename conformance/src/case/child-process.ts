@@ -71,6 +71,16 @@ export class ChildProcess {
     return this.#exited
   }
 
+  /** SIGSTOP: it stands still, as a suspended container or virtual machine does, until `resume`. */
+  suspend(): void {
+    this.#process.kill('SIGSTOP')
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#process.kill('SIGCONT')
+  }
+
   /** SIGKILL; resolves when the process is gone. */
   async kill(): Promise<void> {
     if (!this.running) return

@@ -23,6 +23,7 @@ import { retries } from './retries.ts'
 import { sendingFaults } from './sending-faults.ts'
 import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
+import { standstill } from './standstill.ts'
 import { stress } from './stress.ts'
 import { types } from './types.ts'
 import { unhandled } from './unhandled.ts'
@@ -45,7 +46,7 @@ export const sections: readonly Section[] = [
   { title: 'Counters', cases: counters },
   { title: 'Sending through faults', cases: sendingFaults },
   { title: 'Failed receives and settlements', cases: [...failedReceives, ...unsettled] },
-  { title: 'Handlers that hang', cases: hangingHandlers },
+  { title: 'Handlers that hang', cases: [...hangingHandlers, ...standstill] },
   { title: 'Broker faults', cases: brokerFaults },
   { title: 'Bad input', cases: [...badInput, ...foreignMessages] },
   { title: 'Administration', cases: [...administration, ...changingTopics] },

@@ -29,6 +29,11 @@ async function handle(data: Numbered, { message, attempt, idempotencyKey }: Hand
     case 'block':
       for (const until = performance.now() + behaviour.durationMs; performance.now() < until; );
       break
+    case 'wait':
+      await new Promise((resolve) => {
+        setTimeout(resolve, behaviour.durationMs)
+      })
+      break
     case 'effect-then-hang':
       database?.effectWithMark(idempotencyKey)
       report({ type: 'effect', id })
@@ -50,6 +55,9 @@ bus.on('handled', ({ message }) => {
 })
 bus.on('retried', ({ message }) => {
   if (message !== undefined) report({ type: 'retried', id: message.id })
+})
+bus.on('lost', ({ message }) => {
+  if (message !== undefined) report({ type: 'lost', id: message.id })
 })
 const consumerOptions: ConsumerOptions = {
   ...(options.concurrency !== undefined && { concurrency: options.concurrency }),

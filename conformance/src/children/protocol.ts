@@ -38,6 +38,8 @@ export const consumerSettingsSchema = z.object({
     z.object({ kind: z.literal('throw') }),
     /** Computes, so that the event loop stands still. */
     z.object({ kind: z.literal('block'), durationMs: z.number() }),
+    /** Resolves after a while. */
+    z.object({ kind: z.literal('wait'), durationMs: z.number() }),
     /** Writes an effect and its mark into the SQLite database in one transaction, then hangs. */
     z.object({ kind: z.literal('effect-then-hang'), database: z.string() }),
     /** Writes an effect into the database under an idempotency store kept there. */
@@ -59,6 +61,7 @@ export const reportSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('delivered'), id: z.string(), n: z.number(), attempt: z.number() }),
   z.object({ type: z.literal('handled'), id: z.string() }),
   z.object({ type: z.literal('retried'), id: z.string() }),
+  z.object({ type: z.literal('lost'), id: z.string() }),
   z.object({ type: z.literal('effect'), id: z.string() }),
   z.object({ type: z.literal('resources'), before: z.array(z.string()), after: z.array(z.string()) }),
 ])

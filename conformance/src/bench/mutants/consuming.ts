@@ -72,6 +72,15 @@ function storeMutant(
 const errorCode = (error: unknown) => (MessagingError.is(error) ? error.code : undefined)
 
 export const consuming: readonly Mutant[] = [
+  handlingMutant(
+    {
+      name: 'forgets what was handled in vain',
+      fault: 'Handles again what was handled here and lost before its ack',
+      caughtBy: ['98g'],
+    },
+    // Whoever looks at the signal may have stopped halfway when it fired.
+    ({ signal }, next) => (signal.aborted ? Promise.resolve() : next()),
+  ),
   consumerMutant(
     {
       name: 'starts too soon',

@@ -93,15 +93,11 @@ export class Processing {
 
   /** Looks at a delivery before it queues up: what becomes of it, if it needs no handler. */
   triage(delivery: DeliveryInHand): Disposition | undefined {
-    const { maxDeliveries, broadcast, handledInVain, emit } = this.#settings
+    const { maxDeliveries } = this.#settings
     try {
       this.#read(delivery)
     } catch (error) {
       return this.#giveUp(delivery, 'undecodable', toError(error))
-    }
-    if (!broadcast && handledInVain.take(delivery)) {
-      const settled = () => emit('duplicate', { ...delivery.info, state: 'done' })
-      return { ...acked(settled), isHandled: true }
     }
     const crashes = crashesOf(delivery)
     if (crashes >= Math.max(maxDeliveries, this.#excused)) {
@@ -119,11 +115,14 @@ export class Processing {
 
   /** One attempt. Never rejects. */
   async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
-    const { emit, clock } = this.#settings
+    const { emit, clock, broadcast, handledInVain } = this.#settings
     const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
       return acked(() => emit('expired', delivery.info))
+    }
+    if (!broadcast && handledInVain.take(delivery)) {
+      return { ...acked(() => emit('duplicate', { ...delivery.info, state: 'done' })), isHandled: true }
     }
     const preparing = this.#prepare(delivery, handler)
     const refused = preparing instanceof Promise ? await preparing : preparing
