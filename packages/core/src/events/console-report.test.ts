@@ -28,7 +28,9 @@ test('a failure that nobody listens to is written once, another one too', () => 
   expect(lines).toEqual([
     expect.stringMatching(/^\[waybill\] Failed: settling: one\..*bus\.on\('failure'/),
     expect.stringMatching(/settling: two/),
-    expect.stringMatching(/will be retried in 1000 ms: a message of topic orders in group billing, attempt 1/),
+    expect.stringMatching(
+      /will be retried in 1000 ms: a message of topic orders in group billing, attempt 1/,
+    ),
   ])
 })
 
