@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { failure, heldPublish, ok, stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
-import type { OutboundMessage, Outcome } from '../driver.ts'
+import type { OutboundMessage, Outcome, TopologyReport } from '../driver.ts'
 import { sleep } from '../lib/clock.ts'
 import { InvalidMessageError, MessagingError } from '../lib/errors.ts'
 import { settle } from '../lib/virtual-clock.ts'
@@ -958,4 +958,20 @@ describe('after the bus is closed', () => {
     await settle()
     expect(publish).not.toHaveBeenCalled()
   })
+})
+
+test('a message that timed out while its topic was being made is not sent after all', async () => {
+  const applied = Promise.withResolvers<TopologyReport>()
+  const { calls, publish } = heldPublish()
+  const { bus, clock } = await stubBus(stubDriver({ publish, apply: () => applied.promise }))
+  const sending = bus.producer({ timeout: '1s' }).send(OrderCreated, { n: 1 })
+  const late = bus.producer({ timeout: '1m' }).send(OrderCreated, { n: 2 }, { id: 'late' })
+  const failed = expect(sending).rejects.toMatchObject({ code: 'timeout', fate: 'not-sent' })
+  await clock.advance(1000)
+  await failed
+  applied.resolve({ created: [], missing: [] })
+  await settle()
+  expect(calls.map(({ ids }) => ids)).toEqual([['late']])
+  calls[0]?.answer(ok)
+  await late
 })

@@ -1,6 +1,6 @@
 import type { Driver, Outcome } from '../driver.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
-import { type ErrorCode, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { type ErrorCode, type Fate, MessagingError, toMessagingError } from '../lib/errors.ts'
 import { outcomeAt } from '../lib/outcome-at.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 import { Roster } from '../lib/roster.ts'
@@ -19,6 +19,10 @@ const brokerAway: ReadonlySet<ErrorCode> = new Set(['disconnected', 'connection-
 const keptLanes = 1000
 
 interface Answer {
+  /** Those of the batch that were still wanted when the topic was ready. */
+  readonly sends: readonly PendingSend[]
+  /** What was known of each before. */
+  readonly fates: readonly Fate[]
   readonly outcomes: readonly Outcome[]
   /** They all failed for one reason that is not about any of them. */
   readonly failedAsOne: boolean
@@ -135,12 +139,11 @@ export class Publisher {
 
   async #run(lane: TopicLane, batch: readonly PendingSend[]): Promise<void> {
     lane.running += 1
-    const fates = batch.map(({ fate }) => fate)
-    const { outcomes, failedAsOne } = await this.#attempt(batch)
+    const { sends, fates, outcomes, failedAsOne } = await this.#attempt(batch)
     lane.running -= 1
     const again: PendingSend[] = []
     let isAway = true
-    for (const [index, send] of batch.entries()) {
+    for (const [index, send] of sends.entries()) {
       const outcome = outcomeAt(outcomes, index)
       if (outcome.ok) {
         isAway = false
@@ -167,24 +170,34 @@ export class Publisher {
   }
 
   async #attempt(batch: readonly PendingSend[]): Promise<Answer> {
+    let sends = batch
+    let fates: readonly Fate[] = batch.map(({ fate }) => fate)
     const all = (error: MessagingError): Answer => ({
-      outcomes: batch.map(() => ({ ok: false, error })),
+      sends,
+      fates,
+      outcomes: sends.map(() => ({ ok: false, error })),
       failedAsOne: true,
     })
     try {
       const topic = batch[0]?.topic
       // Another definition of the topic, with more groups, may have been used in the meantime.
-      while (topic !== undefined && !this.#provisioner.isReady(topic)) await this.#provisioner.topic(topic)
+      while (topic !== undefined && !this.#provisioner.isReady(topic)) {
+        await this.#provisioner.topic(topic)
+        // Who has given up meanwhile was told that nothing was sent.
+        sends = sends.filter(({ ended }) => !ended)
+        fates = sends.map(({ fate }) => fate)
+        if (sends.length === 0) return { sends, fates, outcomes: [], failedAsOne: false }
+      }
     } catch (thrown) {
       const error = toMessagingError(thrown, 'Provisioning failed')
       const { code, message, retryable } = error
       return all(new MessagingError(code, message, { cause: error, retryable, fate: 'not-sent' }))
     }
     const now = this.#clock.monotonic()
-    for (const send of batch) send.fate = 'unknown'
+    for (const send of sends) send.fate = 'unknown'
     try {
-      const outcomes = await this.#driver.publish(batch.map((send) => send.outbound(now)))
-      return { outcomes, failedAsOne: false }
+      const outcomes = await this.#driver.publish(sends.map((send) => send.outbound(now)))
+      return { sends, fates, outcomes, failedAsOne: false }
     } catch (thrown) {
       return all(toMessagingError(thrown, 'The driver failed to publish'))
     }

@@ -100,3 +100,23 @@ test('topics that are made up as one goes do not add up', async () => {
   await provisioner.topic(first)
   expect(provisioner.isReady(first)).toBe(true)
 })
+
+test('more topics at once than are remembered are each applied once', async () => {
+  let applied = 0
+  const driver = stubDriver({
+    apply: async () => {
+      applied += 1
+      await new Promise((resolve) => setImmediate(resolve))
+      return { created: [], missing: [] }
+    },
+  })
+  const provisioner = new Provisioner(driver, 'create')
+  const topics = Array.from({ length: 10_100 }, (_, n) => defineTopic(`orders-${n}`))
+  await Promise.all(
+    topics.map(async (topic) => {
+      provisioner.learn(topic)
+      while (!provisioner.isReady(topic) && applied < 30_000) await provisioner.topic(topic)
+    }),
+  )
+  expect(applied).toBe(topics.length)
+})

@@ -86,12 +86,19 @@ export class Provisioner {
     let entry = this.#entries.get(topic.name)
     if (entry === undefined) {
       entry = { known: new KnownTopic(topic), applied: undefined, isReady: false }
+      this.#forgetOldest()
       this.#entries.set(topic.name, entry)
-      const [oldest] = this.#entries.size > remembered ? this.#entries.keys() : []
-      if (oldest !== undefined) this.#entries.delete(oldest)
     }
     if (entry.known.add(topic)) this.forget(topic)
     return entry
+  }
+
+  // One that is being applied stays, or whoever waits for it would find it unknown, and begin again for ever.
+  #forgetOldest(): void {
+    for (const [name, { applied, isReady }] of this.#entries) {
+      if (this.#entries.size < remembered) return
+      if (applied === undefined || isReady) this.#entries.delete(name)
+    }
   }
 
   async #finish(applied: Promise<TopologyReport>, entries: readonly Entry[]): Promise<TopologyReport> {
