@@ -273,12 +273,12 @@ export class KafkaDriver implements Driver {
       const isRaised = await this.#gateway.run(`Raising max.message.bytes of topic ${topic}`, (gateway) =>
         gateway.raiseBatchBytes(topic, limit),
       )
-      const text = `Topic ${topic} takes batches of ${limit} bytes from now on, for copies of what its source took`
+      const text = `Topic ${topic} now accepts batches of ${limit} bytes, so that it can hold copies of its source's messages`
       if (isRaised) this.#warnOnce(text)
       return isRaised
     } catch (error) {
       this.#warnOnce(
-        toDriverError(error, `Topic ${topic} does not take copies of what its source took`).message,
+        toDriverError(error, `Topic ${topic} cannot hold copies of its source's messages`).message,
       )
       return false
     }

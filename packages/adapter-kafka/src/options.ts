@@ -61,13 +61,13 @@ export interface KafkaOptions {
   readonly rackId?: string
   /** For one broker, TLS included. Default: 5 s. */
   readonly connectTimeout?: Duration
-  /** A connection on which an answer is due for so long counts as lost. Default: 10 s. */
+  /** A connection that owes an answer for this long counts as lost. Default: 10 s. */
   readonly requestTimeout?: Duration
   /** Without a sign of life for so long, a member's partitions go to its peers. Default: 15 s. */
   readonly sessionTimeout?: Duration
   /** How often members report, and so how soon they notice that others joined or left. Default: 500 ms. */
   readonly heartbeatInterval?: Duration
-  /** How long members have to come back when the group divides its partitions anew. Default: 30 s. */
+  /** How long members have to rejoin when the group rebalances. Default: 30 s. */
   readonly rebalanceTimeout?: Duration
   /**
    * How long the broker holds back the answer to a fetch while nothing arrives, and with it whatever waits for the next
@@ -84,7 +84,7 @@ export interface KafkaOptions {
   readonly maxHeld?: number
   /** How many bytes of them at most, for a subscription. Default: 32 MiB. */
   readonly maxHeldBytes?: number
-  /** How soon producers and consumers notice that a topic has more partitions, or was made again. Default: 5 s. */
+  /** How soon producers and consumers notice that a topic has more partitions or was recreated. Default: 5 s. */
   readonly metadataInterval?: Duration
   /** How long a message waits in each partition of a delay topic. Default: 1 s to 4 h in six steps. */
   readonly delayTiers?: readonly Duration[]
@@ -99,7 +99,7 @@ export interface KafkaOptions {
   readonly compression?: KafkaCompression
   /**
    * Which CloudEvents attributes are repeated as `ce_` headers: `required` are id, source, type and specversion. Each
-   * costs whoever reads the message with kafkajs time. Default: `required`.
+   * costs every reader that uses kafkajs time. Default: `required`.
    */
   readonly mirrorAttributes?: KafkaMirror
   /** Copies of each partition of new topics. Default: the broker's `default.replication.factor`. */

@@ -44,7 +44,7 @@ export interface RabbitmqNative {
 /** How long subscriptions that core has left open may take to end. */
 const closeSubscriptionsMs = 5000
 
-/** The two connections of a bus, and what is told of them. */
+/** The two connections of a bus, and the events about them. */
 interface Links {
   /** Apart from the other one, because the broker stops reading from a connection that publishes too much. */
   readonly publishing: Link
@@ -66,7 +66,7 @@ export class RabbitmqDriver implements Driver {
   readonly #consuming: Link
   readonly #loopDelay: LoopDelay
   readonly #sends: Sends
-  /** On a channel of its own: a mistake in a send closes the channel, and shall not touch retries. */
+  /** On a channel of its own: a mistake in a send closes the channel and must not affect retries. */
   readonly #copying: Publisher
   readonly #ladders: Ladders
   readonly #wishes: Wishes
@@ -202,7 +202,7 @@ export class RabbitmqDriver implements Driver {
   async seek(): Promise<void> {
     throw new MessagingError(
       'unsupported',
-      'RabbitMQ queues keep no messages that were handled, so a group cannot seek',
+      'RabbitMQ queues do not keep handled messages, so a group cannot seek',
     )
   }
 
@@ -320,7 +320,7 @@ function warnOfBlockedLoop(blockedMs: number, { heartbeat }: RabbitmqSettings, c
   if (blockedMs < heartbeat) return
   const message =
     `The event loop was blocked for ${blockedMs} ms, and the connection to RabbitMQ is lost after two heartbeats of ` +
-    `${heartbeat} ms without a byte. What was handled meanwhile is acknowledged when it comes again. Compute in a ` +
+    `${heartbeat} ms without a byte. What was handled in the meantime is acknowledged when it is redelivered. Compute in a ` +
     'worker thread, or raise the option heartbeat'
   context.emit({ type: 'warning', message })
 }
@@ -359,7 +359,7 @@ function capabilitiesOf({ heartbeat, maxMessageBytes }: RabbitmqSettings, server
     maxDelayMs: Number.POSITIVE_INFINITY,
     maxLeaseMs: Number.POSITIVE_INFINITY,
     maxPrefetch: Number.POSITIVE_INFINITY,
-    // Small and many: a caller goes on when its batch is confirmed, and the broker is never left without work.
+    // Small and many: a caller continues when its batch is confirmed, and the broker always has work.
     publishBatchSize: 16,
     publishParallelism: 32,
   }

@@ -134,6 +134,6 @@ export function toPublishError(thrown: unknown, exchange: string, bodyBytes: num
 export function streamRefused(queue: string): MessagingError {
   return new MessagingError(
     'unsupported',
-    `Queue ${queue} is a stream: what a consumer gives back is lost there. Name a quorum queue, or bind one of your own to what the stream is bound to`,
+    `Queue ${queue} is a stream: what a consumer gives back there is lost. Name a quorum queue instead, or bind your own queue to the stream's exchange`,
   )
 }

@@ -61,7 +61,7 @@ export interface RabbitmqOptions {
   /** What becomes of a message that no queue wants: dropped with a warning, or the send fails. Default: `drop`. */
   readonly unroutable?: 'drop' | 'reject'
   /**
-   * Which CloudEvents attributes are repeated as headers, for whoever reads the queues: `required` are id, source, type
+   * Which CloudEvents attributes are repeated as headers, for other readers of the queues: `required` are id, source, type
    * and specversion. Each costs sender and receivers time. Default: `required`.
    */
   readonly mirrorAttributes?: 'required' | 'all' | 'none'

@@ -75,7 +75,7 @@ export class RedisDriver implements Driver {
       scripts: driverScripts,
     }
     this.#shared = new SharedConnection(connections, emit)
-    // Opened by the first send that waits for replicas. Those who send are told of its loss.
+    // Opened by the first send that waits for replicas. Its loss is reported to the senders.
     this.#waiting = new SharedConnection(connections, () => {})
     this.#listening = new ListeningConnection(connections, settings.requestTimeout)
     const shared = this.#shared

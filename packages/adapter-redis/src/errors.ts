@@ -81,7 +81,7 @@ export function toConnectError(
 export function unsupportedOnNotices(topic: string, what: string): MessagingError {
   return new MessagingError(
     'unsupported',
-    `Topic ${topic} is of mode "notices", which keeps nothing: no ${what}. Use mode "stream", or broadcast consumers and plain sends`,
+    `Topic ${topic} has the mode "notices", which keeps nothing, so there is no ${what}. Use mode "stream", or broadcast consumers and plain sends`,
     { fate: 'not-sent' },
   )
 }

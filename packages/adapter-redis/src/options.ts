@@ -135,7 +135,8 @@ const aFunction = <Called>() =>
 
 const address = z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) })
 
-const noWaitInCluster = 'WAIT tells nothing about the node of a topic in a cluster; not supported there'
+const noWaitInCluster =
+  'not supported in a cluster, because WAIT says nothing about the node that a topic is on'
 const waitsTooLong = (requestTimeout: number) =>
   `expected less than requestTimeout (${requestTimeout} ms), at which a connection without answers counts as lost`
 

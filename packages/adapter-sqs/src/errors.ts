@@ -26,7 +26,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   AuthorizationError: refused('access-denied'),
   AuthorizationErrorException: refused('access-denied'),
   CredentialsProviderError: refused('access-denied'),
-  // Who asks for credentials anew has other ones then.
+  // The next try asks for fresh credentials.
   ExpiredToken: refused('access-denied', true),
   ExpiredTokenException: refused('access-denied', true),
   IncompleteSignature: refused('access-denied'),
@@ -143,7 +143,7 @@ export function toEntryError(failure: EntryFailure, what: string): MessagingErro
 }
 
 /**
- * Whether the entry failed because its receipt counts no more: the message was deleted, or its visibility timeout is
+ * Whether the entry failed because its receipt is outdated: the message was deleted, or its visibility timeout is
  * over (Amazon SQS API Reference, ChangeMessageVisibility and DeleteMessage, "Errors"; the last is what FIFO queues say).
  */
 export function isStaleReceipt({ Code = '', Message = '' }: EntryFailure): boolean {

@@ -50,7 +50,7 @@ export interface SqsOptions {
   /** Put before the name of every queue and topic. URL. Default: none. */
   readonly prefix?: string
   /**
-   * When an SNS topic stands before the queues. `auto`: as soon as the topic has more than one group, whoever declares
+   * When an SNS topic stands before the queues. `auto`: as soon as the topic has more than one group, no matter which program declares
    * them. `always`: from the start. `never`: SNS is not used, and a second group is refused. URL. Default: `auto`.
    */
   readonly fanOut?: 'auto' | 'always' | 'never'

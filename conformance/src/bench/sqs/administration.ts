@@ -59,7 +59,7 @@ export function administration(sqs: SQSClient): readonly Case[] {
         const sent = await stage.send(60)
         const { deadLetters } = stage.bus.group(stage.topic, stage.group)
         await context.eventually('all are dead letters', async () => (await deadLetters.count()) === 60)
-        await assert.rejects(stage.deadLetters(), /SQS hides no more at a time/)
+        await assert.rejects(stage.deadLetters(), /the most that SQS hides at a time/)
         await context.eventually('they are given back', async () => {
           const { dead } = await stage.bus.group(stage.topic, stage.group).stats()
           return dead === 60

@@ -57,7 +57,7 @@ export function createClient({ settings, instance, retry, warn }: ClientOptions)
       },
     })
   } catch (error) {
-    warn(`This version of kafkajs is left as it is: ${toError(error).message}`)
+    warn(`This version of kafkajs cannot be tuned and is used unchanged: ${toError(error).message}`)
   }
   return { kafka, sockets }
 }

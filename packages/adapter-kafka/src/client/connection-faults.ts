@@ -41,7 +41,7 @@ function leave(socket: Socket | undefined): void {
   socket.destroy()
 }
 
-/** Mends this connection, and no other of kafkajs's. */
+/** Works around the faults on this connection only, and on no other of kafkajs's. */
 export function mendConnection(connection: ConnectionInside): void {
   quieten(connection.requestQueue)
   connectAfresh(connection)

@@ -32,7 +32,7 @@ export interface LogRange {
 
 /** A topic's log at the broker. */
 export interface TopicLog {
-  /** Another one once the topic was deleted and made again; undefined where the broker is too old to tell. */
+  /** It changes when the topic is deleted and recreated; undefined if the broker is too old to report it. */
   readonly id: string | undefined
   readonly ranges: ReadonlyMap<number, LogRange>
 }
@@ -261,7 +261,7 @@ export class Gateway {
     return new Map(offsets?.partitions.map(({ partition, offset }) => [partition, Number(offset)]))
   }
 
-  /** What the broker has of partitions, by topic, asked anew. */
+  /** The partitions' ranges at the broker, by topic, asked each time. */
   async logs(partitions: Readonly<Record<string, readonly number[]>>): Promise<Map<string, TopicLog>> {
     const names = Object.keys(partitions)
     for (const name of names) await this.#follow(name)

@@ -225,7 +225,7 @@ export class GroupMember {
         return await fetch({ ...request, maxWaitTime: this.#events.fetchWaitMs() })
       } catch (error) {
         const type = brokerErrorOf(error)
-        // The second: a follower that has not heard yet how far it may give.
+        // The second comes from a follower that does not yet know how far it may serve.
         if (type !== 'OFFSET_OUT_OF_RANGE' && type !== 'OFFSET_NOT_AVAILABLE') throw error
         if (type === 'OFFSET_OUT_OF_RANGE' && !this.#ended && isAboutPartition(error)) {
           this.#events.outOfRange(error.topic, error.partition)

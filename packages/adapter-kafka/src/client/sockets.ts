@@ -7,7 +7,7 @@ const keepAliveDelayMs = 60_000
 
 /**
  * The sockets of one client. kafkajs keeps using a connection on which requests time out, and connects anew while it is
- * being closed: whoever owns the sockets can end both.
+ * being closed. The owner of the sockets can end both.
  */
 export class Sockets {
   readonly #open = new Map<Socket, string>()
@@ -34,7 +34,7 @@ export class Sockets {
     }
   }
 
-  /** Nothing is connected any more from now on; resolves when the sockets are gone. */
+  /** Opens no further connections; resolves when the sockets are gone. */
   async close(): Promise<void> {
     this.#closed = true
     const gone = [...this.#open.keys()].map((socket) => {

@@ -24,7 +24,7 @@ export class LogReader {
     this.#topic = topic
   }
 
-  /** `onAnew`: what was read before counts no more, because the topic was made again. */
+  /** `onAnew`: what was read before is now void, because the topic was recreated. */
   async readOn(onRecord: (record: ConsumedRecord) => void, onAnew: () => void): Promise<void> {
     const topic = this.#topic
     const [start, end] = await this.#administer(`Reading topic ${topic}`, async (gateway) => {
@@ -39,14 +39,14 @@ export class LogReader {
     this.#readUpTo = Math.max(this.#readUpTo, start)
     while (this.#readUpTo < end) {
       const { records, next } = await this.fetch(this.#readUpTo)
-      // Compaction may have removed all that is left. Or the broker gives nothing for now: so it is asked again next time.
+      // Compaction may have removed all that is left. Or the broker returned nothing this time, so it is asked again.
       if (next === this.#readUpTo) return
       for (const record of records) onRecord(record)
       this.#readUpTo = next
     }
   }
 
-  /** `next` is `from` when there is nothing, or nothing is given: an answer without records is no end of the log. */
+  /** `next` is `from` when nothing was returned: an answer without records does not mean the end of the log. */
   async fetch(from: number): Promise<FetchedRecords> {
     const topic = this.#topic
     return this.#administer(`Reading topic ${topic}`, async (gateway) => {
@@ -60,7 +60,7 @@ export class LogReader {
 
   /** Tells that the broker does not give what it has. */
   withheld(): MessagingError {
-    const message = `The broker gives nothing of topic ${this.#topic} for now, though there is more: a quota, perhaps; try again`
+    const message = `The broker returned nothing of topic ${this.#topic} although there is more, perhaps because of a quota; try again later`
     return new MessagingError('throttled', message, { retryable: true })
   }
 }

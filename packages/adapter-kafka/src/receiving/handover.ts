@@ -59,7 +59,7 @@ interface Given {
 /**
  * How partitions come to a member and leave it. What holds at any time: messages are handed out only while it is `open`, and
  * it is open only after the broker has taken a commit of ours for every partition in the generation that gave it to us (the
- * claim). From that commit on nobody of an older generation can commit there, and whoever is next finds in it that we had
+ * claim). From that commit on nobody of an older generation can commit there, and the next owner finds in it that we had
  * the partition. Every commit bears its generation, so that one that comes too late is refused.
  */
 export class Handover {
@@ -100,7 +100,7 @@ export class Handover {
     this.#onSettled?.()
   }
 
-  /** The group divides its partitions anew. Resolves when it may go on without us having settled more, or must. */
+  /** The group rebalances. Resolves when we have settled enough for it to continue, or the time is over. */
   leave(): Promise<void> {
     if (this.#state === 'open' && this.#given !== undefined) {
       this.#left = this.#giveUp(this.#given.membership).catch(() => {})
@@ -173,7 +173,7 @@ export class Handover {
     await committer.commit(partitions, membership, 'held')
     if (turn !== this.#turn) return
     for (const { topic, index, offsets, isPaused } of partitions) {
-      // kafkajs starts over at the committed offset; what we have need not come again.
+      // kafkajs starts again at the committed offset; what we have need not be fetched again.
       member.seek(topic, index, offsets.next)
       if (isPaused) member.pause(topic, [index])
       else member.resume(topic, [index])

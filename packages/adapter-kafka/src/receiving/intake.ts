@@ -113,7 +113,7 @@ export class Intake {
     this.regulate()
   }
 
-  /** Stops fetching what there is no room for, and takes it up again. */
+  /** Pauses fetching when there is no room, and resumes it. */
   regulate(): void {
     const { ready, fetching } = this.#options
     for (const partition of this.#partitions) {
@@ -192,7 +192,7 @@ export class Intake {
     }
     const failed = outcomes.find((outcome) => !outcome.ok)
     if (failed?.ok === false && !this.#isClosed) {
-      warn(`Messages that wait for their time cannot be moved on: ${failed.error.message}`)
+      warn(`Delayed messages cannot be moved to their next stage: ${failed.error.message}`)
     }
     this.regulate()
     onChange()

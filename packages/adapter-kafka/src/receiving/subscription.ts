@@ -38,7 +38,7 @@ export interface SubscriptionContext {
   readonly legacy: Legacy
   readonly logsOf: OwnershipOptions['logsOf']
   readonly makeRoom: CopiesOptions['makeRoom']
-  /** Looks after what changes at the broker now and then: whether one of these topics was made again. */
+  /** Checks now and then whether one of these topics was recreated. */
   readonly hasChanged: (topicIds: ReadonlyMap<string, string | undefined>) => Promise<boolean>
   readonly warn: (message: string) => void
   readonly onClosed: () => Promise<void>
@@ -377,7 +377,7 @@ export class KafkaSubscription implements Subscription {
     if (this.#handover.isOpen && silentMs > sessionTimeout) {
       const text = `nothing was reported to the group for ${Math.round(silentMs)} ms, so that it gave the partitions away`
       this.#warn(
-        `${text}: handlers that compute for longer than \`sessionTimeout\` (${sessionTimeout} ms) block the event loop`,
+        `${text}: handlers that run for longer than \`sessionTimeout\` (${sessionTimeout} ms) block the event loop`,
       )
     }
     return this.#handover.leave()
@@ -413,7 +413,7 @@ export class KafkaSubscription implements Subscription {
     if (deliveries.length > 0) this.#onLost?.(deliveries)
   }
 
-  /** A topic that is made again under us need not fail a single fetch: so it is looked at now and then. */
+  /** A topic that is recreated need not fail a single fetch, so it is checked now and then. */
   #watch(): void {
     const { clock, settings, hasChanged } = this.#context
     this.#cancelWatch = clock.after(

@@ -34,7 +34,9 @@ interface Pending {
 /** From this size on, being too large is the record's fault. */
 const largeBytes = 64 * 1024
 
-const noAnswer: Outcome = failed(new MessagingError('failed', 'No answer for a copy', { retryable: true }))
+const noAnswer: Outcome = failed(
+  new MessagingError('failed', 'The broker did not confirm the copy', { retryable: true }),
+)
 
 function sourceOf({ partition, record }: Waiting): CopySource {
   return { record, ...(partition.kind === 'main' && { partition: partition.index }) }

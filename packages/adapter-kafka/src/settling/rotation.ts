@@ -9,7 +9,7 @@ export interface RotationOptions {
 
 /**
  * Where retries come back on unordered topics: in the next retry partition that belongs to another member. A message thus
- * goes round the members, whoever has which partitions, and one that has no handler for it is never its own successor:
+ * goes round the members, whichever partitions they have, and one that has no handler for it is never its own successor:
  * after at most as many rounds as there are retry partitions, every member that has one of them has met the message.
  */
 export class Rotation {

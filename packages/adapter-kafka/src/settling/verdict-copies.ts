@@ -12,7 +12,7 @@ const stillWriting = failed(
 
 /**
  * The copies that verdicts ask for. Settlements do not wait long for them: a copy that takes its time goes on, and its
- * settlement fails for now; when core asks again it gets the outcome of the same copy. While copies cannot be written,
+ * settlement fails first; when core asks again it gets the outcome of the same copy. While copies cannot be written,
  * nothing waits for them at all.
  */
 export class VerdictCopies {
@@ -53,7 +53,7 @@ export class VerdictCopies {
     await unlessAborted(within(this.#clock, timeoutMs, Promise.all(begun)), signal)
   }
 
-  /** How the copy of a delivery went; it is forgotten once it is told. */
+  /** The outcome of a delivery's copy; it is forgotten once it has been returned. */
   outcomeOf(delivery: KafkaDelivery): Outcome {
     const outcome = this.#underWay.get(delivery)?.outcome
     if (outcome === undefined) return stillWriting
@@ -61,7 +61,7 @@ export class VerdictCopies {
     return outcome
   }
 
-  /** Waits no more for a copy that is under way, and tells of it where it goes on; undefined when its outcome is known. */
+  /** Stops waiting for a copy in progress and says where it continues; undefined if its outcome is known. */
   abandon(delivery: KafkaDelivery): CopyUnderWay | undefined {
     const underWay = this.#underWay.get(delivery)
     if (underWay === undefined || underWay.outcome !== undefined) return undefined

@@ -6,7 +6,7 @@ import { bookTopic, groupNames, mainTopic, topicOfBook } from '../wire/names.ts'
 import type { TopicBook } from './topic-book.ts'
 
 /**
- * What tools can do. Sends that wait for their time cannot be cancelled: Kafka's topics give up no single record.
+ * What tools can do. Delayed sends cannot be cancelled, because Kafka cannot delete single records.
  */
 export class KafkaAdministration implements Administration {
   readonly #administer: Administer

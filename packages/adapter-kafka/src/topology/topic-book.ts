@@ -42,7 +42,7 @@ export class TopicBook {
     this.#reader = new LogReader(administer, this.#name)
   }
 
-  /** Adds what is wished for now to what ever was. */
+  /** Adds the new wishes to the stored ones. */
   async add(
     { ordered, native }: TopicSpec,
     groups: readonly Pick<GroupSpec, 'name' | 'wishes'>[],

@@ -204,7 +204,7 @@ async function settleCount(
         next: `set \`partitions\` to ${existing} in the definition, because they cannot be made fewer`,
       })
     }
-    warn(`${text}: all of them are used, but set it to ${existing} there`)
+    warn(`${text}: all of them are used, but set partitions to ${existing} in the definition`)
   }
   approved.add(name)
   return []
@@ -261,7 +261,7 @@ async function ensureGroup(
   const uncommitted = async () => (await committed()).filter(({ offset }) => offset < 0)
   const before = await committed()
   if (before.every(({ offset }) => offset >= 0)) return undefined
-  // A group with a place anywhere is no new one: where it has none, partitions were added, or its commits are gone.
+  // A group with any committed offset is not new. Where it has none, partitions were added or its commits expired.
   const isKnown = before.some(({ offset }) => offset !== none)
   const label = `group ${names.groupId}`
   if (mode === 'verify') return label

@@ -63,7 +63,7 @@ export class DueHeap<Item> {
     return due
   }
 
-  /** Drops what is not wanted any more. */
+  /** Drops what is no longer wanted. */
   keep(wanted: (item: Item) => boolean): void {
     const kept = this.#heap.filter(({ item }) => wanted(item))
     this.#heap.length = 0

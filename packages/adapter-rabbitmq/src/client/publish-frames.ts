@@ -76,7 +76,7 @@ function isByte(value: unknown): value is number {
 
 class Writer {
   #at = 0
-  /** False once something was not to be encoded here: then nothing is written any more. */
+  /** False once something could not be encoded here: after that nothing more is written. */
   #isUsual = true
 
   /** A copy of what was written. */

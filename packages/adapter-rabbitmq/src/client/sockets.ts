@@ -6,7 +6,7 @@ function socketOf({ connection }: ChannelModel): Socket | undefined {
   return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : undefined
 }
 
-/** When the socket is gone, which is later than amqplib says: who counts handles after `close` shall find none. */
+/** When the socket is gone, which is later than amqplib says: after `close` no handle may be left. */
 export function socketClosed(model: ChannelModel): Promise<unknown> {
   const socket = socketOf(model)
   return new Promise((resolve) => (socket === undefined ? resolve(undefined) : socket.once('close', resolve)))

@@ -6,7 +6,7 @@ const patienceMs = 1500
 export interface Attempts<Host, Value> {
   readonly hosts: readonly Host[]
   readonly clock: Clock
-  /** The signal fires when another host was faster, or nobody is wanted any more. */
+  /** The signal fires when another host was faster, or the connection is no longer wanted. */
   readonly connect: (host: Host, signal: AbortSignal) => Promise<Value>
   /** Whether an error will be the same on every host. */
   readonly isFinal: (error: unknown) => boolean

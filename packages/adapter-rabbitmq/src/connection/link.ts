@@ -88,7 +88,7 @@ export class Link {
   }
 
   /**
-   * Runs something on a channel that nobody else uses meanwhile, because the broker closes a channel over any mistake.
+   * Runs something on a channel that nobody else uses at that time, because the broker closes a channel after any mistake.
    *
    * @throws {MessagingError} `timeout` when the broker does not answer; the connection is cut then.
    */
@@ -100,7 +100,7 @@ export class Link {
     }
   }
 
-  /** amqplib only says that a channel went with its connection; the connection has heard why. */
+  /** amqplib only says that a channel closed with its connection; the connection knows why. */
   #reasonOf(error: unknown): unknown {
     const isGone = error instanceof Error && /^Channel (ended|closed)/.test(error.message)
     return isGone && this.#lossReason !== undefined ? this.#lossReason : error
@@ -141,7 +141,7 @@ export class Link {
     }
   }
 
-  /** For a broker that does not answer any more: whatever is under way fails at once. */
+  /** For a broker that has stopped answering: everything under way fails at once. */
   cut(): void {
     this.#socket.abort()
   }

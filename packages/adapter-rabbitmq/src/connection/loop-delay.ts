@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 /** How precisely blocked event loops are measured. The monitor keeps no process alive. */
 const resolution = 100
 
-/** For how long the event loop was blocked at most since it was last asked: nobody sends heartbeats meanwhile. */
+/** The longest time the event loop was blocked since the last call: no heartbeats are sent during it. */
 export class LoopDelay {
   readonly #monitor = monitorEventLoopDelay({ resolution })
 

@@ -17,7 +17,7 @@ export interface Server {
 /** The oldest with dead-lettering that loses nothing (RabbitMQ 3.10 release notes), which delays are made of. */
 const oldest = { major: 3, minor: 10 }
 
-/** An unknown version is taken for the newest. */
+/** An unknown version counts as the newest. */
 export function describeServer(version: unknown): Server {
   return {
     version: typeof version === 'string' ? version : undefined,

@@ -22,10 +22,10 @@ const windowSize = 1000
 const pageLetters = 5000
 const pageBytes = 16 * 1024 * 1024
 
-/** How long letters that the broker counted may take to come; others may have taken them meanwhile. */
+/** How long letters that the broker counted may take to arrive; others may have taken them in the meantime. */
 const idleMs = 1000
 
-/** How long letters that were given back may take to be there again; others may have taken them meanwhile. */
+/** How long letters that were given back may take to reappear; others may have taken them in the meantime. */
 const backMs = 3000
 
 interface Letter extends StoredDeadLetter {
@@ -162,7 +162,7 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
     }
   }
 
-  /** What was given back is in the queue a moment later only; whoever counts next shall find it there. */
+  /** What was given back is in the queue only a moment later; the next count must find it there. */
   async #untilBack(expected: number): Promise<void> {
     const { clock } = this.#parts
     for (const deadline = clock.monotonic() + backMs; clock.monotonic() < deadline; ) {

@@ -284,7 +284,7 @@ export class RabbitmqSubscription implements Subscription {
     this.#onHandover?.(deliveries)
   }
 
-  /** What could not be sent goes back into the queue with the subscription, and is tried when core has subscribed anew. */
+  /** What could not be sent goes back into the queue with the subscription, and is retried after core has subscribed again. */
   async #orLose(sent: Promise<Outcome>): Promise<void> {
     const outcome = await sent
     if (!outcome.ok) this.#lose(outcome.error)

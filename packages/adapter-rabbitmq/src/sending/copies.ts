@@ -77,7 +77,7 @@ export class Copies {
     )
   }
 
-  /** The failure record can make headers too long for AMQP; the message must find its place all the same. */
+  /** The failure record can make headers too long for AMQP; the copy must still be written. */
   async #publishFitting(messages: readonly Outgoing[]): Promise<readonly Outcome[]> {
     const outcomes = [...(await this.#publisher.publish(messages))]
     let fitting = messages
@@ -149,7 +149,7 @@ export function toQueue(
   }
 }
 
-/** Into a ladder. `routingKey` is what the message shall have when it leaves it, where that matters. */
+/** Into a ladder. `routingKey` is the one that the message must have when it leaves, where that matters. */
 export function delayed(
   { body, options }: Pick<Outgoing, 'body' | 'options'>,
   delayMs: number,

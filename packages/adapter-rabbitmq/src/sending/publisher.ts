@@ -236,7 +236,7 @@ class Line<Message extends Outgoing> {
   }
 
   #onClosed(): void {
-    // What was written is told by amqplib's callbacks; this is the rest.
+    // amqplib's callbacks report what was written; this is the rest.
     const error = new MessagingError('disconnected', 'The channel was closed before the message was sent', {
       retryable: true,
       cause: this.#closedBy,

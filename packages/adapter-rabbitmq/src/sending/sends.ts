@@ -97,7 +97,7 @@ export class Sends {
 
   /**
    * The types of delayed messages that nobody keeps. They cannot come back as unroutable: where they would, they have long
-   * been confirmed. Refused if asked to; otherwise a group that comes to be meanwhile gets them.
+   * been confirmed. Refused if asked to; otherwise a group that is created in the meantime gets them.
    */
   async #unwanted(batch: readonly OutboundMessage[], objects: TopicObjects): Promise<ReadonlySet<string>> {
     const unwanted = new Set<string>()

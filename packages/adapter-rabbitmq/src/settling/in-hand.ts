@@ -77,7 +77,7 @@ export class InHand {
     return this.#leaving.has(partition)
   }
 
-  /** From now on what is released of the partition is kept until all of it goes back. */
+  /** From now on what is released of the partition is kept until everything goes back together. */
   leave(partition: number): void {
     this.#leaving.add(partition)
   }
@@ -93,7 +93,7 @@ export class InHand {
     return this.#leaving.keep(delivery)
   }
 
-  /** Once: the partitions that leave and of which nothing else is in hand any more, each with what is to go back. */
+  /** Returns once the leaving partitions of which nothing else is in hand, each with what must go back. */
   readyToLeave(): ReadonlyMap<number, readonly RabbitmqDelivery[]> {
     return this.#leaving.any ? this.#leaving.takeComplete(this.#deliveries) : new Map()
   }
@@ -103,7 +103,7 @@ export class InHand {
     this.#nack(deliveries)
   }
 
-  /** The partition has been handed over. What has come of it meanwhile goes back too. */
+  /** The partition has been handed over. What has arrived of it in the meantime goes back too. */
   left(partition: number): void {
     this.#nack(this.#leaving.end(partition))
   }

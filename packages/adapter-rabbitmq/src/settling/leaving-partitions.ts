@@ -30,7 +30,7 @@ export class LeavingPartitions {
     return true
   }
 
-  /** Once: the partitions of which nothing but this is in hand any more, each with what goes back, in its order. */
+  /** Returns once the partitions of which nothing else is in hand, each with what goes back, in order. */
   takeComplete(inHand: Iterable<RabbitmqDelivery>): ReadonlyMap<number, readonly RabbitmqDelivery[]> {
     const complete = new Set(this.#released.keys())
     for (const partition of this.#complete) complete.delete(partition)
@@ -46,7 +46,7 @@ export class LeavingPartitions {
     return going
   }
 
-  /** It has been handed over; returns what has come meanwhile. */
+  /** It has been handed over; returns what has arrived in the meantime. */
   end(partition: number): readonly RabbitmqDelivery[] {
     const late = this.#take(partition)
     this.#complete.delete(partition)

@@ -43,7 +43,7 @@ export function administrationOf(parts: AdministrationParts): Administration {
   }
 }
 
-/** Deleting what is not there is no error (RabbitMQ documentation, "AMQP 0-9-1 Protocol Errata", `queue.delete`). */
+/** Deleting what does not exist is not an error (RabbitMQ documentation, "AMQP 0-9-1 Protocol Errata", `queue.delete`). */
 function remove({ link, onDeleted }: AdministrationParts, what: string, doomed: Doomed): Promise<void> {
   onDeleted()
   return link.withChannel(what, async (channel) => {
@@ -52,7 +52,7 @@ function remove({ link, onDeleted }: AdministrationParts, what: string, doomed: 
   })
 }
 
-/** Its own queue last, so that what leaves a delay queue meanwhile has somewhere to go. */
+/** Its own queue last, so that what leaves a delay queue in the meantime has somewhere to go. */
 function groupObjects(objects: TopicObjects, group: string): Doomed {
   const { queues, dead, wishes, ladder } = describeGroup(objects, group)
   const delays = ladderObjects(ladder)

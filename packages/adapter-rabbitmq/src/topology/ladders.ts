@@ -19,7 +19,7 @@ import {
   queueExists,
 } from './declarations.ts'
 
-/** How often to look for delay queues that others made: each look in vain is an error in the broker's log. */
+/** How often to look for delay queues that others made: each lookup that finds none is an error in the broker's log. */
 const lookAgainMs = 60_000
 
 /** What is known to exist of a ladder. */
@@ -57,13 +57,13 @@ export class Ladders {
 
   /**
    * Makes the levels for a delay exist, unless all of them were to be made beforehand. One more is made without waiting for
-   * it: backoffs mostly double, and the next retry shall not be late by the making of its queue.
+   * it: backoffs mostly double, and the next retry must not be late because its queue has to be declared.
    */
   async raise(ladder: Ladder, delayMs: number): Promise<void> {
     if (!this.#isOnDemand) return
     const { height } = planDelay(delayMs, this.levels)
     await this.#make(ladder, height)
-    // Whoever needs it hears of what is wrong with it.
+    // The caller that needs the queue gets the error.
     void this.#make(ladder, Math.min(height + 1, this.levels)).catch(() => undefined)
   }
 

@@ -62,7 +62,7 @@ export class Wishes {
   }
 
   /**
-   * For those who are not to change the topology: the group's wishes are added all the same where there is a place for
+   * For connections that must not change the topology: the group's wishes are still added where there is a place for
    * them, because other members would skip what they do not know to be wanted. What the broker does not allow is missing.
    */
   async missing(objects: TopicObjects, { name, wishes }: GroupSpec): Promise<readonly string[]> {

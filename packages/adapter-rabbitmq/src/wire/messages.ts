@@ -40,7 +40,7 @@ const attributeHeader = prefixing(attributePrefix)
 /** CloudEvents 1.0.2, section 3.1.1. */
 const requiredAttributes = new Set(['id', 'source', 'specversion', 'type'])
 
-/** Ours alone: what is left of a delay, the partition of a dead letter, the counts of a copy. Core never sees them. */
+/** The adapter's own headers: the rest of a delay, a dead letter's partition, a copy's counts. Core never sees them. */
 const remainingHeader = 'x-waybill-remaining-ms'
 const partitionHeader = 'x-waybill-partition'
 const deliveriesHeader = 'x-waybill-deliveries'
@@ -177,7 +177,7 @@ export function toCopy(
   return { body: source.content, options }
 }
 
-/** Headers that are no text stay what they were, unless core has changed them. */
+/** Headers that are not text keep their type, unless core has changed them. */
 function keepForeignValues(
   target: Record<string, unknown>,
   raw: Readonly<Record<string, unknown>>,
@@ -255,7 +255,7 @@ export function letterId(
 
 /**
  * For headers that became too long for AMQP by what was added on the way: cuts the longest text of the failure record, or
- * else leaves out the attributes that are in the body too. The message must find its place all the same.
+ * else leaves out the attributes that are also in the body. The message must still be written.
  */
 export function shortenHeaders(options: Options.Publish): Options.Publish {
   const headers: Record<string, unknown> = { ...options.headers }

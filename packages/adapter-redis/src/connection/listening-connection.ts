@@ -13,7 +13,7 @@ export interface ChannelListener {
 
 /**
  * The one Pub/Sub connection of a driver, shared by all of its subscriptions: wake-ups and notices. Opened when it is first
- * needed; after a loss, whoever listens asks for it again with `ensure`.
+ * needed; after a loss, a listener asks for it again with `ensure`.
  */
 export class ListeningConnection {
   readonly #settings: ConnectionSettings
@@ -121,7 +121,7 @@ export class ListeningConnection {
       const listeners = this.#channels.get(channel)
       if (!listeners?.delete(listener) || listeners.size > 0) continue
       this.#channels.delete(channel)
-      // Whatever becomes of it: nobody listens any more.
+      // The outcome does not matter: nobody is listening.
       this.#connection?.client.unsubscribe(channel).catch(() => undefined)
     }
   }

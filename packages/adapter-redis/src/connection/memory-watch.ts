@@ -38,7 +38,7 @@ export class MemoryWatch {
     if (this.#refusal !== undefined) return
     this.#refusal = new MessagingError(
       'throttled',
-      `Redis is out of memory, consuming pauses: ${error.message}`,
+      `Redis is out of memory, so consuming is paused: ${error.message}`,
       {
         retryable: true,
         cause: error,

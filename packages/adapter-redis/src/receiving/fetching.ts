@@ -4,7 +4,7 @@ import { MessagingError } from '@waybill/core/driver'
 export const readStep = 16
 
 export function deletedWarning(count: number, group: string): string {
-  return `${count} entries were deleted while group ${group} had them in hand: somebody trims or deletes from the stream by other means`
+  return `${count} entries were deleted while group ${group} had them in hand: another program trims the stream or deletes from it`
 }
 
 /** A group that is gone does not come back by itself: core applies the topology and subscribes again. */

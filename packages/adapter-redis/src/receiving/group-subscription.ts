@@ -60,7 +60,7 @@ export class GroupSubscription implements Subscription {
       onDue: (inMs) => upkeep.dueIn(inMs),
       onChange: () => {},
     })
-    // Peers are told of the new connection before they miss the old one.
+    // Peers learn of the new connection before they miss the old one.
     this.#endReopened = shared.onOpened(() => void this.#tend().catch(() => undefined))
   }
 
@@ -179,7 +179,7 @@ export class GroupSubscription implements Subscription {
         },
       })
       .catch((error) => {
-        // It may be there all the same; the next receive looks.
+        // It may exist nevertheless; the next receive looks.
         this.#wake.set()
         return endsSubscription(error)
       })

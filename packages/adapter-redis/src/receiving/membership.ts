@@ -123,7 +123,7 @@ export class Membership {
       this.#isRefused = true
       emit({
         type: 'warning',
-        message: `CLIENT LIST is refused, so what a dead member held comes back only when its lease is over: ${error.message}`,
+        message: `CLIENT LIST is refused, so the messages of a dead member come back only when its lease expires: ${error.message}`,
       })
       return undefined
     }

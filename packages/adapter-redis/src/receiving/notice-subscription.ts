@@ -61,7 +61,7 @@ export class NoticeSubscription implements Subscription {
       await Promise.race([this.#change.next(either), sleep(clock, pollIntervalMs, either)])
       over.abort()
     }
-    // What was published meanwhile is gone, which somebody should know; it goes on after that.
+    // What was published in the meantime is gone, which operators should know; then it continues.
     const lost = this.#lost
     if (lost !== undefined && this.#waiting.length === 0) {
       this.#lost = undefined
@@ -93,7 +93,7 @@ export class NoticeSubscription implements Subscription {
       this.#hasDropped = true
       this.#parts.emit({
         type: 'warning',
-        message: `A subscriber to ${this.#channel} cannot follow: notices are dropped`,
+        message: `A subscriber to ${this.#channel} is too slow: notices are dropped`,
       })
     }
     this.#change.notify()

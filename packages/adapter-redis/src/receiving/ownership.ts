@@ -3,11 +3,11 @@ import type { RedisDelivery } from '../wire/delivery.ts'
 /** A partition that is ours. */
 export interface Owned {
   readonly partition: number
-  /** As the broker has it: whoever owns the partition later has another. */
+  /** As the broker has it; a later owner of the partition has another one. */
   readonly owner: string
   /** By source of the partition (own, topic's): the id after which pending entries of earlier owners are still to be read. */
   readonly unread: Map<number, string>
-  /** Nothing new is read any more: it is given up once nothing of it is in hand. */
+  /** Nothing more is read; it is given up once nothing of it is in hand. */
   isLeaving: boolean
 }
 

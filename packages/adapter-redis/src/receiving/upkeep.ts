@@ -17,7 +17,7 @@ export interface UpkeepSettings {
   readonly clock: Clock
 }
 
-/** What consumers do for their topic as they go along, there being nobody else: move what is due, keep house. */
+/** What consumers do for their topic, because there is nobody else: move what is due, tidy up. */
 export class Upkeep {
   readonly #settings: UpkeepSettings
   /** When to tend again. */
@@ -52,7 +52,7 @@ export class Upkeep {
     return this.#moveAt <= this.#settings.clock.monotonic() ? this.#move() : undefined
   }
 
-  /** One round trip now and then, in which a member of a group tells of itself too. */
+  /** One round trip now and then, with which a member of a group also shows that it is alive. */
   async tend({ keys, args }: Pick<Call, 'keys' | 'args'> = { keys: {} }): Promise<Answer> {
     const { shared, clock, pollIntervalMs, housekeeping } = this.#settings
     const topic = this.#settings.keys

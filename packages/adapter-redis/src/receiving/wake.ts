@@ -106,5 +106,5 @@ export class Wake {
 const mostShuffledMs = 10
 
 function unheard(error: MessagingError): string {
-  return `Notifications cannot be heard, so consumers find messages by looking, every \`pollInterval\`: ${error.message}`
+  return `Notifications do not arrive, so consumers look for messages every \`pollInterval\`: ${error.message}`
 }

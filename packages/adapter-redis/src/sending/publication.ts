@@ -62,7 +62,7 @@ function toPublication(items: readonly Item[], settings: PublicationSettings): P
   }
 }
 
-/** What the script is told of a message. */
+/** What the script gets of a message. */
 function describe(message: OutboundMessage, size: number, window: number): object {
   const { topic, key, id, attributes, priority } = message
   return {

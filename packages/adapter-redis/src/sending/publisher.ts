@@ -124,7 +124,7 @@ export class Publisher {
         : [1, asNumber(await waiting.call('WAIT', replicas, timeout))]
       if (local >= 1 && remote >= replicas) return undefined
       const file = local >= 1 ? '' : ', and it is not in the append-only file of the master'
-      const what = `Not as durable as asked for within ${timeout} ms: ${remote} of ${replicas} replicas have it${file}`
+      const what = `The message did not become as durable as requested within ${timeout} ms: ${remote} of ${replicas} replicas have it${file}`
       return new MessagingError('timeout', what, { retryable: true, fate: 'unknown' })
     } catch (thrown) {
       const error = toMessagingError(thrown, 'WAIT failed')

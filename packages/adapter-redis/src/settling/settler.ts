@@ -35,7 +35,7 @@ export interface SettlerSettings {
 interface Item {
   readonly index: number
   readonly delivery: RedisDelivery
-  /** What the script is told of it, by name. */
+  /** What the script gets of it, by name. */
   readonly described: object
   readonly fields: Fields
   readonly bytes: number

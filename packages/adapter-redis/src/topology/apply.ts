@@ -74,7 +74,7 @@ async function applyTopic(
     })
     for (const group of groups) seen.add(seenAs(topic, group.name))
     for (const name of asArray(fields.renewed)) {
-      const message = `Group ${asText(name)} of topic ${topic.name} was gone from Redis and is made anew, from the beginning of what there is: messages may come again`
+      const message = `Group ${asText(name)} of topic ${topic.name} was missing in Redis and has been created again from the earliest message: messages may be handled again`
       emit({ type: 'warning', message })
     }
   }

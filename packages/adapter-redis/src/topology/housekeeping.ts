@@ -70,7 +70,7 @@ export class Housekeeping {
     if (discarded === 0) return
     emit({
       type: 'warning',
-      message: `${discarded} dead letters of group ${group?.name} were removed, as its retention asks for`,
+      message: `${discarded} dead letters of group ${group?.name} were removed, because they exceed its retention`,
     })
   }
 

@@ -7,7 +7,7 @@ const fieldNames = {
   body: 'body',
   /** A JSON object, text to text; absent when there are none. */
   headers: 'headers',
-  /** CloudEvents attributes once more, a JSON object, for whoever reads the stream; we read them in the body. */
+  /** CloudEvents attributes once more, a JSON object, for other readers of the stream; we read them in the body. */
   attributes: 'ce',
   /** Dead letters: the line the copy came from, to which a replay goes back. */
   line: 'line',

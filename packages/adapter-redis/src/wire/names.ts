@@ -31,7 +31,7 @@ export interface TopicKeys {
   readonly groups: string
   /** There while housekeeping need not be done again. */
   readonly tidied: string
-  /** The channel that tells of new entries in the topic's streams. */
+  /** The channel that announces new entries in the topic's streams. */
   readonly wake: string
   /** The channel of a topic of notices. */
   readonly notices: string
@@ -63,7 +63,7 @@ export interface GroupKeys {
   readonly tidied: string
   /** There while nobody need look again for members that are silent. */
   readonly watched: string
-  /** The channel that tells of new entries in the group's own streams, and of members that come and go. */
+  /** The channel that announces new entries in the group's own streams, and members that come and go. */
   readonly wake: string
 }
 

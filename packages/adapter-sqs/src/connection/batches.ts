@@ -77,12 +77,12 @@ async function run<Item>(
 }
 
 function tooLarge(what: string, bytes: number, most: number): MessagingError {
-  const message = `${what}: the message has ${bytes} bytes on the wire, ${most} are allowed`
+  const message = `${what}: the message has ${bytes} bytes on the wire, but at most ${most} are allowed`
   return new MessagingError('too-large', message, { fate: 'not-sent' })
 }
 
 function unanswered(what: string): MessagingError {
-  return new MessagingError('failed', `${what}: the service did not say what became of the entry`, {
+  return new MessagingError('failed', `${what}: the service returned no result for the entry`, {
     retryable: true,
     fate: 'unknown',
   })

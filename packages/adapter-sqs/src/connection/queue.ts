@@ -93,7 +93,7 @@ export class Queue {
     return Messages.map((message) => decode(message, this.isFifo))
   }
 
-  /** Deletes; what is no longer ours is left alone, which counts as done. */
+  /** Deletes messages. Those that are no longer ours are left alone, which counts as done. */
   async delete(receipts: readonly string[], options: CallOptions = {}): Promise<ItemResult[]> {
     const what = `Deleting from queue ${this.name}`
     const results = await inBatches(receipts, {

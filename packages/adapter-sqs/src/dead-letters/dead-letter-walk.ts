@@ -4,7 +4,7 @@ import { sendAll } from '../sending/sender.ts'
 import { placeOf, type Received } from '../wire/messages.ts'
 import type { HeldLetter, HeldLetters, Letter } from './held-letters.ts'
 
-/** How long letters that are looked at stay hidden from others if this process dies meanwhile. */
+/** How long letters being listed stay hidden from others if this process dies. */
 const holdMs = 30_000
 /** How long to wait until a queue counts as empty: less than a second asks only some of its servers. */
 const emptyAfterMs = 1000
@@ -73,7 +73,7 @@ export class DeadLetterWalk {
     }
   }
 
-  /** Gives back what has not been removed meanwhile. */
+  /** Gives back what has not been removed. */
   async close(): Promise<void> {
     const { queue, held } = this.#context
     const rest = this.#still()
@@ -131,7 +131,7 @@ export class DeadLetterWalk {
 }
 
 function tooMany({ name }: Queue, count: number): MessagingError {
-  const message = `Looking through queue ${name} ends after ${count} letters: SQS hides no more at a time. Replay or discard some, then look again`
+  const message = `Looking through queue ${name} stopped after ${count} letters, the most that SQS hides at a time. Replay or discard some, then try again`
   return new MessagingError('rejected', message)
 }
 

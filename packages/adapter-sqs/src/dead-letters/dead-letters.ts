@@ -91,7 +91,7 @@ export class SqsDeadLetters implements DeadLetterStore {
       .values()
       .filter(({ id, expiresAt }) => expiresAt > startedAt && isWanted({ id }))
     await remove(inHand.flatMap(({ letter }) => letter ?? []))
-    // The others have to be received anew.
+    // The others have to be received again.
     const bare = inHand.filter(({ id, letter }) => letter === undefined && this.#held.get(id) !== undefined)
     for (const { id } of bare) this.#held.delete(id)
     await queue.hide(bare.map(({ receipt }) => ({ receipt, seconds: 0 })))

@@ -10,11 +10,11 @@ export interface HeldLetter {
   readonly id: string
   readonly receipt: string
   expiresAt: number
-  /** Undefined once others needed the room; it is then received anew when it is wanted. */
+  /** Undefined once others needed the room; it is then received again when it is needed. */
   letter: Letter | undefined
 }
 
-/** How many bytes of letters stay in memory while they are looked at, for whoever replays one while a list is being read. */
+/** How many bytes of letters stay in memory while they are looked at, so that they can be replayed while the list is being read. */
 const mostBytes = 32 * 1024 * 1024
 
 /** What all walks of this process have in hand, bounded in bytes: the oldest give way. */

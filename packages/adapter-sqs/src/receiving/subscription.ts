@@ -193,7 +193,7 @@ export class SqsSubscription implements Subscription {
     await giveBack(deliveries, this.#context.queue)
   }
 
-  /** Starts polls for the room there is and no poll under way may fill; `max` is what core asks for now, at least. */
+  /** Starts polls for the room there is and no poll under way may fill; `max` is the least that core asks for. */
   #poll(max: number): void {
     const { watch } = this.#context
     for (;;) {
@@ -206,7 +206,7 @@ export class SqsSubscription implements Subscription {
     }
   }
 
-  /** What is worth a request at once: whoever holds few messages would else wait with nothing left to handle. */
+  /** What is worth a request at once: a consumer that holds few messages would otherwise wait with nothing left to handle. */
   get #worthwhileCount(): number {
     return Math.min(mostAtOnce, Math.ceil(this.#prefetch / 2))
   }
@@ -223,7 +223,7 @@ export class SqsSubscription implements Subscription {
     return now >= this.#roomSince + settings.gather
   }
 
-  /** One poll from start to end. It is never cut off: what SQS gave it meanwhile would stay hidden for a lease. */
+  /** One poll from start to end. It is never cut off: what SQS had already handed to it would stay hidden for a lease. */
   async #receiveOnce(most: number): Promise<void> {
     const { queue, settings } = this.#context
     this.#polls += 1

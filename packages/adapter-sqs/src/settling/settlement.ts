@@ -64,7 +64,7 @@ interface Copy {
 
 const notOnFifo = new MessagingError(
   'unsupported',
-  'FIFO queues know no delay of a single message: no retry by copy there',
+  'FIFO queues do not support delays of single messages, so they cannot retry by copy',
 )
 
 function retryOf(
@@ -144,7 +144,7 @@ export async function giveBack(deliveries: readonly SqsDelivery[], queue: Queue)
   return failuresOf(lastFirst, await queue.hide(lastFirst.map(({ receipt }) => ({ receipt, seconds: 0 }))))
 }
 
-/** A receipt that counts no more is no failure: the message is not ours to settle. */
+/** An outdated receipt is not a failure: the message is no longer ours to settle. */
 function failuresOf(deliveries: readonly SqsDelivery[], results: readonly ItemResult[]): Failures {
   return new Map(
     deliveries.flatMap((delivery, index) => {

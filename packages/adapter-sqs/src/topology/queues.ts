@@ -74,7 +74,7 @@ export class Queues {
     return undefined
   }
 
-  /** Makes the queue; somebody else who makes it meanwhile does not matter. */
+  /** Creates the queue. It does not matter if another program does so at the same time. */
   async create(spec: QueueSpec, deadLetters: Queue | undefined): Promise<Queue> {
     await this.#refuseTwin(spec)
     const reference = parseReference(this.#reference(spec))

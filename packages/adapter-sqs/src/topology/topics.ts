@@ -40,7 +40,7 @@ export class Topics {
     return known === undefined ? this.#search(name) : this.#confirm(name, known, region)
   }
 
-  /** Makes the topic; it does not matter if somebody else has made it meanwhile. */
+  /** Creates the topic. It does not matter if another program does so at the same time. */
   async create(topic: TopicSpec): Promise<SnsTopic> {
     const { name, arn } = parseReference(this.#reference(topic))
     if (arn !== undefined) throw missingReference('Topic', arn)

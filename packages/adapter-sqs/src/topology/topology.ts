@@ -52,7 +52,7 @@ const declarationSchema = z.looseObject({ groups: z.array(z.looseObject({ name: 
  * What exists at the service, and what has to.
  *
  * As long as a topic has one group, sends go straight to that group's queue, which costs half and allows larger messages. A
- * second group puts a topic of SNS before all queues, whoever declares it. Programs that still send straight to the first
+ * second group puts an SNS topic before all queues, no matter which program declares it. Programs that still send straight to the first
  * queue look for that topic every `fanOutRefresh`, and the second group is only ready when that time is over, so it misses
  * nothing that is sent afterwards.
  */
@@ -93,7 +93,7 @@ export class ServiceTopology {
     await this.#applyTopic({ topic, mode: 'verify', created: [], missing, signal: undefined }, groups)
     const destination = this.#known.get(topic.name)?.destination
     if (destination !== undefined) return destination
-    const message = `Topic ${topic.name} has no place at the service; missing: ${missing.join(', ')}`
+    const message = `Topic ${topic.name} does not exist at the service; missing: ${missing.join(', ')}`
     throw new MessagingError('topology-missing', message, { fate: 'not-sent' })
   }
 
@@ -126,7 +126,7 @@ export class ServiceTopology {
     else this.#know(topic, { groups, mode, destination, at: this.#clock.monotonic() })
   }
 
-  /** Keeps what another `apply` of the topic, which ran meanwhile, has found: its groups, and a topic of SNS. */
+  /** Keeps what a concurrent `apply` of the topic has found: its groups and an SNS topic. */
   #know(topic: TopicSpec, found: Known): void {
     const meanwhile = this.#known.get(topic.name)
     const isOvertaken =
@@ -232,7 +232,7 @@ export class ServiceTopology {
   /** True where a subscription was made. */
   async #connect(run: Run, topic: SnsTopic, { group, queue, deadLetters }: Place): Promise<boolean> {
     if (queue === undefined) return false
-    // A subscription outlives its queue: one that was made again has no policy, and would silently get nothing.
+    // A subscription outlives its queue: a recreated queue has no policy and would silently get nothing.
     if (run.mode === 'create') {
       await this.queues.admit(queue, topic.arn)
       if (deadLetters !== undefined) await this.queues.admit(deadLetters, topic.arn)
@@ -260,7 +260,7 @@ export class ServiceTopology {
     return true
   }
 
-  /** Whoever sends straight to a queue looks now and then whether a topic has been put before it. */
+  /** A sender that sends directly to a queue checks now and then whether a topic has been put before it. */
   async #lookAgain(topic: TopicSpec, known: Known): Promise<void> {
     const { fanOut, fanOutRefresh } = this.#settings
     if (fanOut !== 'auto' || !(known.destination instanceof Queue)) return
@@ -294,8 +294,8 @@ function notSingle({ name }: TopicSpec, others: readonly Place[]): MessagingErro
   const [other] = others
   const message =
     other === undefined
-      ? `Topic ${name} has not exactly one declared group, which takes SNS, and fanOut is 'never'`
-      : `Topic ${name} has another group already (${other.group.name}, queue ${other.queue?.name}), which takes SNS, and fanOut is 'never': connect with fanOut 'auto', or delete that queue if the group is gone`
+      ? `Topic ${name} does not have exactly one declared group, which requires SNS, but fanOut is 'never'`
+      : `Topic ${name} has another group already (${other.group.name}, queue ${other.queue?.name}), which requires SNS, but fanOut is 'never': connect with fanOut 'auto', or delete that queue if the group is gone`
   return new MessagingError('unsupported', message, { fate: 'not-sent' })
 }
 

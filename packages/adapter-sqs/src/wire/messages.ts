@@ -16,7 +16,7 @@ export interface Content {
   readonly past?: Past | undefined
 }
 
-/** SQS counts how often a message was received, whatever for; a copy begins anew, and carries what shall count on. */
+/** SQS counts how often a message was received, for any reason. A copy starts at 0 and carries the count that must continue. */
 export interface Past {
   readonly deliveries: number
   readonly crashes: number
@@ -89,7 +89,7 @@ function plainText(body: Uint8Array): string | undefined {
   return forbidden.test(text) ? undefined : text
 }
 
-/** The message for the wire; bodies that are no text, and on request any, as Base64. */
+/** The message for the wire. Bodies that are not text, and on request all, are Base64. */
 export function encode(content: Content, asText = true): Encoded {
   const plain = asText ? plainText(content.body) : undefined
   // An empty body is not taken; decoding Base64 leaves the blank out.
@@ -140,7 +140,7 @@ function readWrapper(value: string): z.output<typeof wrapperSchema> | undefined 
   }
 }
 
-/** What was received, whoever sent it. */
+/** A received message, from Waybill or any other sender. */
 export function decode(message: Message, isFifo = false): Received {
   const { MessageId = '', ReceiptHandle = '', Body = '', Attributes = {}, MessageAttributes = {} } = message
   let contentType: string | undefined

@@ -33,7 +33,7 @@ export function queueName({ prefix, topic, ordered }: Named, group: string, dead
     prefix,
     maxLength: longestQueueName,
     suffix: `${dead ? '_dead' : ''}${suffix(ordered)}`,
-    // Even the longest names of a queue and of its dead letters shall begin alike.
+    // Even the longest names of a queue and of its dead letters must begin alike.
     suffixRoom: `_dead${suffix(ordered)}`.length,
   })
 }
