@@ -5,12 +5,12 @@ import type { Message } from '../messages/message.ts'
 
 /** A message that a group gave up on: the full message plus reason, origin, time and attempts. */
 export interface DeadLetter {
-  /** Of the letter, not the message: one message can be given up more than once. */
+  /** The id of the letter, not of the message: one message can be given up more than once. */
   readonly id: string
   /**
    * `attempts-exhausted`, `permanent` (a handler threw `PermanentError`), `not-retryable` (the policy said so),
-   * `undecodable`, `unknown-version`, `invalid-data`, `crash-loop` (its consumers kept dying), `unknown` (the broker
-   * moved it there), or what was given to `deadLetter(reason)`.
+   * `undecodable`, `unknown-version`, `invalid-data`, `unhandled` (nobody in the group took its type), `crash-loop` (its
+   * consumers kept dying), `unknown` (the broker moved it there), or what was given to `deadLetter(reason)`.
    */
   readonly reason: string
   /** What the last attempt threw. */

@@ -100,7 +100,7 @@ export class DeadLetters {
   }
 
   /**
-   * All that meet the filter, oldest first.
+   * All letters that match the filter, oldest first.
    *
    * ```ts
    * for await (const letter of deadLetters.list({ error: 'ECONNREFUSED' })) console.log(letter.id, letter.failedAt)
@@ -111,7 +111,7 @@ export class DeadLetters {
   }
 
   /**
-   * One page of those that meet the filter, oldest first. Letters of earlier pages may be replayed or discarded meanwhile.
+   * One page of those that match the filter, oldest first. Letters of earlier pages may be replayed or discarded in between.
    *
    * ```ts
    * const first = await deadLetters.page({ size: 50 })
@@ -145,7 +145,8 @@ export class DeadLetters {
   }
 
   /**
-   * Sends letters back to this group only, their attempts starting anew. The report names the ids that were not there.
+   * Sends letters back to this group only, with their attempts starting again at 1. A missing letter is no error: the report
+   * names the ids that were not there.
    *
    * ```ts
    * const { replayed, missing } = await deadLetters.replay([first.id, second.id])
@@ -158,7 +159,7 @@ export class DeadLetters {
   }
 
   /**
-   * Replays all that are there now; resolves with how many.
+   * Replays all letters that exist when the call begins; resolves with how many.
    *
    * ```ts
    * await bus.group(orders, 'billing').deadLetters.replayAll()
@@ -169,7 +170,7 @@ export class DeadLetters {
   }
 
   /**
-   * Removes letters for good. The report names the ids that were not there.
+   * Removes letters for good. A missing letter is no error: the report names the ids that were not there.
    *
    * ```ts
    * await deadLetters.discard({ reason: 'invalid-data', olderThan: '30d' })
@@ -181,7 +182,7 @@ export class DeadLetters {
   }
 
   /**
-   * Removes all that are there now for good; resolves with how many.
+   * Removes all letters that exist when the call begins, for good; resolves with how many.
    *
    * ```ts
    * await bus.group(orders, 'billing').deadLetters.discardAll()
