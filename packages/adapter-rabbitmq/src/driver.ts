@@ -18,7 +18,7 @@ import {
 import { bounded } from '@waybill/core/driver-kit'
 import type { ChannelModel } from 'amqplib'
 import { Link } from './connection/link.ts'
-import { LoopDelay } from './connection/loop-delay.ts'
+import { blockedLoopWarning, LoopDelay } from './connection/loop-delay.ts'
 import { describeServer, requireSupported, type Server } from './connection/server.ts'
 import { RabbitmqDeadLetters } from './dead-letters/dead-letters.ts'
 import { toDriverError } from './errors.ts'
@@ -301,7 +301,8 @@ function openLinks(settings: RabbitmqSettings, context: DriverContext): Links {
       onLost: (error) => {
         links.onLost()
         if (lost.size === 0) context.emit({ type: 'disconnected', error })
-        warnOfBlockedLoop(links.loopDelay.takeLongestMs(), settings, context)
+        const message = blockedLoopWarning(links.loopDelay.takeLongestMs(), settings.heartbeat)
+        if (message !== undefined) context.emit({ type: 'warning', message })
         lost.add(link)
       },
     })
@@ -314,15 +315,6 @@ function openLinks(settings: RabbitmqSettings, context: DriverContext): Links {
     onLost: () => undefined,
   }
   return links
-}
-
-function warnOfBlockedLoop(blockedMs: number, { heartbeat }: RabbitmqSettings, context: DriverContext): void {
-  if (blockedMs < heartbeat) return
-  const message =
-    `The event loop was blocked for ${blockedMs} ms, and the connection to RabbitMQ is lost after two heartbeats of ` +
-    `${heartbeat} ms without a byte. What was handled in the meantime is acknowledged when it is redelivered. Compute in a ` +
-    'worker thread, or raise the option heartbeat'
-  context.emit({ type: 'warning', message })
 }
 
 /** An argument of consumers that earlier brokers ignore. */

@@ -102,3 +102,21 @@ test('what goes wrong first is told in one sentence that names both sides', () =
   })
   expect(told('CERT_HAS_EXPIRED', 'certificate has expired').retryable).toBe(false)
 })
+
+test('TLS on one side only is told as such, and tried again, since a broker that is starting hangs up too', () => {
+  const told = (url: string, message: string) =>
+    toConnectError(new Error(message), {
+      address: 'host:5672',
+      settings: parseRabbitmqOptions(parseBrokerUrl(url), undefined),
+    })
+  const ours = told(
+    'amqps://host',
+    'Client network socket disconnected before secure TLS connection was established',
+  )
+  expect(ours).toMatchObject({ code: 'connection-failed', retryable: true })
+  expect(ours.message).toMatch(/check that this port speaks TLS/)
+  const theirs = told('amqp://host', 'Socket closed abruptly during opening handshake')
+  expect(theirs).toMatchObject({ code: 'connection-failed', retryable: true })
+  expect(theirs.message).toMatch(/expect TLS; write amqps:/)
+  expect(told('amqp://host', 'Invalid frame').retryable).toBe(false)
+})

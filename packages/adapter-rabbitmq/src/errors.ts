@@ -86,17 +86,28 @@ export function toConnectError(
     const grant = 'it to the user (`rabbitmqctl set_permissions -p VHOST USER …`) if it exists, or create it'
     return missingRights({ ...peer, what: `Opening virtual host "${virtualHost}"`, user, grant })
   }
-  const reason = error.message
+  // OpenSSL ends its lines.
+  const reason = error.message.trim()
   if (!retryable) return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'amqps' })
-  if (settings.tls === undefined && isTlsAlert(error)) {
-    return tlsFailed({ ...peer, isOurs: false, reason, secureScheme: 'amqps' })
+  const isOurs = settings.tls !== undefined
+  const isRetryable = isHangUp(error)
+  if (isRetryable || (!isOurs && isForeignFrame(error))) {
+    // A broker that is starting, or a proxy without one, hangs up in the same way.
+    return tlsFailed({ ...peer, isOurs, reason, secureScheme: 'amqps', retryable: isRetryable })
   }
   return unreachable({ ...peer, reason })
 }
 
-/** What amqplib makes of a TLS alert that came in place of a frame. */
-function isTlsAlert({ message }: Error): boolean {
+function isForeignFrame({ message }: Error): boolean {
   return /^Invalid frame|^Unexpected frame|^Expected ConnectionStart/.test(message)
+}
+
+/**
+ * What comes of TLS on one side only: amqplib's words for a TLS alert, which is shorter than a frame, and Node's for a peer
+ * that hangs up on a TLS greeting.
+ */
+function isHangUp({ message }: Error): boolean {
+  return /^Socket closed abruptly during opening|before secure TLS connection was established$/.test(message)
 }
 
 /** The reply code with which the broker closed a channel, of an error as it came. */

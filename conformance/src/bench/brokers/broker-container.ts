@@ -21,7 +21,7 @@ export class BrokerContainer extends GenericContainer {
     super(image)
     this.withName(name)
       .withLabels(ownerLabels())
-      .withExposedPorts(...plan.ports, ...(plan.furtherPorts ?? []))
+      .withExposedPorts(...plan.ports)
       .withEnvironment({ ...plan.environment, ...environment })
       .withCopyContentToContainer((plan.files ?? []).map((file) => ({ ...file, mode: 0o644 })))
       .withWaitStrategy(WITHOUT_WAITING)

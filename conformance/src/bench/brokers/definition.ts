@@ -30,8 +30,6 @@ export interface ContainerFile {
 export interface ContainerPlan {
   /** Container port to host port. */
   readonly ports: readonly { readonly container: number; readonly host: number }[]
-  /** Container ports that get any host port, another one after a restart. */
-  readonly furtherPorts?: readonly number[]
   readonly environment?: Readonly<Record<string, string>>
   readonly command?: readonly string[]
   readonly files?: readonly ContainerFile[]

@@ -94,7 +94,7 @@ async function startContainer(
     const container = new BrokerContainer(
       image,
       containerName,
-      withExtras(definition.plan(placement), options),
+      await withExtras(definition.plan(placement), options),
       options.environment ?? {},
     )
     const started = await container.start()
@@ -112,8 +112,14 @@ async function startContainer(
   }
 }
 
-function withExtras(plan: ContainerPlan, { files = [], publish = [] }: StartBrokerOptions): ContainerPlan {
-  return { ...plan, files: [...(plan.files ?? []), ...files], furtherPorts: publish }
+/** Ports of our own choice, because those that the engine chooses change at a restart. */
+async function withExtras(
+  plan: ContainerPlan,
+  { files = [], publish = [] }: StartBrokerOptions,
+): Promise<ContainerPlan> {
+  const published = publish.map(async (container) => ({ container, host: await chooseFreePort() }))
+  const ports = [...plan.ports, ...(await Promise.all(published))]
+  return { ...plan, files: [...(plan.files ?? []), ...files], ports }
 }
 
 function isPortTaken(error: unknown): boolean {

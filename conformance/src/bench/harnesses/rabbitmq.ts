@@ -8,6 +8,9 @@ import { wrongConnections } from './wrong-connections.ts'
 /** Two of them without a sign of life, and a connection counts as lost: soon enough for a test. */
 const heartbeat = '3s'
 
+/** RabbitMQ documentation, "Management Plugin". */
+const managementPort = 15_672
+
 export interface OpenRabbitmq {
   readonly harness: Harness
   readonly administration: Administration
@@ -15,8 +18,16 @@ export interface OpenRabbitmq {
 }
 
 export async function open(): Promise<OpenRabbitmq> {
-  const broker = await startBroker('rabbitmq')
-  const native = { rabbitmq: { heartbeat } }
+  const broker = await startBroker('rabbitmq', {
+    publish: [managementPort],
+    files: [{ target: '/etc/rabbitmq/enabled_plugins', content: '[rabbitmq_management].\n' }],
+    // Nobody looks at its figures, and they cost time.
+    configuration: { 'management_agent.disable_metrics_collector': 'true' },
+  })
+  const managementUrl = broker.canRestart
+    ? `http://guest:guest@${broker.host}:${broker.portOf(managementPort)}`
+    : undefined
+  const native = { rabbitmq: { heartbeat, ...(managementUrl !== undefined && { managementUrl }) } }
 
   const administration = new Administration(broker)
   const plainly = administration.plainly.bind(administration)

@@ -4,6 +4,7 @@ import { connecting } from './connecting.ts'
 import { counting } from './counting.ts'
 import { delays } from './delays.ts'
 import { faults } from './faults.ts'
+import { foreignEvents } from './foreign-events.ts'
 import { handover } from './handover.ts'
 import { overTls } from './over-tls.ts'
 import { permissions } from './permissions.ts'
@@ -18,7 +19,12 @@ export function rabbitmqSections(administration: Administration): readonly Secti
     { title: 'RabbitMQ: delays', cases: delays(administration) },
     {
       title: 'RabbitMQ: deliveries',
-      cases: [...wishes(administration), ...counting(administration), ...handover()],
+      cases: [
+        ...wishes(administration),
+        ...counting(administration),
+        ...handover(),
+        ...foreignEvents(administration),
+      ],
     },
     { title: 'RabbitMQ: faults', cases: faults(administration) },
   ]

@@ -49,9 +49,9 @@ export const overTls: readonly Case[] = [
       const broker = await startTlsBroker(certificates)
       context.defer(() => broker.stop())
       const administration = new Administration(broker)
+      const { adapter } = context.harness
       const open = async (userInfo: string, rabbitmq: object) => {
         const url = `amqps://${userInfo}${broker.host}:${broker.portOf(tlsPort)}`
-        const { adapter } = context.harness
         const bus = await connect({ url, adapter, console: false, native: { rabbitmq } })
         context.defer(() => bus.close())
         return bus
@@ -65,6 +65,16 @@ export const overTls: readonly Case[] = [
         const attempt = context.within('it is refused', open('', { tls }))
         const error = await refusal(what, attempt, 'connection-failed')
         assert.ok(!error.retryable, `${what} is tried again`)
+      }
+
+      const plainPort = new URL(broker.url).port
+      for (const [url, advice] of [
+        [`amqp://guest:guest@${broker.host}:${broker.portOf(tlsPort)}`, /expect TLS; write amqps:/],
+        [`amqps://guest:guest@${broker.host}:${plainPort}`, /check that this port speaks TLS/],
+      ] as const) {
+        const attempt = connect({ url, adapter, timeout: context.pace(1000), console: false })
+        const { message } = await refusal(url, context.within(url, attempt), 'connection-failed')
+        assert.match(message, advice)
       }
 
       const byPassword = await open('guest:guest@', { tls: known })

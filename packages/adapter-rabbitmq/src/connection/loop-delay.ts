@@ -21,3 +21,13 @@ export class LoopDelay {
     this.#monitor.disable()
   }
 }
+
+/** Undefined when a connection was lost for another reason than a blocked event loop. */
+export function blockedLoopWarning(blockedMs: number, heartbeatMs: number): string | undefined {
+  if (blockedMs < heartbeatMs) return undefined
+  return (
+    `The event loop was blocked for ${blockedMs} ms, and the connection to RabbitMQ is lost after two heartbeats of ` +
+    `${heartbeatMs} ms without a byte. What was handled in the meantime is acknowledged when it is redelivered. Compute in a ` +
+    'worker thread, or raise the option heartbeat'
+  )
+}

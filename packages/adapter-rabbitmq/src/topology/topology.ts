@@ -1,7 +1,13 @@
-import { type GroupSpec, MessagingError, type TopologyReport } from '@waybill/core/driver'
+import {
+  type GroupSpec,
+  MessagingError,
+  type TopicSpec,
+  type TopologyReport,
+  toError,
+} from '@waybill/core/driver'
 import { definedOtherwise } from '@waybill/core/driver-kit'
 import type { Link } from '../connection/link.ts'
-import { streamRefused } from '../errors.ts'
+import { replyCodeOf, streamRefused } from '../errors.ts'
 import type { Ladder } from '../wire/delays.ts'
 import { describeGroup, type Exchange, type Named, partitionsMark, type TopicObjects } from '../wire/names.ts'
 import {
@@ -56,8 +62,13 @@ export class Topology {
       if (signal?.aborted) throw new MessagingError('aborted', 'Applying the topology was given up')
       const { exchange, filters } = objects
       const exchanges = filters === undefined ? [exchange] : [exchange, filters.types, filters.patterns]
+      for (const each of exchanges) {
+        await this.#exchange(each, mode, report).catch((error: unknown) => {
+          throw isOtherType(error) ? otherOrder(objects.topic, error) : error
+        })
+      }
+      // Behind the exchange: marks beside one that is not ordered would tell a lie.
       if (objects.topic.ordered) await this.#checkPartitions(objects, mode)
-      for (const each of exchanges) await this.#exchange(each, mode, report)
       await Promise.all(groups.map((group) => this.#group(objects, group, mode, report)))
       await this.#ladder(objects.ladder, mode, report)
       if (mode === 'create') await this.#wishes.declare(objects, groups)
@@ -171,4 +182,14 @@ function reportMissing(label: string, mode: Mode, report: Report): void {
       `The options name ${label} as an existing one, but it is not there; Waybill does not create what is named so`,
     )
   }
+}
+
+/** The exchange of an ordered topic is of another type than that of one that is not. */
+function otherOrder({ name, ordered }: TopicSpec, cause: unknown): MessagingError {
+  const [ours, theirs] = ordered ? ['ordered', 'not ordered'] : ['not ordered', 'ordered']
+  return definedOtherwise({ what: `Topic ${name}`, ours, theirs, cause })
+}
+
+function isOtherType(error: unknown): boolean {
+  return replyCodeOf(error) === 406 && toError(error).message.includes("inequivalent arg 'type'")
 }
