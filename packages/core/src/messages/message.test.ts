@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { ConfigurationError, type Issue } from '../lib/errors.ts'
@@ -149,5 +150,12 @@ describe('data', () => {
       },
     }
     expect(validateData(schema, {})).toEqual({ issues: [{ path: 'a.0.Symbol(s)', message: 'bad' }] })
+  })
+
+  test("waits for a promise that is another realm's", async () => {
+    const foreign: Promise<{ value: number }> = runInNewContext('Promise.resolve({ value: 7 })')
+    expect(foreign).not.toBeInstanceOf(Promise)
+    const schema = { '~standard': { version: 1 as const, vendor: 'ours', validate: () => foreign } }
+    expect(await validateData(schema, {})).toEqual({ value: 7 })
   })
 })

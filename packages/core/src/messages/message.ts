@@ -165,7 +165,8 @@ export function validateData<Output>(
   data: unknown,
 ): Validated<Output> | Promise<Validated<Output>> {
   const result = schema['~standard'].validate(data)
-  return result instanceof Promise ? result.then(toValidated) : toValidated(result)
+  // Promises of other realms and libraries are none of this one's.
+  return 'then' in result ? Promise.resolve(result).then(toValidated) : toValidated(result)
 }
 
 /**
