@@ -36,7 +36,13 @@ export interface TcpProxy extends AsyncDisposable {
 
 const HOST = '127.0.0.1'
 
-/** Starts a proxy; resolves once it listens. */
+/**
+ * Starts a proxy; resolves once it listens.
+ *
+ * ```ts
+ * await using proxy = await createProxy({ target: { host: 'localhost', port: 5672 } })
+ * ```
+ */
 export async function createProxy(options: TcpProxyOptions): Promise<TcpProxy> {
   const proxy = new LoopbackProxy(options)
   await proxy.accept()

@@ -22,11 +22,24 @@ export interface Report {
   readonly results: readonly CaseResult[]
 }
 
+/**
+ * How many cases ended with this status.
+ *
+ * ```ts
+ * process.exitCode = countOf(report, 'failed') > 0 ? 1 : 0
+ * ```
+ */
 export function countOf(report: Report, status: Status): number {
   return report.results.filter((result) => result.status === status).length
 }
 
-/** `rabbitmq: 97 passed, 0 failed, 3 skipped` */
+/**
+ * A report in one line.
+ *
+ * ```ts
+ * summaryLine(report) // 'rabbitmq: 97 passed, 0 failed, 3 skipped'
+ * ```
+ */
 export function summaryLine(report: Report): string {
   const { adapter } = report
   const count = (status: Status) => `${countOf(report, status)} ${status}`

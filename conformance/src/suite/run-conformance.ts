@@ -31,10 +31,13 @@ interface PlannedCase {
 type Outcome = Pick<CaseResult, 'status' | 'reason'>
 
 /**
- * Runs the contract against a broker.
+ * Runs the contract against a broker. Rejects only if it cannot connect; everything else is in the report. Unhandled
+ * rejections and exceptions during the run fail it.
  *
- * Rejects only when no bus can be had; everything else is in the report. What nobody handles while it runs (rejected
- * promises, exceptions in callbacks) is a failure of the run.
+ * ```ts
+ * const report = await runConformance(harness, { only: ['1-33'] })
+ * console.log(summaryLine(report))
+ * ```
  */
 export async function runConformance(harness: Harness, options: RunOptions = {}): Promise<Report> {
   const {

@@ -24,7 +24,13 @@ declare module '@waybill/core' {
   }
 }
 
-/** Kafka 3 and 4: `kafka://user:password@host:9092,host:9092`, or `kafka+ssl:` with TLS. */
+/**
+ * Kafka 3 and 4: `kafka://user:password@host:9092,host:9092`, or `kafka+ssl:` with TLS. Core loads it by the URL's scheme.
+ *
+ * ```ts
+ * const bus = await connect({ url: 'kafka://localhost:9092' })
+ * ```
+ */
 export const adapter: Adapter = {
   name: 'kafka',
   schemes: ['kafka', 'kafka+ssl'],

@@ -20,7 +20,13 @@ declare module '@waybill/core' {
   }
 }
 
-/** RabbitMQ 4 over AMQP 0-9-1: `amqp://user:password@host:5672/virtual-host`, or `amqps:` with TLS. */
+/**
+ * RabbitMQ 4 over AMQP 0-9-1: `amqp://user:password@host:5672/virtual-host`, or `amqps:` with TLS. Core loads it by the URL's scheme.
+ *
+ * ```ts
+ * const bus = await connect({ url: 'amqp://localhost' })
+ * ```
+ */
 export const adapter: Adapter = {
   name: 'rabbitmq',
   schemes: ['amqp', 'amqps'],

@@ -14,7 +14,13 @@ export type {
   RedisTopicOptions,
 } from './options.ts'
 
-/** Redis Streams: `redis:` and `rediss:` URLs. Core loads it by the URL's scheme. */
+/**
+ * Redis Streams: `redis:` and `rediss:` URLs. Core loads it by the URL's scheme.
+ *
+ * ```ts
+ * const bus = await connect({ url: 'redis://localhost' })
+ * ```
+ */
 export const adapter: Adapter = {
   name: 'redis',
   schemes: ['redis', 'rediss'],

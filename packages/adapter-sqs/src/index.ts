@@ -6,7 +6,13 @@ import { parseSqsOptions, type SqsOptions } from './options.ts'
 export type { SqsNative } from './driver.ts'
 export type { SqsCredentials, SqsMirror, SqsOptions, SqsTopicOptions } from './options.ts'
 
-/** How core finds this package: by the scheme of the URL. */
+/**
+ * Amazon SQS and SNS: `sqs://REGION`. Core loads it by the URL's scheme.
+ *
+ * ```ts
+ * const bus = await connect({ url: 'sqs://eu-west-1' })
+ * ```
+ */
 export const adapter: Adapter = {
   name: 'sqs',
   schemes: ['sqs', 'sqs+http', 'sqs+https'],

@@ -9,7 +9,7 @@ import { markScripts } from '../scripts/script.ts'
 import { connectionName } from '../wire/names.ts'
 import { asNumber, asText } from '../wire/reply.ts'
 
-/** A store of marks that holds a connection of its own; close it when its consumers have stopped. */
+/** An idempotency store with a connection of its own; close it when its consumers have stopped. */
 export interface RedisIdempotencyStore extends IdempotencyStore, AsyncDisposable {
   close(): Promise<void>
 }
@@ -19,7 +19,12 @@ const done = 'done'
 
 /**
  * Remembers in Redis which messages had their effect, for consumers on any broker. The URL and the connection options are
- * those of the adapter; it connects when it is first used, and again after a loss.
+ * those of the adapter. It connects when it is first used, and again after a loss.
+ *
+ * ```ts
+ * await using store = redisIdempotencyStore('redis://localhost')
+ * bus.consumer('billing', { idempotency: { store, window: '7d' } }).on(OrderPlaced, ({ data }) => charge(data))
+ * ```
  *
  * @throws {ConfigurationError} listing every problem of both.
  */
