@@ -15,6 +15,7 @@ import { foreignMessages } from './foreign-messages.ts'
 import { groups } from './groups.ts'
 import { hangingHandlers } from './hanging-handlers.ts'
 import { idempotency } from './idempotency.ts'
+import { lackingFeatures } from './lacking-features.ts'
 import { metadata } from './metadata.ts'
 import { order } from './order.ts'
 import { orderFaults } from './order-faults.ts'
@@ -49,6 +50,7 @@ export const sections: readonly Section[] = [
   { title: 'Handlers that hang', cases: [...hangingHandlers, ...standstill] },
   { title: 'Broker faults', cases: brokerFaults },
   { title: 'Bad input', cases: [...badInput, ...foreignMessages] },
+  { title: 'Drivers that lack something', cases: lackingFeatures },
   { title: 'Administration', cases: [...administration, ...changingTopics] },
   { title: 'First five minutes', cases: refusedConnections },
   { title: 'Stress', cases: stress },

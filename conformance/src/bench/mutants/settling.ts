@@ -64,6 +64,22 @@ function without(
 
 export const settling: readonly Mutant[] = [
   driverMutant({
+    name: 'claims every feature',
+    fault: 'Says that it has what it lacks',
+    caughtBy: ['109a', '109b', '109c', '109d', '109e', '109f'],
+    layers: () => ({
+      capabilities: (own) => ({
+        ...own,
+        durableRetry: true,
+        release: true,
+        deadLetters: true,
+        stats: true,
+        changesFilters: true,
+        maxPrefetch: Number.POSITIVE_INFINITY,
+      }),
+    }),
+  }),
+  driverMutant({
     name: 'forgets acks',
     fault: 'Confirms acks that never reach the broker',
     caughtBy: ['24a'],
