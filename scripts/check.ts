@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { z } from 'zod'
 import { command } from './command.ts'
 import { publishedFolders } from './published-packages.ts'
 
@@ -10,6 +11,22 @@ export interface Counts {
   readonly passed: number
   readonly failed: number
 }
+
+const reportSchema = z.object({
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      message: z.string().default(''),
+      assertionResults: z.array(
+        z.object({
+          fullName: z.string(),
+          status: z.string(),
+          failureMessages: z.array(z.string()).default([]),
+        }),
+      ),
+    }),
+  ),
+})
 
 /** Each runs on its own; those of one group run together. Packages are checked as built, so after the build. */
 const groups: readonly (readonly {
@@ -53,7 +70,7 @@ async function unitTests(): Promise<Counts> {
     console.log(
       `${failed === 0 ? 'ok    ' : 'FAILED'} unit tests: ${passed} passed, ${failed} failed (${seconds.toFixed(1)} s)`,
     )
-    if (failed > 0) console.log((await command('vitest', ['run', '--reporter=dot'])).output)
+    for (const failure of failuresIn(report)) console.log(failure)
     return { passed, failed }
   } catch {
     console.log(`FAILED unit tests\n${output}`)
@@ -61,6 +78,17 @@ async function unitTests(): Promise<Counts> {
   } finally {
     await rm(folder, { recursive: true })
   }
+}
+
+/** What failed, as it failed: run again it might pass, and nobody would know. */
+function failuresIn(report: unknown): readonly string[] {
+  const { testResults } = reportSchema.parse(report)
+  return testResults.flatMap(({ name, message, assertionResults }) => [
+    ...(message === '' ? [] : [`${name}\n${message}`]),
+    ...assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${failureMessages.join('\n')}`),
+  ])
 }
 
 function numberAt(report: unknown, name: string): number {
