@@ -50,6 +50,8 @@ test('the system clock waits longer than a timer of Node can', async () => {
     expect(vi.getTimerCount()).toBe(0)
   } finally {
     vi.useRealTimers()
+    // Test files share their modules: the next one must not get this copy, whose timers stand still.
+    vi.resetModules()
   }
 })
 
