@@ -155,6 +155,11 @@ export class GroupMember {
     await this.#coordinator.commit(topics, membership)
   }
 
+  /** Since it last reported to the group. */
+  get silentMs(): number {
+    return performance.now() - this.#reportedAt
+  }
+
   /** By what the client knows at the moment; 0 while it knows nothing. */
   partitionCount(topic: string): number {
     try {
@@ -211,7 +216,7 @@ export class GroupMember {
     }
     // What kafkajs does first when it joins, for whatever reason; it has no other place to wait before it does.
     cluster.findGroupCoordinator = async (request) => {
-      if (!this.#ended) await this.#events.leaving(performance.now() - this.#reportedAt)
+      if (!this.#ended) await this.#events.leaving(this.silentMs)
       return findGroupCoordinator(request)
     }
     return findGroupCoordinator

@@ -384,6 +384,8 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #takeBatch(batch: FetchedBatch): Promise<void> {
+    // After such a silence others may have handled what a late answer brings. The group knows whether it is ours.
+    if (this.#member.silentMs > this.#context.settings.sessionTimeout) await batch.heartbeat()
     if (!this.#handover.isOpen) {
       // Between an assignment and our claim on it; what is not taken is fetched again.
       await atMost(this.#context.settings.fetchWait, this.#handover.opened)
