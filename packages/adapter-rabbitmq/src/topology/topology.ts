@@ -186,7 +186,8 @@ function reportMissing(label: string, mode: Mode, report: Report): void {
 
 /** The exchange of an ordered topic is of another type than that of one that is not. */
 function otherOrder({ name, ordered }: TopicSpec, cause: unknown): MessagingError {
-  const [ours, theirs] = ordered ? ['ordered', 'not ordered'] : ['not ordered', 'ordered']
+  const kinds = ['ordered (a topic exchange)', 'not ordered (a fanout exchange)'] as const
+  const [ours, theirs] = ordered ? kinds : ([kinds[1], kinds[0]] as const)
   return definedOtherwise({ what: `Topic ${name}`, ours, theirs, cause })
 }
 
