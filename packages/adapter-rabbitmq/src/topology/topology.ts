@@ -192,5 +192,5 @@ function otherOrder({ name, ordered }: TopicSpec, cause: unknown): MessagingErro
 }
 
 function isOtherType(error: unknown): boolean {
-  return replyCodeOf(error) === 406 && toError(error).message.includes("inequivalent arg 'type'")
+  return replyCodeOf(error) === 406 && /inequivalent arg 'type'.* is '(?:topic|fanout)'/s.test(toError(error).message)
 }
