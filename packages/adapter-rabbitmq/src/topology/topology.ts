@@ -192,5 +192,8 @@ function otherOrder({ name, ordered }: TopicSpec, cause: unknown): MessagingErro
 }
 
 function isOtherType(error: unknown): boolean {
-  return replyCodeOf(error) === 406 && /inequivalent arg 'type'.* is '(?:topic|fanout)'/s.test(toError(error).message)
+  return (
+    replyCodeOf(error) === 406 &&
+    /inequivalent arg 'type'.* is '(?:topic|fanout)'/s.test(toError(error).message)
+  )
 }
