@@ -247,6 +247,11 @@ export const leases: readonly Case[] = [
       const release = new Latch()
       context.defer(() => release.open())
       const options = { lease, maxLease: lease, concurrency: 1, prefetch: 1 }
+      // Its handler gets through, though too late: when the message comes back to it, it need not be handled again.
+      let isKnown = false
+      stage.bus.on('duplicate', () => {
+        isKnown = true
+      })
       await stage.consume(recorder, { ...options, member: 'late' }, () => release.passed())
       const sent = await stage.sendOne()
       await context.eventually('the first member has it', () => recorder.inFlight === 1)
@@ -262,7 +267,7 @@ export const leases: readonly Case[] = [
         Promise.race([
           peer.next().then(({ message }) => message.id),
           context
-            .eventually('the late member gets it again', () => recorder.deliveries.length > 1)
+            .eventually('the late member gets it again', () => isKnown || recorder.deliveries.length > 1)
             .then(() => sent.id),
         ]),
       )
