@@ -35,6 +35,9 @@ export const failedReceives: readonly Case[] = [
       const recorder = context.recorder()
       const gate = new Latch()
       context.defer(() => gate.open())
+      // A member that lost them could still know that it has handled them.
+      const lost: unknown[] = []
+      stage.bus.on('lost', ({ message }) => lost.push(message?.id))
       await stage.consume(recorder, { concurrency: 8, prefetch: 16 }, () => gate.passed())
       const first = await stage.send(8)
       await context.eventually('all slots are taken', () => recorder.inFlight === 8)
@@ -49,6 +52,7 @@ export const failedReceives: readonly Case[] = [
         duplicateBudget: keeps ? 0 : first.length + second.length,
         withinMs: context.capabilities.redeliveryMs + context.pace(45_000),
       })
+      if (keeps) assert.deepEqual(lost, [], 'what was in hand is kept')
     },
   },
   {
