@@ -53,12 +53,17 @@ const rules: readonly Rule[] = [
     typesToo: [/^@standard-schema\/spec$/],
     rooms: [
       'lib',
-      // The folder, then the door beside it.
+      // A folder, then the door beside it.
       'driver/',
       'driver',
       'driver-kit/',
       'driver-kit',
       'messages',
+      'encoding',
+      'codecs/',
+      'codecs',
+      'stages/',
+      'stages',
       'events',
       'idempotency',
       'topology',
@@ -67,6 +72,8 @@ const rules: readonly Rule[] = [
       'handling',
       'sending',
       'consuming',
+      'middleware/',
+      'middleware',
       'dead-letters',
       'bus',
       'index',

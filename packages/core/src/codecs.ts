@@ -1,0 +1,7 @@
+export type {
+  Codec,
+  DecodedMessage,
+  EncodedMessage,
+  UnwrappedMessage,
+  WireMessage,
+} from './encoding/codec.ts'

@@ -1,0 +1,1 @@
+export type { HandlerMiddleware } from './handling/processing.ts'

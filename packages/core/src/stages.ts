@@ -1,0 +1,1 @@
+export type { IncomingBody, OutgoingBody, Stage, StagedBody } from './encoding/stage.ts'
