@@ -4,4 +4,4 @@ export type {
   EncodedMessage,
   UnwrappedMessage,
   WireMessage,
-} from './encoding/codec.ts'
+} from './messages/codec.ts'

@@ -75,11 +75,10 @@ export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from '
 export {
   type DataOf,
   defineMessage,
-  type Message,
   type MessageDefinition,
   type MessageOptions,
-  type Metadata,
-} from './messages/message.ts'
+} from './messages/definition.ts'
+export type { Message, Metadata } from './messages/message.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
 export { BatchError } from './sending/batch-error.ts'
 export { Producer } from './sending/producer.ts'

@@ -1,1 +1,1 @@
-export type { IncomingBody, OutgoingBody, Stage, StagedBody } from './encoding/stage.ts'
+export type { IncomingBody, OutgoingBody, Stage, StagedBody } from './messages/stage.ts'

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { connect } from './bus/connect.ts'
 import { fixed } from './handling/retry.ts'
-import { defineMessage } from './messages/message.ts'
+import { defineMessage } from './messages/definition.ts'
 import { defineTopic } from './messages/topic.ts'
 import { createTestBus } from './testing.ts'
 

@@ -11,7 +11,7 @@ import {
 import type { DeadLetterStore, Driver, StoredDeadLetter } from '../driver.ts'
 import { MessagingError } from '../lib/errors.ts'
 import { settle, virtualClock } from '../lib/virtual-clock.ts'
-import { defineMessage } from '../messages/message.ts'
+import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus } from '../testing.ts'
 import type { BusMiddleware } from './bus.ts'

@@ -5,7 +5,7 @@ import { fixed } from '../handling/retry.ts'
 import { memoryIdempotencyStore } from '../idempotency/idempotency.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import { defineMessage } from '../messages/message.ts'
+import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus } from '../testing.ts'
 

@@ -4,7 +4,7 @@ import { delivery, StubSubscription, stubBus, stubDriver } from '../driver/stub-
 import type { Capabilities, SubscriptionRequest, Topology } from '../driver.ts'
 import { fixed } from '../handling/retry.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import { defineMessage } from '../messages/message.ts'
+import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
 
 const orders = defineTopic('orders', { groups: [{ name: 'billing', types: ['order.created'] }] })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { delivery, ok, StubSubscription, stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
 import type { Driver, Outcome } from '../driver.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import { defineMessage } from '../messages/message.ts'
+import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
 
 const orders = defineTopic('orders', { groups: ['billing'] })

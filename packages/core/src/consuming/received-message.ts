@@ -6,7 +6,8 @@ import { durationSchema } from '../handling/retry.ts'
 import type { Duration } from '../lib/duration.ts'
 import { MessagingError } from '../lib/errors.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
-import type { Message, MessageDefinition } from '../messages/message.ts'
+import type { MessageDefinition } from '../messages/definition.ts'
+import type { Message } from '../messages/message.ts'
 import type { Consumer } from './consumer.ts'
 
 const retryOptionsSchema = lazily(() => z.strictObject({ delay: durationSchema().optional() }))

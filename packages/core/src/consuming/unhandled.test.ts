@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { delivery, StubSubscription, stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
 import { ConfigurationError, MessagingError } from '../lib/errors.ts'
 import { settle } from '../lib/virtual-clock.ts'
-import { defineMessage } from '../messages/message.ts'
+import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
 import { createTestBus } from '../testing.ts'
 

@@ -1,6 +1,6 @@
 import { attemptOf, headerNames } from '../driver/transport-headers.ts'
 import type { StoredDeadLetter } from '../driver.ts'
-import { decodeDelivery, toMessage } from '../messages/codec.ts'
+import { decodeDelivery, toMessage } from '../messages/cloud-events.ts'
 import type { Message } from '../messages/message.ts'
 
 /** A message that a group gave up on: the full message plus reason, origin, time and attempts. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { StoredDeadLetter } from '../driver.ts'
 import { virtualClock } from '../lib/virtual-clock.ts'
-import { encodeMessage } from '../messages/codec.ts'
+import { encodeMessage } from '../messages/cloud-events.ts'
 import { DeadLetters } from './dead-letters.ts'
 
 const hour = 3_600_000

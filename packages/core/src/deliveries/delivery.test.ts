@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { delivery } from '../driver/stub-driver.fixture.ts'
-import { decodeDelivery, toMessage } from '../messages/codec.ts'
+import { decodeDelivery, toMessage } from '../messages/cloud-events.ts'
 import { DeliveryInHand } from './delivery.ts'
 import { Hand } from './hand.ts'
 import { AttemptContext } from './handler-context.ts'

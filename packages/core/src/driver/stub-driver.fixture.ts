@@ -14,7 +14,7 @@ import type {
 } from '../driver.ts'
 import { MessagingError, type MessagingErrorOptions } from '../lib/errors.ts'
 import { type VirtualClock, virtualClock } from '../lib/virtual-clock.ts'
-import { encodeMessage } from '../messages/codec.ts'
+import { encodeMessage } from '../messages/cloud-events.ts'
 import type { Message } from '../messages/message.ts'
 
 export const ok: Outcome = { ok: true }

@@ -1,7 +1,8 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
 import { matchesPattern } from '../driver/pattern.ts'
-import type { Message, MessageDefinition } from '../messages/message.ts'
+import type { MessageDefinition } from '../messages/definition.ts'
+import type { Message } from '../messages/message.ts'
 import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
 import type { Slots } from './lanes.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { decodeDelivery, toMessage } from './codec.ts'
+import { decodeDelivery, toMessage } from './cloud-events.ts'
 
 const structured = (json: string) =>
   toMessage(

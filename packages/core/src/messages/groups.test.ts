@@ -2,7 +2,7 @@ import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import type { Consumer } from '../consuming/consumer.ts'
 import { createTestBus } from '../testing.ts'
-import { type DataOf, defineMessage, type MessageDefinition } from './message.ts'
+import { type DataOf, defineMessage, type MessageDefinition } from './definition.ts'
 import { defineTopic, type Topic } from './topic.ts'
 
 const orders = defineTopic('orders', { groups: ['billing', { name: 'shipping', types: ['order.paid'] }] })

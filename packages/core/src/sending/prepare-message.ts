@@ -4,16 +4,10 @@ import type { Clock } from '../lib/clock.ts'
 import { parseDuration, toMilliseconds } from '../lib/duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
-import { encodeMessage } from '../messages/codec.ts'
+import { encodeMessage } from '../messages/cloud-events.ts'
+import { type MessageDefinition, type Validated, validateData } from '../messages/definition.ts'
 import { unwritable } from '../messages/json-data.ts'
-import {
-  type Message,
-  type MessageDefinition,
-  type Metadata,
-  type Validated,
-  validateData,
-  type Writable,
-} from '../messages/message.ts'
+import type { Message, Metadata, Writable } from '../messages/message.ts'
 import type { Topic } from '../messages/topic.ts'
 import { requireFeature } from '../topology/features.ts'
 import type { SendLimits } from './accepted-sends.ts'

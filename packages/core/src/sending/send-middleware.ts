@@ -1,5 +1,6 @@
 import { MessagingError, toError } from '../lib/errors.ts'
-import type { Message, MessageDefinition } from '../messages/message.ts'
+import type { MessageDefinition } from '../messages/definition.ts'
+import type { Message } from '../messages/message.ts'
 import type { SendOptions } from './send-options.ts'
 
 /** What send middleware sees. To change data or options, replace them before calling `next`. */

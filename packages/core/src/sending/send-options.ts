@@ -3,7 +3,7 @@ import { durationSchema } from '../handling/retry.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import type { Issue } from '../lib/errors.ts'
 import { lazily, toIssues } from '../lib/validation.ts'
-import { isReservedName } from '../messages/codec.ts'
+import { isReservedName } from '../messages/cloud-events.ts'
 
 export interface ProducerOptions {
   /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */

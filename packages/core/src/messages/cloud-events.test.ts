@@ -2,7 +2,7 @@ import { CloudEvent, HTTP, Kafka } from 'cloudevents'
 import { describe, expect, test } from 'vitest'
 import type { OutboundMessage } from '../driver.ts'
 import { MessagingError } from '../lib/errors.ts'
-import { decodeDelivery, encodeMessage, isReservedName, toMessage } from './codec.ts'
+import { decodeDelivery, encodeMessage, isReservedName, toMessage } from './cloud-events.ts'
 import type { Message } from './message.ts'
 
 const utf8 = new TextEncoder()

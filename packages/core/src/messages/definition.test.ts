@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { ConfigurationError, type Issue } from '../lib/errors.ts'
-import { defineMessage, type MessageDefinition, upcastData, validateData } from './message.ts'
+import { defineMessage, type MessageDefinition, upcastData, validateData } from './definition.ts'
 import { defineTopic } from './topic.ts'
 
 const orders = defineTopic('orders')
