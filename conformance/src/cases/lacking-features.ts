@@ -122,13 +122,27 @@ export const lackingFeatures: readonly Case[] = [
   {
     number: 109,
     part: 'f',
-    title: 'More in hand than the driver can hold is refused by name; what is not asked for keeps within it',
+    title:
+      'More in hand than the driver can hold is refused when the consumer is made; what is not asked for keeps within it',
     async run(context) {
       const { stage, bus } = await lacking(context, { maxPrefetch: 3 })
       const recorder = context.recorder()
-      await assert.rejects(stage.consume(context.recorder(), { bus, prefetch: 4 }), /at most 3/)
+      assert.throws(() => bus.consumer(stage.group, { prefetch: 4 }), /prefetch: expected at most 3/)
       await stage.consume(recorder, { bus })
       await context.exactly(recorder, await stage.send(10))
+    },
+  },
+  {
+    number: 109,
+    part: 'g',
+    title:
+      'A longer lease than the driver has is refused when the consumer is made; the default keeps within it',
+    async run(context) {
+      const { stage, bus } = await lacking(context, { maxLeaseMs: 5000 })
+      const recorder = context.recorder()
+      assert.throws(() => bus.consumer(stage.group, { lease: '6s' }), /lease: expected at most 5000 ms/)
+      await stage.consume(recorder, { bus })
+      await context.exactly(recorder, await stage.send(3))
     },
   },
 ]

@@ -171,7 +171,7 @@ export interface Driver {
    * deletes what exists (a group's patterns are only ever added to). `verify`: changes nothing and reports what
    * is missing. Everything of the topology exists at the broker once this resolves, so that a message sent
    * afterwards is kept for each group. If something exists with other settings, it rejects with
-   * `topology-mismatch`, naming both sides.
+   * `topology-mismatch`, naming both sides. Once the signal fires nobody waits for it: begin nothing more, and reject.
    */
   apply(topology: Topology, mode: 'create' | 'verify', signal?: AbortSignal): Promise<TopologyReport>
   /**

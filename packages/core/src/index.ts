@@ -5,6 +5,7 @@ export {
   type CloseOptions,
   type GroupOptions,
   type Health,
+  type ProvisionOptions,
   type ReceiveOptions,
 } from './bus/bus.ts'
 export { type ConnectOptions, connect, type NativeOptions } from './bus/connect.ts'

@@ -66,7 +66,7 @@ export const settling: readonly Mutant[] = [
   driverMutant({
     name: 'claims every feature',
     fault: 'Says that it has what it lacks',
-    caughtBy: ['109a', '109b', '109c', '109d', '109e', '109f'],
+    caughtBy: ['109a', '109b', '109c', '109d', '109e', '109f', '109g'],
     layers: () => ({
       capabilities: (own) => ({
         ...own,
@@ -76,6 +76,7 @@ export const settling: readonly Mutant[] = [
         stats: true,
         changesFilters: true,
         maxPrefetch: Number.POSITIVE_INFINITY,
+        maxLeaseMs: Number.POSITIVE_INFINITY,
       }),
     }),
   }),

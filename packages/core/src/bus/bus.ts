@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { requireWithinLimits } from '../consuming/broker-limits.ts'
 import { Consumer, type ConsumerHost } from '../consuming/consumer.ts'
 import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consuming/consumer-options.ts'
 import { Memberships } from '../consuming/memberships.ts'
@@ -12,7 +13,7 @@ import type { HandlerMiddleware } from '../handling/processing.ts'
 import { durationSchema } from '../handling/retry.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { describe, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { describe, MessagingError, toError, toMessagingError } from '../lib/errors.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
 import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
@@ -49,8 +50,8 @@ export type ReceiveOptions<Group extends string = string> = PullOptions &
  * What `bus.health()` answers.
  *
  * - `up`: the broker answers and every consumer works.
- * - `degraded`: the broker answers, but a consumer is not receiving, cannot settle, is stuck, or waits for its idempotency
- *   store; its `error` says which.
+ * - `degraded`: the broker answers, but a consumer is not receiving, cannot renew its leases, cannot settle, is stuck, or
+ *   waits for its idempotency store; its `error` says which.
  * - `down`: the broker does not answer, or the bus is closed.
  */
 export interface Health {
@@ -78,6 +79,8 @@ const middlewareSchema = lazily(() =>
 
 const closeSchema = lazily(() => z.strictObject({ timeout: durationSchema().default('10s') }))
 
+const provisionSchema = lazily(() => z.strictObject({ signal: z.instanceof(AbortSignal).optional() }))
+
 const topicsSchema = lazily(() => z.array(definedTopicSchema()))
 
 const groupArgumentsSchema = lazily(() => z.object({ topic: definedTopicSchema(), group: nameSchema() }))
@@ -89,10 +92,21 @@ export interface BusMiddleware {
   readonly handle?: HandlerMiddleware
 }
 
+export interface ProvisionOptions {
+  /** Gives it up; what has been made by then stays. */
+  readonly signal?: AbortSignal
+}
+
 export interface CloseOptions {
   /** How long running handlers and pending sends get. Default: 10 s. */
   readonly timeout?: Duration
 }
+
+// Of a pull loop.
+const usualPrefetch = 16
+
+// What a driver gets for saying how it is, which it should have said by itself long before.
+const healthTimeoutMs = 10_000
 
 // What the broker's client gets for closing its connections, beyond what consumers and sends get.
 const graceMs = 2000
@@ -293,7 +307,9 @@ export class Bus implements AsyncDisposable {
     requireDefinition(definition, 'receive')
     parseOptions(receiveSchema(), options, 'receive options')
     if (options.allowUndeclaredGroup !== true) requireDeclared(definition.topic, options.group)
-    const { group, prefetch = 16, signal, ...rest } = options
+    requireWithinLimits(this.#driver, options, 'receive options')
+    const most = this.#driver.capabilities.maxPrefetch
+    const { group, prefetch = Math.min(usualPrefetch, most), signal, ...rest } = options
     const create = (onStopped: () => void) => {
       const forget = (consumer: Consumer) => {
         this.#host.forget(consumer)
@@ -343,18 +359,20 @@ export class Bus implements AsyncDisposable {
    * console.log(created) // ['exchange orders', 'queue orders:billing', …], in the broker's terms
    * ```
    *
-   * @throws {MessagingError} `topology-missing`, `topology-mismatch`, `access-denied`, `unsupported`
+   * @throws {MessagingError} `topology-missing`, `topology-mismatch`, `access-denied`, `unsupported`, `aborted`
    */
-  async provision(topics: readonly Topic[]): Promise<TopologyReport> {
+  async provision(topics: readonly Topic[], options: ProvisionOptions = {}): Promise<TopologyReport> {
     this.#ensureOpen()
+    const { signal } = parseOptions(provisionSchema(), options, 'provision options')
     parseOptions(topicsSchema(), topics, 'topics to provision')
     for (const topic of topics)
       if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
-    return this.#provisioner.topics(topics)
+    return this.#provisioner.topics(topics, signal)
   }
 
   /**
-   * Asks the broker and each consumer how they are, within a bounded time. Never rejects.
+   * Asks the broker and each consumer how they are. Takes 10 s at most: a driver that has not answered by then is `down`.
+   * Never rejects.
    *
    * ```ts
    * const { status, consumers } = await bus.health()
@@ -364,7 +382,7 @@ export class Bus implements AsyncDisposable {
   async health(): Promise<Health> {
     const driver: DriverHealth =
       this.#closed === undefined
-        ? await this.#driver.health()
+        ? await this.#driverHealth()
         : { status: 'down', error: new MessagingError('closed', 'The bus is closed'), details: {} }
     const consumers = [...this.#consumers].flatMap((consumer) => consumer.health())
     const isWell = ({ state, error }: WorkerHealth) =>
@@ -417,6 +435,23 @@ export class Bus implements AsyncDisposable {
     this.#draining = false
     await this.#publisher.close(Math.max(0, until - this.#clock.monotonic()))
     await within(this.#clock, graceMs, this.#closeDriver())
+  }
+
+  async #driverHealth(): Promise<DriverHealth> {
+    let answer: DriverHealth | undefined
+    let why = `did not say how it is within ${healthTimeoutMs} ms`
+    const asked = this.#driver.health().then(
+      (health) => {
+        answer = health
+      },
+      (thrown) => {
+        why = `failed to say how it is: ${toError(thrown).message}`
+      },
+    )
+    await within(this.#clock, healthTimeoutMs, asked)
+    if (answer !== undefined) return answer
+    const error = new MessagingError('timeout', `The ${this.#driver.name} driver ${why}`, { retryable: true })
+    return { status: 'down', error, details: {} }
   }
 
   async #closeDriver(): Promise<void> {

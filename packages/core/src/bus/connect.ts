@@ -163,7 +163,7 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
     try {
       for (const feature of parsed.requires) requireFeature(driver, feature, 'requires')
       await keepTrying(limits, 'timeout', 'The topics were not provisioned', () =>
-        bus.provision(parsed.topics),
+        bus.provision(parsed.topics, { signal: limits.signal }),
       )
       return bus
     } catch (error) {

@@ -14,7 +14,7 @@ export interface ConsumerOptions {
    * ten times as many (1,000 at most) while that many are handled in less than 200 ms.
    */
   readonly prefetch?: number
-  /** How long the broker leases a delivery to us at a time, where it has leases. Renewed while the handler runs. Default: 30 s. */
+  /** How long the broker leases a delivery to us at a time, where it has leases. Renewed while the handler runs. Default: 30 s, or the longest the broker has. */
   readonly lease?: Duration
   /** How long a lease is renewed at most: a handler that runs longer loses its delivery. Default: 1 h. */
   readonly maxLease?: Duration

@@ -16,6 +16,7 @@ import type { Message } from '../messages/message.ts'
 import { requireDeclared, type Topic, typeSchema } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
 import type { Attempts } from './attempts.ts'
+import { requireRoomForBatch, requireWithinLimits } from './broker-limits.ts'
 import {
   type BatchOptions,
   batchSchema,
@@ -97,6 +98,7 @@ export class Consumer<Name extends string = string> {
       `options of consumer ${describe(group)}`,
     )
     this.group = group
+    requireWithinLimits(host.driver, options, `options of consumer ${describe(group)}`)
     if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
     else host.require('deadLetters', `consumer "${group}"`)
     if (this.#options.from === 'earliest') host.require('replay', `consumer "${group}" from 'earliest'`)
@@ -187,6 +189,8 @@ export class Consumer<Name extends string = string> {
       options,
       `batch options of ${definition.type}`,
     )
+    const { driver } = this.#host
+    requireRoomForBatch(driver, this.#options.prefetch, size, `batch options of ${definition.type}`)
     const settings = { size, waitMs: wait, clock: this.#host.clock }
     return this.#register({
       topic: definition.topic,
@@ -434,14 +438,6 @@ export class Consumer<Name extends string = string> {
     const wished =
       this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered || !durableRetry ? 256 : 0)
     const prefetch = Math.min(wished, most.maxPrefetch)
-    if (prefetch < (this.#options.prefetch ?? batchSize)) {
-      const message = `expected at most ${most.maxPrefetch}, the most the ${driver.name} driver hands out; batches must fit it`
-      throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'prefetch', message }])
-    }
-    if (prefetch < batchSize) {
-      const message = `expected at least ${batchSize}, the largest batch: a smaller one would never fill`
-      throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'prefetch', message }])
-    }
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const grown = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
     const maxPrefetch = Math.min(grown, most.maxPrefetch)

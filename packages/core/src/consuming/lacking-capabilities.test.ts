@@ -96,10 +96,32 @@ test('no longer lease and no more deliveries are asked for than the driver has',
     .on(OrderCreated, () => {})
     .start()
   expect(requests[0]).toMatchObject({ leaseMs: 5000, prefetch: 8, maxPrefetch: 8 })
-  const most = bus.consumer('billing', { prefetch: 9 }).on(OrderCreated, () => {})
-  await expect(most.start()).rejects.toThrow(/prefetch: expected at most 8/)
-  const batch = bus.consumer('billing').onBatch(OrderCreated, { size: 9 }, () => {})
-  await expect(batch.start()).rejects.toThrow(/prefetch: expected at most 8/)
+})
+
+test('a lease or a prefetch beyond what the driver has is refused when the consumer is made, both at once', async () => {
+  const { bus, requests } = await lacking({ maxLeaseMs: 5000, maxPrefetch: 8 })
+  const both = /lease: expected at most 5000 ms.*stub driver.*prefetch: expected at most 8.*stub driver/s
+  expect(() => bus.consumer('billing', { lease: '6s', prefetch: 9 })).toThrow(both)
+  expect(() => bus.receive(OrderCreated, { group: 'billing', lease: '6s', prefetch: 9 })).toThrow(both)
+  bus.consumer('billing', { lease: '5s', prefetch: 8 })
+  const pulled = bus.receive(OrderCreated, { group: 'billing' })
+  void pulled.next()
+  await settle()
+  expect(requests[0]).toMatchObject({ leaseMs: 5000, prefetch: 8 })
+  await pulled.return?.()
+})
+
+test('a batch that would never fill is refused where its handler is registered', async () => {
+  const { bus } = await lacking({ maxPrefetch: 8 })
+  const withBatch = (prefetch?: number) => () =>
+    bus
+      .consumer('billing', prefetch === undefined ? {} : { prefetch })
+      .onBatch(OrderCreated, { size: 7 }, () => {})
+  withBatch()()
+  expect(withBatch(6)).toThrow(/size: expected at most 6, the prefetch of the consumer/)
+  expect(() => bus.consumer('billing').onBatch(OrderCreated, { size: 9 }, () => {})).toThrow(
+    /size: expected at most 8, the most the stub driver hands out/,
+  )
 })
 
 test.each([

@@ -156,7 +156,7 @@ export class Subscriber {
 
   async #subscribe(): Promise<Session> {
     const { driver, provisioner, topic, group, prefetch, maxPrefetch, leaseMs, broadcast } = this.#settings
-    await (broadcast ? provisioner.topic(topic) : provisioner.group(topic, group))
+    await provisioner.subscribed(topic, broadcast ? undefined : group, this.#stopping.signal)
     const { keepsDeliveries, release: releases, maxPrefetch: most } = driver.capabilities
     // As many again as are held at first, so that messages whose dead letters cannot be written leave room for the others.
     const allowance = Math.max(0, Math.min(prefetch, most - maxPrefetch))

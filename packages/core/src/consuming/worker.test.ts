@@ -130,6 +130,7 @@ describe('subscribing', () => {
         ],
       },
       'create',
+      expect.any(AbortSignal),
     )
   })
 

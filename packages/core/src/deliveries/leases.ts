@@ -1,6 +1,6 @@
 import type { Subscription } from '../driver.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type MessagingError, toMessagingError } from '../lib/errors.ts'
+import { MessagingError, toMessagingError } from '../lib/errors.ts'
 import type { DeliveryInHand } from './delivery.ts'
 
 export interface LeasesSettings {
@@ -21,7 +21,10 @@ export class Leases {
   readonly #intervalMs: number
   /** When the latest renewal that succeeded began. */
   #renewedAt = Number.NEGATIVE_INFINITY
-  #error: MessagingError | undefined
+  #failed: { readonly error: MessagingError; readonly at: number } | undefined
+  /** When the renewals began that have not been answered, oldest first. */
+  readonly #unanswered = new Set<number>()
+  #isHanging = false
   #cancelTick: (() => void) | undefined
   #cancelExpiry: (() => void) | undefined
   #isClosed = false
@@ -38,7 +41,16 @@ export class Leases {
 
   /** Why leases cannot be renewed at the moment. */
   get error(): MessagingError | undefined {
-    return this.#error
+    const { leaseMs = 0 } = this.#subscription
+    const now = this.#settings.clock.monotonic()
+    const [oldest = now] = this.#unanswered
+    if (now - oldest >= this.#intervalMs) {
+      const hint = 'what is in hand is lost when its lease ends'
+      const why = `The driver has not answered for ${Math.round(now - oldest)} ms; ${hint}`
+      return new MessagingError('timeout', why, { retryable: true })
+    }
+    // What it concerned may have ended since; then nobody renews, and no success would tell that all is well.
+    return this.#failed !== undefined && now - this.#failed.at <= leaseMs ? this.#failed.error : undefined
   }
 
   /** Its lease has run out, as far as we know. */
@@ -61,6 +73,7 @@ export class Leases {
       this.#scheduleTick()
       this.#settings.onOverdue(this.#overdue())
       this.#checkExpiry()
+      this.#tellIfHanging()
       void this.#renew()
     }
     this.#cancelTick = this.#settings.clock.after(this.#intervalMs, tick, { background: true })
@@ -72,14 +85,26 @@ export class Leases {
     const current = inHand().map(({ delivery }) => delivery)
     if (leaseMs === undefined || current.length === 0) return
     const startedAt = clock.monotonic()
+    this.#unanswered.add(startedAt)
     try {
       await this.#subscription.extend(current, leaseMs)
       this.#renewedAt = Math.max(this.#renewedAt, startedAt)
-      this.#error = undefined
+      this.#failed = undefined
+      for (const earlier of this.#unanswered) if (earlier <= startedAt) this.#unanswered.delete(earlier)
     } catch (thrown) {
-      this.#error = toMessagingError(thrown, 'Renewing leases failed')
-      report('renewing leases', this.#error)
+      this.#unanswered.delete(startedAt)
+      const error = toMessagingError(thrown, 'Renewing leases failed')
+      this.#failed = { error, at: clock.monotonic() }
+      report('renewing leases', error)
     }
+  }
+
+  // A call that is not answered rejects nothing: it is told here, once.
+  #tellIfHanging(): void {
+    const { error } = this
+    const isHanging = this.#unanswered.size > 0 && error?.code === 'timeout'
+    if (isHanging && !this.#isHanging) this.#settings.report('renewing leases', error)
+    this.#isHanging = isHanging
   }
 
   /** Lets go of what has expired, and looks again when the next one would, if that is before the next tick. */

@@ -64,7 +64,8 @@ test('a group that a consumer brings comes with all that is declared', async () 
   const { provisioner, names } = recording()
   provisioner.learn(defineTopic('orders', { groups: ['billing'] }))
   const group = { name: 'audit', types: ['#'], wishes: ['#'], from: 'latest' } as const
-  await provisioner.group(defineTopic('orders', { groups: ['shipping'] }), group)
+  const { signal } = new AbortController()
+  await provisioner.subscribed(defineTopic('orders', { groups: ['shipping'] }), group, signal)
   expect(names()).toEqual([['billing', 'shipping', 'audit']])
 })
 

@@ -43,12 +43,11 @@ export class Provisioner {
   }
 
   /** Several topics and their declared groups as one topology, so that one error names all that is missing. */
-  async topics(topics: readonly Topic[]): Promise<TopologyReport> {
+  async topics(topics: readonly Topic[], signal?: AbortSignal): Promise<TopologyReport> {
     if (topics.length === 0) return { created: [], missing: [] }
     const entries = new Set(topics.map((topic) => this.#entryOf(topic)))
-    const applied = this.#apply({
-      topics: [...entries].map(({ known }) => ({ topic: known.spec, groups: known.groups() })),
-    })
+    const wanted = [...entries].map(({ known }) => ({ topic: known.spec, groups: known.groups() }))
+    const applied = this.#apply({ topics: wanted }, signal)
     for (const entry of entries) entry.applied = applied
     return this.#finish(applied, [...entries])
   }
@@ -56,17 +55,28 @@ export class Provisioner {
   /** The topic and its declared groups; single flight, remembered until `forget`. */
   async topic(topic: Topic): Promise<TopologyReport> {
     const entry = this.#entryOf(topic)
-    if (entry.applied !== undefined) return entry.applied
+    if (entry.applied !== undefined) {
+      try {
+        return await entry.applied
+      } catch (error) {
+        // Somebody else has given it up, not we.
+        if (!MessagingError.is(error) || error.code !== 'aborted') throw error
+        return this.topic(topic)
+      }
+    }
     const { known } = entry
     const applied = this.#apply({ topics: [{ topic: known.spec, groups: known.groups() }] })
     entry.applied = applied
     return this.#finish(applied, [entry])
   }
 
-  /** The topic with a group of a consumer's; asked of the broker each time, since it is asked after a loss too. */
-  async group(topic: Topic, group: GroupSpec): Promise<TopologyReport> {
+  /**
+   * What a consumer needs: the topic with its group, or without for a broadcast. Asked of the broker each time, since it is
+   * asked after a loss too.
+   */
+  async subscribed(topic: Topic, group: GroupSpec | undefined, signal: AbortSignal): Promise<TopologyReport> {
     const { known } = this.#entryOf(topic)
-    return this.#apply({ topics: [{ topic: known.spec, groups: known.groups(group) }] })
+    return this.#apply({ topics: [{ topic: known.spec, groups: known.groups(group) }] }, signal)
   }
 
   /** Whether applying the topology again may help against the error: it was deleted, and is ours to create. */
@@ -114,10 +124,11 @@ export class Provisioner {
     }
   }
 
-  async #apply(topology: Topology): Promise<TopologyReport> {
+  async #apply(topology: Topology, signal?: AbortSignal): Promise<TopologyReport> {
     if (this.#mode === 'none') return { created: [], missing: [] }
     const { changesFilters } = this.#driver.capabilities
-    const report = await this.#driver.apply(changesFilters ? topology : unfiltered(topology), this.#mode)
+    const fitting = changesFilters ? topology : unfiltered(topology)
+    const report = await this.#driver.apply(fitting, this.#mode, signal)
     if (report.missing.length > 0) throw missingTopology(report.missing)
     return report
   }
