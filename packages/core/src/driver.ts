@@ -369,6 +369,10 @@ export interface Delivery {
   readonly timestamp?: number
   /** The transport's ordering key, for messages that carry none themselves. */
   readonly key: string | undefined
+  /** The transport's own id of this copy, the same at each of its deliveries; for messages that carry none themselves. */
+  readonly id?: string | undefined
+  /** What the transport calls the kind of message, such as AMQP's routing key; for messages that do not say it themselves. */
+  readonly subject?: string | undefined
 }
 
 export interface Settlement {

@@ -7,6 +7,7 @@ import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
+import { Formats } from '../encoding/formats.ts'
 import type { BusEmitter, BusEvents, BusListener } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
@@ -14,8 +15,10 @@ import { durationSchema } from '../handling/retry.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { describe, MessagingError, toError, toMessagingError } from '../lib/errors.ts'
+import { Turns } from '../lib/turns.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
+import type { BodyFormat } from '../messages/body-format.ts'
 import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
 import { definedTopicSchema, nameSchema, requireDeclared, type Topic } from '../messages/topic.ts'
 import { Producer, type ProducerHost } from '../sending/producer.ts'
@@ -132,6 +135,7 @@ export class Bus implements AsyncDisposable {
   readonly #consumers = new Set<Consumer>()
   readonly #host: ConsumerHost
   readonly #sendMiddleware: SendMiddleware[] = []
+  readonly #turns = new Turns()
   #closed: Promise<void> | undefined
   #draining = false
 
@@ -139,7 +143,11 @@ export class Bus implements AsyncDisposable {
   constructor(
     driver: Driver,
     events: BusEmitter,
-    settings: { readonly clock: Clock; readonly provision: ProvisionMode },
+    settings: {
+      readonly clock: Clock
+      readonly provision: ProvisionMode
+      readonly format?: BodyFormat | undefined
+    },
   ) {
     this.#driver = driver
     this.#events = events
@@ -156,6 +164,7 @@ export class Bus implements AsyncDisposable {
       require: (feature, what) => requireFeature(driver, feature, what),
       forget: (consumer) => this.#consumers.delete(consumer),
       handledInVain: new HandledInVain(settings.clock),
+      formats: new Formats(settings.format, []),
       memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),
     }
     this.administration = new Administration(this.#host)
@@ -252,8 +261,10 @@ export class Bus implements AsyncDisposable {
       if (!this.#draining || !isHandling()) this.#ensureOpen()
     }
     ensureOpen()
-    const { clock, emit } = this.#host
+    const { clock, emit, formats } = this.#host
     const host: ProducerHost = {
+      formats,
+      turns: this.#turns,
       driver: this.#driver,
       clock,
       emit,

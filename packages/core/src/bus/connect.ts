@@ -17,6 +17,7 @@ import { newId } from '../lib/new-id.ts'
 import { requireNode } from '../lib/node-version.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
+import { type BodyFormatOptions, bodyFormatFields, bodyFormatOf } from '../messages/body-format.ts'
 import { definedTopicSchema, type Topic } from '../messages/topic.ts'
 import { features, requireFeature } from '../topology/features.ts'
 import type { ProvisionMode } from '../topology/provisioner.ts'
@@ -28,7 +29,7 @@ export interface NativeOptions {
   readonly [adapter: string]: unknown
 }
 
-export interface ConnectOptions {
+export interface ConnectOptions extends BodyFormatOptions {
   /**
    * Where messages travel: `memory:` (this process), `memory:NAME` (shared by this process's buses of that name),
    * `amqp://…`, `kafka://…`, `sqs://REGION`, `redis://…`; see each adapter's README.
@@ -94,6 +95,7 @@ const connectSchema = lazily(() =>
       .default('10s')
       .transform((value) => (value === 'forever' ? undefined : toMilliseconds(value))),
     signal: z.instanceof(AbortSignal).optional(),
+    ...bodyFormatFields(),
     clock: z
       .custom<Clock>(
         (value) =>
@@ -159,7 +161,7 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
     const driver = await keepTrying(limits, 'connection-failed', connecting, () =>
       closeIfLate(limits.signal, adapter.connect(url, context)),
     )
-    const bus = new Bus(driver, events, parsed)
+    const bus = new Bus(driver, events, { ...parsed, format: bodyFormatOf(parsed) })
     try {
       for (const feature of parsed.requires) requireFeature(driver, feature, 'requires')
       await keepTrying(limits, 'timeout', 'The topics were not provisioned', () =>

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { DeadLetters } from '../dead-letters/dead-letters.ts'
 import type { Driver, GroupStats, SeekPosition } from '../driver.ts'
+import { BodyReader } from '../encoding/body-reader.ts'
+import type { Formats } from '../encoding/formats.ts'
 import type { Clock } from '../lib/clock.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import type { Topic } from '../messages/topic.ts'
@@ -32,6 +34,7 @@ const positionSchema = lazily(() =>
 export interface GroupHost {
   readonly driver: Driver
   readonly clock: Clock
+  readonly formats: Formats
   /** Throws `closed` after the bus was closed. */
   ensureOpen(): void
 }
@@ -61,7 +64,9 @@ export class Group {
       requireFeature(host.driver, 'deadLetters', `dead letters of group "${name}"`)
       return host.driver.deadLetters(topic, name)
     }
-    this.deadLetters = new DeadLetters({ clock: host.clock, open }, topic.name, name)
+    host.formats.learn(topic)
+    const reader = new BodyReader(host.formats, topic.name, name)
+    this.deadLetters = new DeadLetters({ clock: host.clock, reader, open }, topic.name, name)
   }
 
   /**

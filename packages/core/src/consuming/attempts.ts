@@ -6,6 +6,7 @@ import type { Disposition, Processing } from '../handling/processing.ts'
 import type { Unhandled } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Roster } from '../lib/roster.ts'
+import { Turns } from '../lib/turns.ts'
 import type { Membership } from './memberships.ts'
 
 /** A delivery on its way, and the session it came by and is settled by. */
@@ -27,6 +28,8 @@ export class Attempts {
   readonly #unhandled: Unhandled
   readonly #siblings: () => Membership<Attempts> | undefined
   readonly #lanes: Lanes<Task>
+  readonly #turns = new Turns()
+  readonly #ordered: boolean
   readonly #running = new Roster<Task>()
   /** Deliveries that other consumers handle for this one. */
   readonly #lent = new Roster<Task>()
@@ -42,12 +45,14 @@ export class Attempts {
     clock: Clock,
     unhandled: Unhandled,
     siblings: () => Membership<Attempts> | undefined,
+    ordered: boolean,
   ) {
     this.#processing = processing
     this.#slots = slots
     this.#clock = clock
     this.#unhandled = unhandled
     this.#siblings = siblings
+    this.#ordered = ordered
     this.#lanes = new Lanes((task) => void this.#drive(task))
   }
 
@@ -107,10 +112,27 @@ export class Attempts {
   /** Looks at a delivery that has come and queues it for its handler, or settles it at once. */
   accept(session: Session, inHand: DeliveryInHand): void {
     const triaged = this.#processing.triage(inHand)
+    // What takes time to read is not overtaken by later messages of its key.
+    const lane = this.#ordered ? (inHand.delivery.key ?? '') : undefined
+    const inTurn = lane === undefined ? triaged : this.#turns.take(lane, triaged)
+    if (inTurn instanceof Promise)
+      void inTurn.then((disposition) => this.#admit(session, inHand, disposition))
+    else this.#admit(session, inHand, inTurn)
+  }
+
+  #admit(session: Session, inHand: DeliveryInHand, triaged: Disposition | undefined): void {
     if (triaged?.kind === 'settle') settle({ inHand, session }, triaged)
+    if (triaged?.kind === 'back-off') void this.#acceptLater(session, inHand, triaged.delayMs)
     if (triaged !== undefined || !session.admit(inHand)) return
     inHand.enterLane()
     this.#lanes.add({ inHand, session, laneKey: inHand.laneKey })
+  }
+
+  async #acceptLater(session: Session, inHand: DeliveryInHand, delayMs: number): Promise<void> {
+    await this.#wait(inHand, delayMs, inHand.attempt)
+    if (inHand.ended) return
+    inHand.waitAgain(this.#clock.monotonic())
+    this.accept(session, inHand)
   }
 
   /** Resolves once nothing is under way, or the signal fires. */
@@ -191,7 +213,7 @@ export class Attempts {
   async #conclude({ inHand, session }: Task, disposition: Disposition): Promise<void> {
     if (disposition.kind === 'settle') settle({ inHand, session }, disposition)
     else if (this.#draining) session.settle(inHand, { kind: 'release' })
-    else await this.#backOff(inHand, disposition.delayMs, disposition.attempt)
+    else await this.#backOff({ inHand, session }, disposition)
   }
 
   // What no handler has seen yet would wait here and take up room of the consumer that received it.
@@ -201,7 +223,19 @@ export class Attempts {
     }
   }
 
-  async #backOff(inHand: DeliveryInHand, delayMs: number, attempt: number): Promise<void> {
+  async #backOff(
+    { inHand, session }: Pick<Task, 'inHand' | 'session'>,
+    { delayMs, attempt, isUsed }: Extract<Disposition, { kind: 'back-off' }>,
+  ): Promise<void> {
+    await this.#wait(inHand, delayMs, attempt)
+    if (inHand.ended) return
+    const spoilt = isUsed === true ? await this.#processing.reread(inHand) : undefined
+    if (spoilt?.kind === 'settle') settle({ inHand, session }, spoilt)
+    else if (!inHand.ended) inHand.waitAgain(this.#clock.monotonic())
+    if (spoilt?.kind === 'back-off') await this.#backOff({ inHand, session }, spoilt)
+  }
+
+  async #wait(inHand: DeliveryInHand, delayMs: number, attempt: number): Promise<void> {
     // It can have been lost while the handler ran.
     if (inHand.ended) return
     inHand.backOff(attempt, this.#clock.monotonic())
@@ -212,7 +246,6 @@ export class Attempts {
         resolve()
       })
     })
-    if (!inHand.ended) inHand.waitAgain(this.#clock.monotonic())
   }
 }
 

@@ -1,6 +1,8 @@
 import type { z } from 'zod'
 import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Driver, Feature, GroupSpec } from '../driver.ts'
+import { BodyReader } from '../encoding/body-reader.ts'
+import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
 import { coversPattern } from '../handling/covers-pattern.ts'
@@ -50,6 +52,7 @@ export interface ConsumerHost {
   /** Which consumers of the bus share deliveries. */
   readonly memberships: Memberships<Attempts>
   readonly handledInVain: HandledInVain
+  readonly formats: Formats
   require(feature: Feature, what: string): void
   /** Called when the consumer has stopped. */
   forget(consumer: Consumer): void
@@ -407,7 +410,9 @@ export class Consumer<Name extends string = string> {
   #createWorker(topic: Topic): Working {
     const { concurrency, lease, maxLease, stuckAfter, retry, maxDeliveries, idempotency, from, broadcast } =
       this.#options
-    const { driver, provisioner, clock, emit, memberships, handledInVain } = this.#host
+    const { driver, provisioner, clock, emit, memberships, handledInVain, formats } = this.#host
+    for (const { definition } of this.#registrations) if (definition !== undefined) formats.learn(definition)
+    formats.learn(topic)
     const registrations = this.#registrations.filter(
       (each) => (each.topic?.name ?? topic.name) === topic.name,
     )
@@ -428,6 +433,7 @@ export class Consumer<Name extends string = string> {
         },
         middleware: [...this.#host.middleware, ...this.#middleware],
         handledInVain,
+        reader: new BodyReader(formats, topic.name, this.group),
         ordered: topic.ordered,
         maxRetryMs: durableRetry ? maxDelayMs : 0,
         broadcast,

@@ -65,7 +65,14 @@ export class Worker {
   ) {
     this.#settings = settings
     this.#memberships = memberships
-    this.#attempts = new Attempts(processing, slots, settings.clock, unhandled, () => this.#membership)
+    this.#attempts = new Attempts(
+      processing,
+      slots,
+      settings.clock,
+      unhandled,
+      () => this.#membership,
+      settings.topic.ordered,
+    )
     this.#stuckWatch = new StuckWatch(this.#attempts, settings)
     this.#subscriber = new Subscriber(settings, this.#hand, (session) => this.#receive(session))
   }

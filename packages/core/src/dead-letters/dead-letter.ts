@@ -1,6 +1,6 @@
 import { attemptOf, headerNames } from '../driver/transport-headers.ts'
 import type { StoredDeadLetter } from '../driver.ts'
-import { decodeDelivery, toMessage } from '../messages/cloud-events.ts'
+import type { BodyReader } from '../encoding/body-reader.ts'
 import type { Message } from '../messages/message.ts'
 
 /** A message that a group gave up on: the full message plus reason, origin, time and attempts. */
@@ -37,9 +37,13 @@ function dateOf(text: string | undefined): Date | undefined {
   return Number.isNaN(date.getTime()) ? undefined : date
 }
 
-function decode(stored: StoredDeadLetter, failedAt: Date | undefined): Message | undefined {
+async function read(
+  stored: StoredDeadLetter,
+  reader: BodyReader,
+  failedAt: Date | undefined,
+): Promise<Message | undefined> {
   try {
-    return toMessage(decodeDelivery(stored), failedAt?.getTime() ?? 0)
+    return await reader.read(stored, failedAt?.getTime() ?? 0)
   } catch {
     // The reason says so; the body is there to look at.
     return undefined
@@ -47,7 +51,12 @@ function decode(stored: StoredDeadLetter, failedAt: Date | undefined): Message |
 }
 
 /** A stored letter as applications see it. Tolerant: what cannot be read is left out, never thrown. */
-export function toDeadLetter(stored: StoredDeadLetter, topic: string, group: string): DeadLetter {
+export async function toDeadLetter(
+  stored: StoredDeadLetter,
+  reader: BodyReader,
+  topic: string,
+  group: string,
+): Promise<DeadLetter> {
   const { id, headers, body, contentType } = stored
   const errorName = headers[headerNames.errorName]
   const failedAt = dateOf(headers[headerNames.failedAt])
@@ -68,7 +77,7 @@ export function toDeadLetter(stored: StoredDeadLetter, topic: string, group: str
     deliveries: Math.max(1, Number(headers[headerNames.deliveries]) || 1),
     firstFailedAt: dateOf(headers[headerNames.firstFailedAt]),
     failedAt,
-    message: decode(stored, failedAt),
+    message: await read(stored, reader, failedAt),
     body,
     contentType,
     headers,

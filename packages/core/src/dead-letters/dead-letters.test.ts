@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { StoredDeadLetter } from '../driver.ts'
+import { BodyReader } from '../encoding/body-reader.ts'
+import { Formats } from '../encoding/formats.ts'
 import { virtualClock } from '../lib/virtual-clock.ts'
 import { encodeMessage } from '../messages/cloud-events.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -53,7 +55,8 @@ function open(letters: StoredDeadLetter[]) {
     replay: remove,
     discard: remove,
   }
-  const deadLetters = new DeadLetters({ clock, open: () => store }, 'orders', 'billing')
+  const reader = new BodyReader(new Formats(undefined, []), 'orders', 'billing')
+  const deadLetters = new DeadLetters({ clock, reader, open: () => store }, 'orders', 'billing')
   const ids = async (filter?: Parameters<DeadLetters['list']>[0]) => {
     const found: string[] = []
     for await (const { id } of deadLetters.list(filter)) found.push(id)

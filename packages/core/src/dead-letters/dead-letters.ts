@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { DeadLetterStore } from '../driver.ts'
+import type { BodyReader } from '../encoding/body-reader.ts'
 import type { Clock } from '../lib/clock.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import { type DeadLetter, toDeadLetter } from './dead-letter.ts'
@@ -37,6 +38,7 @@ export interface DiscardReport {
 /** What the dead letters of a group need of their bus. */
 export interface DeadLettersHost {
   readonly clock: Clock
+  readonly reader: BodyReader
   /** The driver's store; throws `closed` after the bus was closed. */
   open(): DeadLetterStore
 }
@@ -238,6 +240,8 @@ export class DeadLetters {
   }
 
   async *#all(): AsyncGenerator<DeadLetter, undefined> {
-    for await (const stored of this.#host.open().list()) yield toDeadLetter(stored, this.#topic, this.#group)
+    for await (const stored of this.#host.open().list()) {
+      yield await toDeadLetter(stored, this.#host.reader, this.#topic, this.#group)
+    }
   }
 }

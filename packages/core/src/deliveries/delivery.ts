@@ -163,6 +163,16 @@ export class DeliveryInHand {
     return this.#context
   }
 
+  /** Its message takes time to read; `laneKey` is what is known of its order until then. */
+  reading(laneKey: string | undefined): void {
+    this.#laneKey = laneKey
+  }
+
+  /** Whether its message has been read. */
+  get isRead(): boolean {
+    return this.#message !== undefined
+  }
+
   /** Takes the message as it was sent. */
   read(message: Message, laneKey: string | undefined): void {
     this.#message = message

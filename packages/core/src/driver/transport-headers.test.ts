@@ -20,10 +20,15 @@ test('a dead letter’s id is in its headers', () => {
   expect(deadLetterIdOf({})).toBeUndefined()
 })
 
-test('a replayed letter keeps what it was sent with, and its priority, but nothing of its failure', () => {
+test('a replayed letter keeps what it was sent with, and what is needed to read it, but nothing of its failure', () => {
   const failure = Object.fromEntries(Object.values(headerNames).map((name) => [name, 'x']))
   expect(replayHeaders({ ...failure, tenant: 'acme', 'ce-id': 'i' })).toEqual({
     'waybill-priority': 'x',
+    'waybill-stages': 'x',
+    'waybill-content-type': 'x',
+    'waybill-id': 'x',
+    'waybill-time': 'x',
+    'waybill-subject': 'x',
     tenant: 'acme',
     'ce-id': 'i',
   })

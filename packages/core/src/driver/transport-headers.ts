@@ -23,9 +23,26 @@ export const headerNames = {
   originTopic: 'waybill-topic',
   originGroup: 'waybill-group',
   deliveries: 'waybill-deliveries',
+  /** What was done to the body, and its content type before that. */
+  stages: 'waybill-stages',
+  contentType: 'waybill-content-type',
+  /** What the transport said about a message that did not say it itself, so that copies of it keep it. */
+  id: 'waybill-id',
+  time: 'waybill-time',
+  subject: 'waybill-subject',
 } as const
 
 const prefix = 'waybill-'
+
+/** What stays with a message for as long as it lives. */
+const lasting: ReadonlySet<string> = new Set([
+  headerNames.priority,
+  headerNames.stages,
+  headerNames.contentType,
+  headerNames.id,
+  headerNames.time,
+  headerNames.subject,
+])
 
 /**
  * Makes a function that prefixes names, such as CloudEvents attributes for a broker's binding. It remembers the results:
@@ -77,6 +94,6 @@ export function deadLetterIdOf(headers: Readonly<Record<string, string>>): strin
  */
 export function replayHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !name.startsWith(prefix) || name === headerNames.priority),
+    Object.entries(headers).filter(([name]) => !name.startsWith(prefix) || lasting.has(name)),
   )
 }

@@ -2,6 +2,7 @@ import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import { headerNames } from '../driver/transport-headers.ts'
 import { describe } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
+import { attributesIn, isStructured } from '../messages/cloud-events.ts'
 
 // Brokers bound headers (RabbitMQ's frame, SQS's attributes): enough to find the place, no more.
 const maxMessageLength = 1024
@@ -23,31 +24,45 @@ function textOf(read: () => unknown): string {
   }
 }
 
+/**
+ * A delivery's headers, for its copies. Of a message that is no CloudEvents event they tell as well what only the transport
+ * said: a copy's own transport would say something else.
+ */
+export function lastingHeaders(inHand: DeliveryInHand): Readonly<Record<string, string>> {
+  const { delivery, isRead } = inHand
+  const { headers, contentType, subject, timestamp } = delivery
+  if (isStructured(contentType) || attributesIn(headers).specversion !== undefined) return headers
+  const isFilledIn = isRead && inHand.message.filledIn?.includes('id') === true
+  const id = isFilledIn ? inHand.message.id : delivery.id
+  const said: Record<string, string> = {}
+  if (id !== undefined) said[headerNames.id] = id
+  if (subject !== undefined) said[headerNames.subject] = subject
+  if (timestamp !== undefined) said[headerNames.time] = new Date(timestamp).toISOString()
+  return { ...said, ...headers }
+}
+
 /** The headers of a copy that comes back for another attempt. */
-export function retryHeaders(
-  { delivery }: DeliveryInHand,
-  attempt: number,
-  now: number,
-): Record<string, string> {
+export function retryHeaders(inHand: DeliveryInHand, attempt: number, now: number): Record<string, string> {
   // Somebody handles it, so the clock for `unhandledAfter` starts again.
-  const { [headerNames.unhandledFor]: _, ...headers } = delivery.headers
+  const { [headerNames.unhandledFor]: _, ...headers } = lastingHeaders(inHand)
   return {
     ...headers,
-    [headerNames.firstFailedAt]: delivery.headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),
+    [headerNames.firstFailedAt]: headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),
     [headerNames.attempt]: String(attempt),
   }
 }
 
 /** The headers of a dead letter: those the message came with, plus reason, origin, time and attempts. */
 export function deadLetterHeaders(
-  { delivery, topic, group, attempt, deliveries }: DeliveryInHand,
+  inHand: DeliveryInHand,
   reason: string,
   error: Error | undefined,
   now: number,
 ): Record<string, string> {
+  const { delivery, topic, group, attempt, deliveries } = inHand
   const failedAt = new Date(now).toISOString()
   const headers: Record<string, string> = {
-    ...delivery.headers,
+    ...lastingHeaders(inHand),
     [headerNames.deadLetterId]: newId(),
     [headerNames.reason]: clip(() => reason, maxMessageLength),
     [headerNames.originTopic]: topic,

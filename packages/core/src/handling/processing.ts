@@ -1,18 +1,20 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
+import { headerNames } from '../driver/transport-headers.ts'
 import type { Verdict } from '../driver.ts'
+import type { BodyReader } from '../encoding/body-reader.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
-import { decodeDelivery, toMessage } from '../messages/cloud-events.ts'
 import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/definition.ts'
 import { AskedVerdict, type Wish } from './asked-verdict.ts'
 import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
 import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
 import { whileHandling } from './handling.ts'
+import { MessageReading, type ReadingResult } from './message-reading.ts'
 import { compose } from './middleware.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
 import { withTimeLimit } from './time-limit.ts'
@@ -29,8 +31,13 @@ export type Disposition =
       /** Its handler has had its effect: if the verdict is lost, it need not run again. */
       readonly isHandled?: boolean
     }
-  /** To be tried again by this member; its key waits until then. */
-  | { readonly kind: 'back-off'; readonly delayMs: number; readonly attempt: number }
+  /** To be tried again by this member; its key waits until then. `isUsed`: a handler has had its message, and may have changed it. */
+  | {
+      readonly kind: 'back-off'
+      readonly delayMs: number
+      readonly attempt: number
+      readonly isUsed?: boolean
+    }
 
 export interface ProcessingSettings {
   readonly topic: string
@@ -42,16 +49,13 @@ export interface ProcessingSettings {
   readonly idempotency: IdempotencySettings | undefined
   readonly middleware: readonly HandlerMiddleware[]
   readonly handledInVain: HandledInVain
+  readonly reader: BodyReader
   /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
   readonly ordered: boolean
   /** The longest retry the driver carries out; a longer one waits in this process. 0 when it carries out none. */
   readonly maxRetryMs: number
   /** There is no queue of the group's own to come back from: retries wait in this process, and there are no dead letters. */
   readonly broadcast: boolean
-}
-
-function acked(settled: () => void): Extract<Disposition, { kind: 'settle' }> {
-  return { kind: 'settle', verdict: { kind: 'ack' }, settled }
 }
 
 const release: Disposition = { kind: 'settle', verdict: { kind: 'release' } }
@@ -61,6 +65,9 @@ function crashesOf({ delivery: { crashes, deliveries, attempt } }: DeliveryInHan
   return crashes ?? deliveries - attempt
 }
 
+// How soon a message comes back that cannot be read because a store or a registry is away.
+const unreadableDelayMs = 30_000
+
 // How soon a duplicate of a message that is being handled looks again.
 const duplicateDelayMs = 5000
 
@@ -69,6 +76,7 @@ export class Processing {
   readonly #settings: ProcessingSettings
   readonly #handlers: Handlers
   readonly #guard: EffectGuard | undefined
+  readonly #reading: MessageReading
   /**
    * A crash counts against everything that a consumer had in hand, not only the message that killed it. So each consumer
    * gives up only one message for crashes; those that have seen fewer crashes than that one may have been its neighbours.
@@ -78,7 +86,8 @@ export class Processing {
   constructor(settings: ProcessingSettings, handlers: Handlers) {
     this.#settings = settings
     this.#handlers = handlers
-    const { idempotency, clock, emit, topic, group } = settings
+    const { idempotency, clock, emit, topic, group, reader, ordered } = settings
+    this.#reading = new MessageReading({ clock, emit, reader, ordered })
     this.#guard = idempotency && new EffectGuard({ ...idempotency, clock, emit, topic, group })
   }
 
@@ -92,13 +101,36 @@ export class Processing {
   }
 
   /** Looks at a delivery before it queues up: what becomes of it, if it needs no handler. */
-  triage(delivery: DeliveryInHand): Disposition | undefined {
-    const { maxDeliveries } = this.#settings
-    try {
-      this.#read(delivery)
-    } catch (error) {
-      return this.#giveUp(delivery, 'undecodable', toError(error))
+  triage(delivery: DeliveryInHand): Disposition | undefined | Promise<Disposition | undefined> {
+    return this.#readThen(delivery, () => this.#checkCrashes(delivery))
+  }
+
+  /** Takes the message as it was sent, after a handler had it: as if a copy of it had come back. */
+  reread(delivery: DeliveryInHand): Disposition | undefined | Promise<Disposition | undefined> {
+    return this.#readThen(delivery, () => undefined)
+  }
+
+  #readThen(
+    delivery: DeliveryInHand,
+    next: () => Disposition | undefined,
+  ): Disposition | undefined | Promise<Disposition | undefined> {
+    const undecodable = (error: unknown) => this.#giveUp(delivery, 'undecodable', toError(error))
+    const go = (result: ReadingResult) => {
+      if (result === 'read') return next()
+      return result === 'ended'
+        ? release
+        : this.#again(delivery, unreadableDelayMs, delivery.attempt, () => {})
     }
+    try {
+      const result = this.#reading.read(delivery)
+      return result instanceof Promise ? result.then(go).catch(undecodable) : go(result)
+    } catch (error) {
+      return undecodable(error)
+    }
+  }
+
+  #checkCrashes(delivery: DeliveryInHand): Disposition | undefined {
+    const { maxDeliveries } = this.#settings
     const crashes = crashesOf(delivery)
     if (crashes >= Math.max(maxDeliveries, this.#excused)) {
       this.#excused = crashes + 1
@@ -110,7 +142,7 @@ export class Processing {
 
   /** Why no handler starts at the moment. */
   get error(): MessagingError | undefined {
-    return this.#guard?.error
+    return this.#guard?.error ?? this.#reading.error
   }
 
   /** One attempt. Never rejects. */
@@ -119,10 +151,13 @@ export class Processing {
     const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
-      return acked(() => emit('expired', delivery.info))
+      return this.#acked(delivery, () => emit('expired', delivery.info))
     }
     if (!broadcast && handledInVain.take(delivery)) {
-      return { ...acked(() => emit('duplicate', { ...delivery.info, state: 'done' })), isHandled: true }
+      return {
+        ...this.#acked(delivery, () => emit('duplicate', { ...delivery.info, state: 'done' })),
+        isHandled: true,
+      }
     }
     const preparing = this.#prepare(delivery, handler)
     const refused = preparing instanceof Promise ? await preparing : preparing
@@ -158,7 +193,10 @@ export class Processing {
       }
     }
     const durationMs = clock.monotonic() - startedAt
-    return { ...acked(() => emit('handled', { ...delivery.info, durationMs })), isHandled: true }
+    return {
+      ...this.#acked(delivery, () => emit('handled', { ...delivery.info, durationMs })),
+      isHandled: true,
+    }
   }
 
   /** Runs the handler within its middleware. */
@@ -195,12 +233,6 @@ export class Processing {
   close(): void {
     this.#guard?.close()
     for (const collector of this.#handlers.collectors) collector.close()
-  }
-
-  #read(delivery: DeliveryInHand): void {
-    const { timestamp = delivery.receivedAt, key } = delivery.delivery
-    const message = toMessage(decodeDelivery(delivery.delivery), timestamp, key)
-    delivery.read(message, this.#settings.ordered ? message.key : undefined)
   }
 
   /** Upcasts and validates the data; a disposition when it cannot be handled. Synchronous when the schema is. */
@@ -245,7 +277,7 @@ export class Processing {
   ): Disposition {
     const { info, attempt } = delivery
     const settled = () => this.#settings.emit('duplicate', { ...info, state: state.state })
-    if (state.state === 'done') return acked(settled)
+    if (state.state === 'done') return this.#acked(delivery, settled)
     // Some databases report odd numbers for a lease that never ends or has just ended.
     const { remainingMs } = state
     const delayMs = remainingMs > 0 ? Math.min(remainingMs, duplicateDelayMs) : duplicateDelayMs
@@ -256,7 +288,7 @@ export class Processing {
     const { emit } = this.#settings
     if (MessagingError.is(error) && error.code === 'skip') {
       const { message: reason } = error
-      return acked(() => emit('skipped', { ...delivery.info, reason }))
+      return this.#acked(delivery, () => emit('skipped', { ...delivery.info, reason }))
     }
     const decision = this.#decide(delivery.attempt, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
@@ -278,18 +310,31 @@ export class Processing {
     const { ordered, broadcast, maxRetryMs } = this.#settings
     if (ordered || broadcast || maxRetryMs === 0 || delayMs > maxRetryMs) {
       scheduled()
-      // The failed attempt may have changed the message; the next one must see it as it was sent, like a copy that comes back.
-      this.#read(delivery)
-      return { kind: 'back-off', delayMs, attempt }
+      return { kind: 'back-off', delayMs, attempt, isUsed: true }
     }
     const headers = retryHeaders(delivery, attempt, this.#settings.clock.now())
     return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: scheduled }
   }
 
+  #acked(delivery: DeliveryInHand, settled: () => void): Extract<Disposition, { kind: 'settle' }> {
+    const { broadcast, reader, emit } = this.#settings
+    const { headers } = delivery.delivery
+    if (broadcast || headers[headerNames.stages] === undefined) {
+      return { kind: 'settle', verdict: { kind: 'ack' }, settled }
+    }
+    const told = () => {
+      settled()
+      const failed = (error: unknown) =>
+        emit('failure', { what: 'stages after the ack', error: toMessagingError(error, 'A stage failed') })
+      reader.done(delivery.delivery).catch(failed)
+    }
+    return { kind: 'settle', verdict: { kind: 'ack' }, settled: told }
+  }
+
   #giveUp(delivery: DeliveryInHand, reason: string, error: Error | undefined): Disposition {
     const { clock, emit, broadcast } = this.#settings
     const event = { ...delivery.info, reason, error }
-    if (broadcast) return acked(() => emit('dropped', event))
+    if (broadcast) return this.#acked(delivery, () => emit('dropped', event))
     const headers = deadLetterHeaders(delivery, reason, error, clock.now())
     return {
       kind: 'settle',

@@ -3,7 +3,7 @@ import { headerNames } from '../driver/transport-headers.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError } from '../lib/errors.ts'
-import { deadLetterHeaders } from './failure-record.ts'
+import { deadLetterHeaders, lastingHeaders } from './failure-record.ts'
 import type { Disposition } from './processing.ts'
 import type { WantedTypes } from './wanted-types.ts'
 
@@ -91,7 +91,7 @@ export class Unhandled {
       scheduled()
       return { kind: 'back-off', delayMs, attempt: delivery.attempt }
     }
-    const { [headerNames.unhandledFor]: _, ...others } = delivery.delivery.headers
+    const { [headerNames.unhandledFor]: _, ...others } = lastingHeaders(delivery)
     const headers =
       forMs === undefined
         ? others

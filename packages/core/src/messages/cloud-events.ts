@@ -38,12 +38,11 @@ type Encoded = Pick<OutboundMessage, 'body' | 'contentType' | 'attributes' | 'he
 
 const timeText = rememberLast((time: number) => new Date(time).toISOString())
 
-/**
- * A message as a CloudEvents event in structured mode, its attributes once more for the transport's headers. `data` is
- * what travels.
- * Throws what `JSON.stringify` throws (a cycle, a BigInt).
- */
-export function encodeMessage(message: Message, data: unknown = message.data): Encoded {
+/** A message's CloudEvents attributes, and what else goes into the transport's headers. `contentType` is that of the data. */
+export function attributesOf(
+  message: Message,
+  contentType: string,
+): { readonly attributes: Record<string, string>; readonly headers: Record<string, string> } {
   const { metadata } = message
   const attributes: Record<string, string> = {
     specversion: '1.0',
@@ -51,7 +50,7 @@ export function encodeMessage(message: Message, data: unknown = message.data): E
     source: metadata.source,
     type: message.type,
     time: timeText(message.timestamp.getTime()),
-    datacontenttype: data instanceof Uint8Array ? bytesType : jsonType,
+    datacontenttype: contentType,
     dataversion: String(message.version),
   }
   const headers: Record<string, string> = {}
@@ -64,10 +63,25 @@ export function encodeMessage(message: Message, data: unknown = message.data): E
     if (attribute === undefined) headers[name] = value
     else attributes[attribute] = value
   }
+  return { attributes, headers }
+}
+
+/**
+ * A message as a CloudEvents event in structured mode, its attributes once more for the transport's headers. `data` is
+ * what travels.
+ * Throws what `JSON.stringify` throws (a cycle, a BigInt).
+ */
+export function encodeMessage(message: Message, data: unknown = message.data): Encoded {
+  const { attributes, headers } = attributesOf(message, data instanceof Uint8Array ? bytesType : jsonType)
   const event: Record<string, unknown> = { ...attributes, dataversion: message.version }
   if (data instanceof Uint8Array) event.data_base64 = Buffer.from(data).toString('base64')
   else if (data !== undefined) event.data = data
   return { body: Buffer.from(JSON.stringify(event)), contentType: structuredType, attributes, headers }
+}
+
+/** Whether the body is a whole event. */
+export function isStructured(contentType: string | undefined): boolean {
+  return contentType?.toLowerCase().startsWith(structuredType) === true
 }
 
 function undecodable(why: string, cause?: unknown): MessagingError {
@@ -96,7 +110,7 @@ interface Decoded {
 }
 
 function decodeEvent(body: Uint8Array, contentType: string | undefined, headers: Headers): Decoded {
-  if (contentType?.toLowerCase().startsWith(structuredType)) return decodeStructured(body)
+  if (isStructured(contentType)) return decodeStructured(body)
   const attributes = attributesIn(headers)
   if (attributes.specversion !== undefined) {
     return { attributes, data: decodeBinary(body, attributes.datacontenttype ?? contentType) }
@@ -123,7 +137,7 @@ function decodeBinary(body: Uint8Array, contentType: string | undefined): unknow
 }
 
 /** The CloudEvents attributes among the headers. */
-function attributesIn(headers: Headers): Record<string, string> {
+export function attributesIn(headers: Headers): Record<string, string> {
   const attributes: Record<string, string> = {}
   for (const name in headers) {
     const attribute = attributeHeader.exec(name)?.[1]
@@ -135,13 +149,13 @@ function attributesIn(headers: Headers): Record<string, string> {
   return attributes
 }
 
-function contentTypeIn(headers: Headers): string | undefined {
+export function contentTypeIn(headers: Headers): string | undefined {
   for (const name in headers) if (/^content-type$/i.test(name)) return headers[name]
   return undefined
 }
 
 /** The headers that are the user's own. */
-function othersIn(headers: Headers): Record<string, string> {
+export function othersIn(headers: Headers): Record<string, string> {
   const others: Record<string, string> = {}
   for (const name in headers) {
     const value = headers[name]

@@ -62,6 +62,11 @@ export interface Codec {
   /** For errors. */
   readonly name: string
   /**
+   * It carries data that JSON cannot, such as BigInts and Maps. Otherwise such data is refused before it reaches the codec,
+   * so that nothing is changed in silence. Default: false.
+   */
+  readonly carriesAnyData?: boolean
+  /**
    * A message as bytes. `message.data` is what `send` was given, checked but not transformed by the schema. Left out: the codec
    * only reads, and sending uses the next one. What it throws is a problem of the data (`InvalidMessageError`), unless it is a
    * `MessagingError`.

@@ -3,11 +3,12 @@ import { z } from 'zod'
 import { isPattern } from '../driver/pattern.ts'
 import { ConfigurationError, describe, type Issue } from '../lib/errors.ts'
 import { lazily, parseOptions, withFields } from '../lib/validation.ts'
+import { type BodyFormat, type BodyFormatOptions, bodyFormatFields, bodyFormatOf } from './body-format.ts'
 import { definedTopicSchema, type Topic, typeSchema } from './topic.ts'
 
 type Upcasts = Readonly<Record<number, (old: Record<string, unknown>) => unknown>>
 
-export interface MessageOptions<Schema extends StandardSchemaV1> {
+export interface MessageOptions<Schema extends StandardSchemaV1> extends BodyFormatOptions {
   /** Any Standard Schema (zod, valibot, arktype). `send` takes its input type, handlers get its output type. */
   readonly schema: Schema
   /** Of the data's shape; a positive integer. Default: 1. */
@@ -25,6 +26,7 @@ export interface MessageDefinition<Input = unknown, Output = unknown, Group exte
   readonly version: number
   readonly upcast: Upcasts
   readonly schema: StandardSchemaV1<Input, Output>
+  readonly format?: BodyFormat | undefined
   // A method, not a property, so that a definition of one type is assignable where any definition will do.
   key?(data: Output): string
 }
@@ -57,6 +59,7 @@ const definitionSchema = lazily(() =>
         'expected a Standard Schema such as one of zod',
       ),
       key: z.function().optional(),
+      ...bodyFormatFields(),
     })
     .superRefine(({ version, upcast }, context) => {
       for (const from of Object.keys(upcast).filter((each) => Number(each) >= version)) {
@@ -83,7 +86,7 @@ export function defineMessage<Schema extends StandardSchemaV1, Group extends str
   type: string,
   options: MessageOptions<Schema>,
 ): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group> {
-  const { version } = parseOptions(
+  const { version, codec, stages } = parseOptions(
     definitionSchema(),
     withFields(options, { topic, type }),
     `message ${describe(type)}`,
@@ -93,6 +96,7 @@ export function defineMessage<Schema extends StandardSchemaV1, Group extends str
     type,
     version,
     upcast: options.upcast ?? {},
+    format: bodyFormatOf({ codec, stages }),
     schema: options.schema as StandardSchemaV1<
       StandardSchemaV1.InferInput<Schema>,
       StandardSchemaV1.InferOutput<Schema>

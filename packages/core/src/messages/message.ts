@@ -26,6 +26,11 @@ export interface Message<Data = unknown> {
   /** No longer delivered after this time. */
   readonly expiresAt?: Date
   readonly metadata: Metadata
+  /**
+   * What the sender did not say and Waybill filled in: the id from the transport or at random, the source from the topic's
+   * name, the timestamp from the transport or the receipt. Absent when the message said it all.
+   */
+  readonly filledIn?: readonly ('id' | 'source' | 'timestamp')[]
 }
 
 /** For code that fills the fields one by one: spreading what may be absent costs more than everything else. */

@@ -2,8 +2,9 @@ import { z } from 'zod'
 import type { TopicSpec } from '../driver.ts'
 import { ConfigurationError, describe } from '../lib/errors.ts'
 import { lazily, parseOptions, withFields } from '../lib/validation.ts'
+import { type BodyFormat, type BodyFormatOptions, bodyFormatFields, bodyFormatOf } from './body-format.ts'
 
-export interface TopicOptions<Group extends string = string> {
+export interface TopicOptions<Group extends string = string> extends BodyFormatOptions {
   /** Deliveries of one key within a group are sequential and in order. Default: false. */
   readonly ordered?: boolean
   /**
@@ -27,6 +28,7 @@ export interface TopicOptions<Group extends string = string> {
  */
 export interface Topic<Group extends string = string> extends TopicSpec {
   readonly groups: readonly TopicGroup[]
+  readonly format?: BodyFormat | undefined
   // For the compiler only; it never exists. Methods compare their parameters both ways, so a topic fits wherever its groups
   // and those asked for overlap, any topic fits `Topic`, and an undeclared name fits nowhere.
   declares?(group: Group): void
@@ -69,6 +71,7 @@ const topicSchema = lazily(() =>
       )
       .default([]),
     native: z.record(z.string(), z.unknown()).default({}),
+    ...bodyFormatFields(),
   }),
 )
 
@@ -93,9 +96,14 @@ export function defineTopic<const Group extends string = string>(
   name: string,
   options: TopicOptions<Group> = {},
 ): Topic<Group> {
-  const topic = parseOptions(topicSchema(), withFields(options, { name }), `topic ${describe(name)}`)
+  const { codec, stages, ...topic } = parseOptions(
+    topicSchema(),
+    withFields(options, { name }),
+    `topic ${describe(name)}`,
+  )
   return {
     ...topic,
+    format: bodyFormatOf({ codec, stages }),
     groups: topic.groups.map((group) =>
       typeof group === 'string' ? { name: group, types: ['#'], named: true } : { ...group, named: false },
     ),

@@ -43,7 +43,7 @@ export class AcceptedSends {
     return new Promise((resolve) => this.#whenIdle.push(resolve))
   }
 
-  /** A send with more to do than the broker's part. Its limits end it until it has `begun` that. */
+  /** A send with more to do than the broker's part. Its limits end it until it has `begun` that, which throws once it is over. */
   run<Result>(
     what: string,
     { deadline, signal }: SendLimits,
@@ -51,6 +51,7 @@ export class AcceptedSends {
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
       let hasBegun = false
+      let isOver = false
       const giveUp = (code: EndCode) => {
         const fate = hasBegun ? 'unknown' : 'not-sent'
         const options = { fate, retryable: code === 'timeout' } as const
@@ -59,12 +60,15 @@ export class AcceptedSends {
       }
       const onAbort = () => giveUp('aborted')
       const begun = () => {
+        // The caller was told that nothing was sent.
+        if (isOver) throw new MessagingError('aborted', `The ${what} is no longer wanted`)
         hasBegun = true
         this.#deadlines.remove(watched)
         signal?.removeEventListener('abort', onAbort)
       }
       const end = (settle: () => void) => {
         if (!this.#preparing.remove(place)) return
+        isOver = true
         this.#deadlines.remove(watched)
         signal?.removeEventListener('abort', onAbort)
         settle()

@@ -1,10 +1,12 @@
 import { headerNames } from '../driver/transport-headers.ts'
 import { type Capabilities, messageBytes, type OutboundMessage } from '../driver.ts'
+import { type Written, writeMessage } from '../encoding/body-writer.ts'
+import type { Formats } from '../encoding/formats.ts'
+import { andThen } from '../lib/and-then.ts'
 import type { Clock } from '../lib/clock.ts'
 import { parseDuration, toMilliseconds } from '../lib/duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
-import { encodeMessage } from '../messages/cloud-events.ts'
 import { type MessageDefinition, type Validated, validateData } from '../messages/definition.ts'
 import { unwritable } from '../messages/json-data.ts'
 import type { Message, Metadata, Writable } from '../messages/message.ts'
@@ -15,6 +17,7 @@ import { checkSendOptions, noOptions, type SendOptions, under } from './send-opt
 
 /** What is the same for all messages of a producer. */
 export interface Sender {
+  readonly formats: Formats
   readonly driver: { readonly name: string; readonly capabilities: Capabilities }
   readonly source: string
   readonly timeoutMs: number
@@ -26,6 +29,17 @@ export interface SendStart extends SendLimits {
   readonly monotonicNow: number
   /** The message being handled. */
   readonly cause: Message | undefined
+}
+
+/** A message that is checked, and not encoded yet. */
+export interface Draft<Output = unknown> {
+  readonly definition: MessageDefinition<unknown, Output>
+  readonly message: Message<Output>
+  /** As it was given. */
+  readonly data: unknown
+  readonly delayMs: number
+  readonly priority: number | undefined
+  readonly start: SendStart
 }
 
 /** A message that is ready for the driver. */
@@ -72,22 +86,21 @@ export function checkData<Output>(
 }
 
 /**
- * The message as it will travel, from data that was checked. The data travels as it was given: each consumer's schema
- * parses it anew.
+ * A message from data that was checked. The data travels as it was given: each consumer's schema parses it anew.
  *
  * @throws {InvalidMessageError} listing every problem.
- * @throws {MessagingError} `unsupported`, `too-large`.
+ * @throws {MessagingError} `unsupported`
  */
-export function prepareMessage<Output>(
+export function draftMessage<Output>(
   sender: Sender,
   definition: MessageDefinition<unknown, Output>,
   data: unknown,
   checked: Validated<Output>,
   options: SendOptions,
   start: SendStart,
-): Prepared<Output> {
+): Draft<Output> {
   const { topic, type } = definition
-  const { driver } = sender
+  const { driver, formats } = sender
   if (topic.ordered) requireFeature(driver, 'ordered', `ordered topic "${topic.name}"`)
   const issues = options === noOptions ? [] : checkSendOptions(options)
   // What is no object has no fields to read below.
@@ -97,7 +110,9 @@ export function prepareMessage<Output>(
     throw new InvalidMessageError(`message ${type}`, [...issues, ...under('data', checked.issues)])
   }
   const key = keyOf(definition, checked.value, options, issues)
-  issues.push(...under('data', dataIssues(data)))
+  formats.learn(definition)
+  if (formats.forSending(definition).codec?.carriesAnyData !== true)
+    issues.push(...under('data', dataIssues(data)))
   if (issues.length > 0) throw new InvalidMessageError(`message ${type}`, issues)
   if (options.priority !== undefined) requireFeature(driver, 'priority', 'send with a priority')
   const delayMs = delayOf(driver, options)
@@ -113,16 +128,32 @@ export function prepareMessage<Output>(
   if (options.expiresIn !== undefined) {
     message.expiresAt = new Date(start.now + toMilliseconds(options.expiresIn))
   }
-  const outbound = outboundOf(topic, message, data, delayMs, options.priority)
-  return {
-    topic,
-    message,
-    outbound,
-    bytes: measure(outbound, driver.capabilities.maxMessageBytes),
-    dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
-    deadline: start.deadline,
-    signal: start.signal,
-  }
+  return { definition, message, data, delayMs, priority: options.priority, start }
+}
+
+/**
+ * The message as it will travel. Synchronous when its codec and stages are.
+ *
+ * @throws {InvalidMessageError} when the codec cannot encode it.
+ * @throws {MessagingError} `too-large`, and what codec and stages throw.
+ */
+export function encodeDraft<Output>(
+  { driver, formats }: Sender,
+  { definition, message, data, delayMs, priority, start }: Draft<Output>,
+): Prepared<Output> | Promise<Prepared<Output>> {
+  const { topic } = definition
+  return andThen(writeMessage(definition, formats.forSending(definition), message, data), (written) => {
+    const outbound = outboundOf(topic, message, written, delayMs, priority)
+    return {
+      topic,
+      message,
+      outbound,
+      bytes: measure(outbound, driver.capabilities.maxMessageBytes),
+      dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
+      deadline: start.deadline,
+      signal: start.signal,
+    }
+  })
 }
 
 /** What of the data cannot travel. Data that is bytes, or none, is not written as JSON. */
@@ -190,28 +221,22 @@ function metadataOf({ source }: Sender, cause: Message | undefined, options: Sen
 function outboundOf(
   topic: Topic,
   message: Message,
-  data: unknown,
+  { body, contentType, attributes, headers }: Written,
   delayMs: number,
   priority: number | undefined,
 ): OutboundMessage {
-  try {
-    const { body, contentType, attributes, headers } = encodeMessage(message, data)
-    return {
-      topic,
-      type: message.type,
-      id: message.id,
-      key: message.key,
-      body,
-      contentType,
-      attributes,
-      headers: priority === undefined ? headers : { ...headers, [headerNames.priority]: String(priority) },
-      delayMs,
-      priority,
-      expiresAt: message.expiresAt?.getTime(),
-    }
-  } catch (error) {
-    const issue = { path: 'data', message: `cannot be written as JSON: ${toError(error).message}` }
-    throw new InvalidMessageError(`message ${message.type}`, [issue])
+  return {
+    topic,
+    type: message.type,
+    id: message.id,
+    key: message.key,
+    body,
+    contentType,
+    attributes,
+    headers: priority === undefined ? headers : { ...headers, [headerNames.priority]: String(priority) },
+    delayMs,
+    priority,
+    expiresAt: message.expiresAt?.getTime(),
   }
 }
 
@@ -219,7 +244,6 @@ function measure(outbound: OutboundMessage, maxMessageBytes: number): number {
   const bytes = messageBytes(outbound)
   if (bytes <= maxMessageBytes) return bytes
   const what = `Message ${outbound.type} ${outbound.id} has ${bytes} bytes with its headers, but the broker takes at most ${maxMessageBytes}`
-  throw new MessagingError('too-large', `${what}; send a reference to the data instead. Nothing was sent`, {
-    fate: 'not-sent',
-  })
+  const next = 'add claimCheck({ store }) to the stages, or send a reference to the data'
+  throw new MessagingError('too-large', `${what}; ${next}. Nothing was sent`, { fate: 'not-sent' })
 }

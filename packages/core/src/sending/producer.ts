@@ -1,13 +1,31 @@
+import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
 import { currentMessage } from '../handling/handling.ts'
-import type { Clock } from '../lib/clock.ts'
-import { ConfigurationError, describe, InvalidMessageError, toMessagingError } from '../lib/errors.ts'
+import { type Clock, sleep } from '../lib/clock.ts'
+import {
+  ConfigurationError,
+  describe,
+  InvalidMessageError,
+  MessagingError,
+  toMessagingError,
+} from '../lib/errors.ts'
+import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
+import type { Turns } from '../lib/turns.ts'
 import { functionSchema, parseOptions } from '../lib/validation.ts'
-import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
+import { within } from '../lib/within.ts'
+import { type MessageDefinition, requireDefinition, type Validated } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import { BatchError } from './batch-error.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { checkData, type Prepared, prepareMessage, type Sender, startSend } from './prepare-message.ts'
+import {
+  checkData,
+  type Draft,
+  draftMessage,
+  encodeDraft,
+  type Prepared,
+  type Sender,
+  startSend,
+} from './prepare-message.ts'
 import type { Publisher } from './publisher.ts'
 import { type SendContext, type SendMiddleware, sendThrough } from './send-middleware.ts'
 import {
@@ -20,9 +38,12 @@ import {
 
 /** What a producer needs of its bus. */
 export interface ProducerHost {
+  readonly formats: Formats
   readonly driver: Sender['driver']
   readonly clock: Clock
   readonly publisher: Publisher
+  /** Of all producers of the bus. */
+  readonly turns: Turns
   readonly emit: Emit
   /** The bus's, outside of the producer's own. */
   readonly middleware: readonly SendMiddleware[]
@@ -48,7 +69,7 @@ export class Producer {
   constructor(host: ProducerHost, options: ProducerOptions = {}) {
     const { source, timeout, maxInFlightBytes } = parseOptions(producerSchema(), options, 'producer options')
     this.#host = host
-    this.#sender = { driver: host.driver, source, timeoutMs: timeout }
+    this.#sender = { driver: host.driver, formats: host.formats, source, timeoutMs: timeout }
     this.#budget = new ByteBudget(maxInFlightBytes)
   }
 
@@ -150,11 +171,15 @@ export class Producer {
   ): Promise<Message<Output>> {
     const start = this.#start(options)
     const checked = checkData(definition, data)
-    if (!(checked instanceof Promise)) {
-      return this.#deliver(prepareMessage(this.#sender, definition, data, checked, options, start))
-    }
+    const draft = (validated: Validated<Output>) =>
+      draftMessage(this.#sender, definition, data, validated, options, start)
+    const encoded =
+      checked instanceof Promise ? checked.then(draft).then(this.#encode) : this.#encode(draft(checked))
+    if (!(encoded instanceof Promise)) return this.#deliver(encoded)
+    // Who gives up before it is encoded does not look at it.
+    encoded.catch(() => {})
     return this.#host.publisher.accept(`message ${definition.type}`, start, async (begun) => {
-      const prepared = prepareMessage(this.#sender, definition, data, await checked, options, start)
+      const prepared = await encoded
       begun()
       return this.#deliver(prepared)
     })
@@ -192,17 +217,48 @@ export class Producer {
     if (issues.length > 0) throw new InvalidMessageError(what, issues)
     const start = this.#start(options)
     const checks = await Promise.all(items.map((item) => checkData(definition, item)))
-    const prepared: Prepared<Output>[] = []
+    const drafts: Draft<Output>[] = []
     for (const [index, checked] of checks.entries()) {
       try {
-        prepared.push(prepareMessage(this.#sender, definition, items[index], checked, options, start))
+        drafts.push(draftMessage(this.#sender, definition, items[index], checked, options, start))
       } catch (error) {
         if (!(error instanceof InvalidMessageError)) throw error
         issues.push(...error.issues.map(({ path, message }) => ({ path: `${index}.${path}`, message })))
       }
     }
     if (issues.length > 0) throw new InvalidMessageError(what, issues)
-    return prepared
+    return Promise.all(drafts.map(this.#encode))
+  }
+
+  /** On an ordered topic in the order of the calls, however long codec and stages take; what may pass is tried again. */
+  #encode = <Output>(draft: Draft<Output>): Prepared<Output> | Promise<Prepared<Output>> => {
+    const { topic } = draft.definition
+    const first = encodeDraft(this.#sender, draft)
+    const encoded = first instanceof Promise ? this.#encodeInTime(draft, first) : first
+    return topic.ordered
+      ? this.#host.turns.take(JSON.stringify([topic.name, draft.message.key]), encoded)
+      : encoded
+  }
+
+  async #encodeInTime<Output>(
+    draft: Draft<Output>,
+    first: Promise<Prepared<Output>>,
+  ): Promise<Prepared<Output>> {
+    const { clock } = this.#host
+    const { deadline, signal } = draft.start
+    let encoding = first
+    for (let failures = 1; ; failures += 1) {
+      const isOver = !(await within(clock, Math.max(0, deadline - clock.monotonic()), encoding))
+      if (isOver) throw notEncoded(draft.definition)
+      try {
+        return await encoding
+      } catch (error) {
+        // A store or a registry may be away only for now.
+        if (!MessagingError.is(error) || !error.retryable || signal?.aborted) throw error
+        await sleep(clock, reconnectBackoff(failures), signal)
+        encoding = Promise.resolve(encodeDraft(this.#sender, draft))
+      }
+    }
   }
 
   async #deliver<Output>(prepared: Prepared<Output>): Promise<Message<Output>> {
@@ -210,6 +266,11 @@ export class Producer {
     this.#host.emit('sent', { topic: prepared.topic.name, message: prepared.message })
     return prepared.message
   }
+}
+
+function notEncoded({ type }: MessageDefinition): MessagingError {
+  const what = `Message ${type} was not sent: its codec or a stage took longer than the timeout`
+  return new MessagingError('timeout', what, { retryable: true, fate: 'not-sent' })
 }
 
 /** @throws {BatchError} when some were not sent. */
