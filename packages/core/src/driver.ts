@@ -366,11 +366,11 @@ export interface Delivery {
    */
   readonly crashes?: number
   /** When it was sent according to the transport, in milliseconds since the epoch; for events that do not say it themselves. */
-  readonly timestamp?: number
+  readonly timestamp?: number | undefined
   /** The transport's ordering key, for messages that carry none themselves. */
   readonly key: string | undefined
   /** The transport's own id of this copy, the same at each of its deliveries; for messages that carry none themselves. */
-  readonly id?: string | undefined
+  readonly transportId?: string | undefined
   /** What the transport calls the kind of message, such as AMQP's routing key; for messages that do not say it themselves. */
   readonly subject?: string | undefined
 }

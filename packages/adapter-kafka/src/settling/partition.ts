@@ -108,7 +108,7 @@ export class Partition {
   take(what: 'due' | 'any'): KafkaDelivery | undefined {
     const waiting = this.offsets.careful ? this.#takeSuspect() : (this.#due.shift() ?? this.#takeFresh(what))
     if (waiting === undefined) return undefined
-    const { body, contentType, headers, attempt, key, timestamp } = fromRecord(waiting.record, {
+    const { body, contentType, headers, attempt, key, timestamp, transportId } = fromRecord(waiting.record, {
       topic: this.topic,
       partition: this.index,
     })
@@ -123,6 +123,7 @@ export class Partition {
       crashes: deliveries - 1,
       key,
       timestamp,
+      transportId,
       waiting,
     }
     this.inHand.add(delivery)

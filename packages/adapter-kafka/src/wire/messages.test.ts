@@ -85,6 +85,7 @@ test('body, key, headers and time arrive as they were sent', () => {
     attempt: 1,
     key: 'o-1',
     timestamp: 1_700_000_000_000,
+    transportId: 'orders/5/17/1700000000000',
   })
 })
 
@@ -116,6 +117,7 @@ test('a copy has the key, body and time of its source, the headers wanted, and i
     attempt: 2,
     key: 'o-1',
     timestamp: 1_700_000_000_000,
+    transportId: 'orders/5/17/1',
   })
 })
 

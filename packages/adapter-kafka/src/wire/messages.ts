@@ -21,6 +21,7 @@ export interface InboundRecord {
   readonly key: string | undefined
   /** Milliseconds since the epoch. */
   readonly timestamp: number
+  readonly transportId: string
 }
 
 /** Where a record was consumed. */
@@ -62,6 +63,7 @@ export function fromRecord(record: ConsumedRecord, place: RecordPlace): InboundR
     attempt: attemptOf(headers),
     key: key?.toString('utf8'),
     timestamp: sentAtOf(record),
+    transportId: placeText(record, place),
   }
   return value === null
     ? { ...inbound, ...deletion(record, place, headers) }
@@ -70,15 +72,16 @@ export function fromRecord(record: ConsumedRecord, place: RecordPlace): InboundR
 
 /** A tombstone as the event of its own that core needs: `data` is null, and the key says what is deleted. */
 function deletion(
-  { offset, key, timestamp }: ConsumedRecord,
-  { topic, partition }: RecordPlace,
+  record: ConsumedRecord,
+  place: RecordPlace,
   headers: Readonly<Record<string, string>>,
 ): Pick<InboundRecord, 'body' | 'contentType' | 'headers'> {
+  const { key } = record
   const attributes: Record<string, string> = {
     specversion: '1.0',
     type: deletionType,
-    source: `kafka:${topic}`,
-    id: `${topic}/${partition}/${offset}/${timestamp}`,
+    source: `kafka:${place.topic}`,
+    id: placeText(record, place),
     ...(key !== null && { partitionkey: key.toString('utf8') }),
   }
   const event = Object.entries(attributes).map(([name, value]) => [attributeHeader(name), value])
@@ -88,6 +91,11 @@ function deletion(
     contentType: 'application/json',
     headers: { ...Object.fromEntries(event), ...headers },
   }
+}
+
+/** The same at each delivery of the record; with its time, since a topic may be made again. */
+function placeText({ offset, timestamp }: ConsumedRecord, { topic, partition }: RecordPlace): string {
+  return `${topic}/${partition}/${offset}/${timestamp}`
 }
 
 /** When the record, or the one that it is a copy of, was sent: milliseconds since the epoch. */

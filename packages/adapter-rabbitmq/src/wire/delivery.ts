@@ -3,7 +3,7 @@ import type { ConsumeMessage } from 'amqplib'
 import type { Incoming } from './messages.ts'
 
 type Carried = Pick<Incoming, 'body' | 'contentType' | 'headers' | 'attempt' | 'deliveries' | 'crashes'> &
-  Pick<Partial<Incoming>, 'timestamp'>
+  Pick<Delivery, 'timestamp' | 'transportId' | 'subject'>
 
 /** A delivery and what is needed to settle it. */
 export class RabbitmqDelivery implements Delivery {
@@ -13,7 +13,9 @@ export class RabbitmqDelivery implements Delivery {
   readonly attempt: number
   readonly deliveries: number
   readonly crashes: number
-  readonly timestamp?: number
+  readonly timestamp: number | undefined
+  readonly transportId: string | undefined
+  readonly subject: string | undefined
   readonly key = undefined
   readonly source: ConsumeMessage
   readonly tag: number
@@ -29,7 +31,9 @@ export class RabbitmqDelivery implements Delivery {
     this.attempt = incoming.attempt
     this.deliveries = incoming.deliveries
     this.crashes = incoming.crashes
-    if (incoming.timestamp !== undefined) this.timestamp = incoming.timestamp
+    this.timestamp = incoming.timestamp
+    this.transportId = incoming.transportId
+    this.subject = incoming.subject
     this.source = source
     this.tag = source.fields.deliveryTag
     this.partition = partition

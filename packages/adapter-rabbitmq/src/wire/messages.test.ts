@@ -70,6 +70,8 @@ test('attributes travel in the spelling of the AMQP binding, and come back with 
     deliveries: 1,
     crashes: 0,
     timestamp: undefined,
+    transportId: 'id-1',
+    subject: 'order.created',
     isUncounted: false,
     remainingMs: 0,
   })

@@ -27,6 +27,8 @@ export interface Incoming extends Counts {
   readonly attempt: number
   /** In milliseconds since the epoch. */
   readonly timestamp: number | undefined
+  readonly transportId: string | undefined
+  readonly subject: string
   /** It was handed out before by a queue that does not say how often: a classic one. */
   readonly isUncounted: boolean
   /** What is left of a delay longer than a delay ladder. 0: due. */
@@ -224,7 +226,7 @@ export function fromAmqp({ content, properties, fields }: Message, isOrdered = f
   // Handling"). Classic queues only tell that there was one.
   const earlier = count(raw['x-acquired-count']) ?? returned ?? (fields.redelivered ? 1 : 0)
   const crashes = isOrdered ? Math.max(0, (returned ?? 0) - toleratedReturns) : (returned ?? 0)
-  const { timestamp, contentEncoding, contentType } = properties
+  const { timestamp, contentEncoding, contentType, messageId } = properties
   return {
     body: contentEncoding === undefined ? content : unpacked(content, contentEncoding),
     contentType: contentType === undefined ? undefined : text(contentType),
@@ -233,6 +235,9 @@ export function fromAmqp({ content, properties, fields }: Message, isOrdered = f
     deliveries: (count(raw[deliveriesHeader]) ?? 0) + earlier + 1,
     crashes: (count(raw[crashesHeader]) ?? 0) + crashes,
     timestamp: typeof timestamp === 'number' ? toMilliseconds(timestamp) : undefined,
+    transportId: typeof messageId === 'string' && messageId !== '' ? messageId : undefined,
+    // On ordered topics the partition comes first.
+    subject: isOrdered ? fields.routingKey.replace(/^\d+\./, '') : fields.routingKey,
     isUncounted: fields.redelivered && returned === undefined,
     remainingMs: Number(raw[remainingHeader] ?? 0),
   }

@@ -45,6 +45,11 @@ export class RedisDelivery implements Delivery, Position {
     this.count = count
     this.leaseUntil = leaseUntil
   }
+
+  /** Several streams can have entries of one id. */
+  get transportId(): string {
+    return `${this.source}/${this.id}`
+  }
 }
 
 /** What the fetch script answers with; `sources` where it was not given all of them. */

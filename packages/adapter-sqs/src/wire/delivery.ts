@@ -15,6 +15,7 @@ export class SqsDelivery implements Delivery {
   readonly crashes: number
   readonly timestamp: number
   readonly key: string | undefined
+  readonly transportId: string
   readonly receipt: string
   readonly receivedAt: number
   expiresAt: number
@@ -33,6 +34,7 @@ export class SqsDelivery implements Delivery {
     this.crashes = received.groupId === undefined ? past.crashes + receives - 1 : 0
     this.timestamp = received.sentAt
     this.key = received.key
+    this.transportId = received.id
     this.receipt = received.receipt
     this.receivedAt = receivedAt
     this.expiresAt = receivedAt + leaseMs

@@ -19,7 +19,10 @@ import type { Formats } from './formats.ts'
 import { type AppliedStage, appliedStages } from './stage-record.ts'
 
 /** What of a delivery or a dead letter its message is read from. */
-export type Readable = Pick<Delivery, 'body' | 'contentType' | 'headers' | 'id' | 'subject' | 'timestamp'> & {
+export type Readable = Pick<
+  Delivery,
+  'body' | 'contentType' | 'headers' | 'transportId' | 'subject' | 'timestamp'
+> & {
   readonly key?: string | undefined
 }
 
@@ -63,7 +66,8 @@ export class BodyReader {
   }
 
   async #read(source: Readable, contentType: string | undefined, timestamp: number): Promise<Message> {
-    const { headers, key, subject = headers[headerNames.subject] } = source
+    const { headers, key } = source
+    const subject = headers[headerNames.subject] ?? source.subject
     const applied = stagesIn(headers)
     const wire: WireMessage = {
       body: await this.#undo(applied, source.body, this.#about(headers)),
@@ -73,7 +77,7 @@ export class BodyReader {
       key,
       subject,
     }
-    return this.#decode(wire, {}, { topic: this.#topic, id: source.id, timestamp }, 0)
+    return this.#decode(wire, {}, { topic: this.#topic, id: source.transportId, timestamp }, 0)
   }
 
   #about(headers: Headers): IncomingBody {

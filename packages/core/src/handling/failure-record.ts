@@ -33,7 +33,7 @@ export function lastingHeaders(inHand: DeliveryInHand): Readonly<Record<string, 
   const { headers, contentType, subject, timestamp } = delivery
   if (isStructured(contentType) || attributesIn(headers).specversion !== undefined) return headers
   const isFilledIn = isRead && inHand.message.filledIn?.includes('id') === true
-  const id = isFilledIn ? inHand.message.id : delivery.id
+  const id = isFilledIn ? inHand.message.id : delivery.transportId
   const said: Record<string, string> = {}
   if (id !== undefined) said[headerNames.id] = id
   if (subject !== undefined) said[headerNames.subject] = subject

@@ -173,7 +173,7 @@ export class MemoryGroup {
   }
 
   #handOut(entry: Entry, member: Member): MemoryDelivery {
-    const { body, contentType, headers, key, time } = entry.message
+    const { body, contentType, headers, key, time, transportId } = entry.message
     entry.deliveries += 1
     const delivery = {
       body,
@@ -181,6 +181,7 @@ export class MemoryGroup {
       headers,
       key,
       timestamp: time,
+      ...(transportId !== undefined && { transportId }),
       attempt: attemptOf(headers),
       deliveries: entry.deliveries,
       crashes: entry.crashes,

@@ -18,6 +18,7 @@ import {
   type TopologyReport,
 } from '../driver.ts'
 import { definedOtherwise } from '../driver-kit/trouble.ts'
+import { newId } from '../lib/new-id.ts'
 import { lazily } from '../lib/validation.ts'
 import { MemoryBroker, type MemoryTopic } from './memory-broker.ts'
 import type { MemoryGroup } from './memory-group.ts'
@@ -256,7 +257,8 @@ class MemoryDriver implements Driver {
     return {
       broker: this.#broker,
       publishRaw: (topic, { body, contentType, headers = {}, key }) => {
-        this.#topic(topic).publish({ body, contentType, headers, key, time: this.#broker.clock.now() })
+        const time = this.#broker.clock.now()
+        this.#topic(topic).publish({ body, contentType, headers, key, time, transportId: newId() })
       },
     }
   }
