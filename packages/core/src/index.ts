@@ -47,6 +47,7 @@ export type { BusEvents, BusListeners, DeliveryInfo } from './events/events.ts'
 export type { BatchContext } from './handling/batch-collector.ts'
 export type { Handler } from './handling/handlers.ts'
 export type { HandlerMiddleware } from './handling/processing.ts'
+export type { IncomingTrace, Propagation, TraceContext } from './handling/propagation.ts'
 export {
   type ExponentialOptions,
   exponential,
@@ -73,6 +74,7 @@ export {
 } from './lib/errors.ts'
 export { RetryAfter } from './lib/retry-after.ts'
 export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory/memory.ts'
+export type { Codec } from './messages/codec.ts'
 export {
   type DataOf,
   defineMessage,
@@ -80,6 +82,7 @@ export {
   type MessageOptions,
 } from './messages/definition.ts'
 export type { Message, Metadata } from './messages/message.ts'
+export type { Stage } from './messages/stage.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
 export { BatchError } from './sending/batch-error.ts'
 export { Producer } from './sending/producer.ts'

@@ -11,6 +11,7 @@ import { Formats } from '../encoding/formats.ts'
 import type { BusEmitter, BusEvents, BusListener } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { Propagation } from '../handling/propagation.ts'
 import { durationSchema } from '../handling/retry.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
@@ -147,6 +148,7 @@ export class Bus implements AsyncDisposable {
       readonly clock: Clock
       readonly provision: ProvisionMode
       readonly format?: BodyFormat | undefined
+      readonly propagation?: Propagation | undefined
     },
   ) {
     this.#driver = driver
@@ -165,6 +167,7 @@ export class Bus implements AsyncDisposable {
       forget: (consumer) => this.#consumers.delete(consumer),
       handledInVain: new HandledInVain(settings.clock),
       formats: new Formats(settings.format, []),
+      propagation: settings.propagation,
       memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),
     }
     this.administration = new Administration(this.#host)
@@ -261,9 +264,10 @@ export class Bus implements AsyncDisposable {
       if (!this.#draining || !isHandling()) this.#ensureOpen()
     }
     ensureOpen()
-    const { clock, emit, formats } = this.#host
+    const { clock, emit, formats, propagation } = this.#host
     const host: ProducerHost = {
       formats,
+      propagation,
       turns: this.#turns,
       driver: this.#driver,
       clock,

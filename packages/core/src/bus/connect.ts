@@ -9,6 +9,7 @@ import {
 } from '../driver.ts'
 import { ConsoleReport } from '../events/console-report.ts'
 import { BusEmitter, type BusListeners } from '../events/events.ts'
+import { type Propagation, propagationSchema } from '../handling/propagation.ts'
 import { durationSchema } from '../handling/retry.ts'
 import { type Clock, sleep, systemClock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
@@ -58,6 +59,8 @@ export interface ConnectOptions extends BodyFormatOptions {
   /** How long to try to connect. Default: 10 s. */
   readonly timeout?: Duration | 'forever'
   readonly signal?: AbortSignal
+  /** Carries traces from sends to handlers. Default: handlers pass on the trace context that their message came with. */
+  readonly propagation?: Propagation
   /** Another source of time, for tests. */
   readonly clock?: Clock
 }
@@ -96,6 +99,7 @@ const connectSchema = lazily(() =>
       .transform((value) => (value === 'forever' ? undefined : toMilliseconds(value))),
     signal: z.instanceof(AbortSignal).optional(),
     ...bodyFormatFields(),
+    propagation: propagationSchema().optional(),
     clock: z
       .custom<Clock>(
         (value) =>

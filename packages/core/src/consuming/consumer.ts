@@ -9,6 +9,7 @@ import { coversPattern } from '../handling/covers-pattern.ts'
 import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
+import type { Propagation } from '../handling/propagation.ts'
 import { Unhandled } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
@@ -53,6 +54,7 @@ export interface ConsumerHost {
   readonly memberships: Memberships<Attempts>
   readonly handledInVain: HandledInVain
   readonly formats: Formats
+  readonly propagation: Propagation | undefined
   require(feature: Feature, what: string): void
   /** Called when the consumer has stopped. */
   forget(consumer: Consumer): void
@@ -433,6 +435,7 @@ export class Consumer<Name extends string = string> {
         },
         middleware: [...this.#host.middleware, ...this.#middleware],
         handledInVain,
+        propagation: this.#host.propagation,
         reader: new BodyReader(formats, topic.name, this.group),
         ordered: topic.ordered,
         maxRetryMs: durableRetry ? maxDelayMs : 0,

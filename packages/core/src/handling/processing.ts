@@ -16,6 +16,7 @@ import type { ActiveHandler, Handlers } from './handlers.ts'
 import { whileHandling } from './handling.ts'
 import { MessageReading, type ReadingResult } from './message-reading.ts'
 import { compose } from './middleware.ts'
+import { type Propagation, withinContext } from './propagation.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from './retry.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -50,6 +51,7 @@ export interface ProcessingSettings {
   readonly middleware: readonly HandlerMiddleware[]
   readonly handledInVain: HandledInVain
   readonly reader: BodyReader
+  readonly propagation: Propagation | undefined
   /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
   readonly ordered: boolean
   /** The longest retry the driver carries out; a longer one waits in this process. 0 when it carries out none. */
@@ -146,7 +148,11 @@ export class Processing {
   }
 
   /** One attempt. Never rejects. */
-  async attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
+  attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
+    return this.#inContext(delivery, () => this.#attempt(delivery, handler))
+  }
+
+  async #attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
     const { emit, clock, broadcast, handledInVain } = this.#settings
     const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
@@ -331,6 +337,13 @@ export class Processing {
     return { kind: 'settle', verdict: { kind: 'ack' }, settled: told }
   }
 
+  #inContext<Result>(delivery: DeliveryInHand, run: () => Result): Result {
+    const { propagation, emit } = this.#settings
+    return withinContext(propagation, delivery, run, (error) =>
+      emit('failure', { what: 'propagation', error: toMessagingError(error, 'The propagation failed') }),
+    )
+  }
+
   #giveUp(delivery: DeliveryInHand, reason: string, error: Error | undefined): Disposition {
     const { clock, emit, broadcast } = this.#settings
     const event = { ...delivery.info, reason, error }
@@ -339,7 +352,7 @@ export class Processing {
     return {
       kind: 'settle',
       verdict: { kind: 'dead-letter', headers },
-      settled: () => emit('deadLettered', event),
+      settled: () => this.#inContext(delivery, () => emit('deadLettered', event)),
     }
   }
 }

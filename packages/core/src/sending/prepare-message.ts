@@ -2,6 +2,7 @@ import { headerNames } from '../driver/transport-headers.ts'
 import { type Capabilities, messageBytes, type OutboundMessage } from '../driver.ts'
 import { type Written, writeMessage } from '../encoding/body-writer.ts'
 import type { Formats } from '../encoding/formats.ts'
+import type { TraceContext } from '../handling/propagation.ts'
 import { andThen } from '../lib/and-then.ts'
 import type { Clock } from '../lib/clock.ts'
 import { parseDuration, toMilliseconds } from '../lib/duration.ts'
@@ -29,6 +30,7 @@ export interface SendStart extends SendLimits {
   readonly monotonicNow: number
   /** The message being handled. */
   readonly cause: Message | undefined
+  readonly trace: TraceContext | undefined
 }
 
 /** A message that is checked, and not encoded yet. */
@@ -56,6 +58,7 @@ export function startSend(
   { timeoutMs }: Sender,
   clock: Clock,
   cause: Message | undefined,
+  trace: TraceContext | undefined,
   options: SendOptions | undefined | null,
 ): SendStart {
   const monotonicNow = clock.monotonic()
@@ -63,6 +66,7 @@ export function startSend(
     now: clock.now(),
     monotonicNow,
     cause,
+    trace,
     // Invalid options are reported when they are checked.
     deadline: monotonicNow + (parseDuration(options?.timeout) ?? timeoutMs),
     signal: options?.signal instanceof AbortSignal ? options.signal : undefined,
@@ -122,7 +126,7 @@ export function draftMessage<Output>(
     version: definition.version,
     timestamp: new Date(start.now),
     data: checked.value,
-    metadata: metadataOf(sender, start.cause, options),
+    metadata: metadataOf(sender, start, options),
   }
   if (key !== undefined) message.key = key
   if (options.expiresIn !== undefined) {
@@ -203,14 +207,14 @@ function delayOf(driver: Sender['driver'], { delay }: SendOptions): number {
   throw new MessagingError('unsupported', `${what}; ${next}. Nothing was sent`, { fate: 'not-sent' })
 }
 
-function metadataOf({ source }: Sender, cause: Message | undefined, options: SendOptions): Metadata {
+function metadataOf({ source }: Sender, { cause, trace }: SendStart, options: SendOptions): Metadata {
   // The usual case, without the copying below.
-  if (cause === undefined && options === noOptions) return { source }
+  if (cause === undefined && trace === undefined && options === noOptions) return { source }
   const correlationId = options.correlationId ?? cause?.metadata.correlationId ?? cause?.id
   const causationId = options.causationId ?? cause?.id
   return {
-    ...(cause?.metadata.traceparent !== undefined && { traceparent: cause.metadata.traceparent }),
-    ...(cause?.metadata.tracestate !== undefined && { tracestate: cause.metadata.tracestate }),
+    ...(typeof trace?.traceparent === 'string' && { traceparent: trace.traceparent }),
+    ...(typeof trace?.tracestate === 'string' && { tracestate: trace.tracestate }),
     ...options.metadata,
     source,
     ...(correlationId !== undefined && { correlationId }),

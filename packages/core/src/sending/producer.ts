@@ -1,6 +1,7 @@
 import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
 import { currentMessage } from '../handling/handling.ts'
+import type { Propagation, TraceContext } from '../handling/propagation.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
 import {
   ConfigurationError,
@@ -39,6 +40,7 @@ import {
 /** What a producer needs of its bus. */
 export interface ProducerHost {
   readonly formats: Formats
+  readonly propagation: Propagation | undefined
   readonly driver: Sender['driver']
   readonly clock: Clock
   readonly publisher: Publisher
@@ -160,7 +162,19 @@ export class Producer {
   }
 
   #start(options: SendOptions) {
-    return startSend(this.#sender, this.#host.clock, currentMessage(), options)
+    return startSend(this.#sender, this.#host.clock, currentMessage(), this.#trace(), options)
+  }
+
+  /** Of the caller's context; without a propagation that of the message being handled. */
+  #trace(): TraceContext | undefined {
+    const { propagation, emit } = this.#host
+    if (propagation === undefined) return currentMessage()?.metadata
+    try {
+      return propagation.inject()
+    } catch (error) {
+      emit('failure', { what: 'propagation', error: toMessagingError(error, 'The propagation failed') })
+      return undefined
+    }
   }
 
   /** Synchronous up to the driver when the schema is, which spares promises. */
