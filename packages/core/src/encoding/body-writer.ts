@@ -7,6 +7,7 @@ import type { Codec, EncodedMessage } from '../messages/codec.ts'
 import type { MessageDefinition } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import type { OutgoingBody, Stage, StagedBody } from '../messages/stage.ts'
+import type { SendingFormat } from './formats.ts'
 import { type AppliedStage, formatStages } from './stage-record.ts'
 
 /** What a body that went through stages is for those who do not know them. */
@@ -18,7 +19,7 @@ export type Written = Pick<OutboundMessage, 'body' | 'contentType' | 'attributes
 /** A message as it travels: encoded, then through the stages. Synchronous when codec and stages are. */
 export function writeMessage(
   definition: MessageDefinition,
-  { codec, stages }: { readonly codec: Codec | undefined; readonly stages: readonly Stage[] },
+  { codec, stages }: SendingFormat,
   message: Message,
   data: unknown,
 ): Written | Promise<Written> {

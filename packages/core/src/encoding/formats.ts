@@ -10,6 +10,13 @@ export interface TopicFormats {
   readonly stages: readonly Stage[]
 }
 
+/** What a message is sent with. */
+export interface SendingFormat {
+  /** Undefined: CloudEvents in structured mode. */
+  readonly codec: Codec | undefined
+  readonly stages: readonly Stage[]
+}
+
 interface Known {
   readonly ofMessages: Set<BodyFormat>
   readonly ofTopic: Set<BodyFormat>
@@ -19,7 +26,7 @@ interface Known {
 // How many topics are remembered; names may be generated. What is forgotten is learned again at its next use.
 const remembered = 10_000
 
-const noStages: readonly Stage[] = []
+const plain: SendingFormat = { codec: undefined, stages: [] }
 
 /**
  * The formats of a bus. A body that arrives does not say which definition it belongs to, so all that the process knows of its
@@ -64,13 +71,11 @@ export class Formats {
     return this.#byTopic.get(topic)?.formats ?? this.#others
   }
 
-  /** What a message of this definition is sent with; without a codec as a CloudEvents event in structured mode. */
-  forSending({ format, topic }: MessageDefinition): {
-    readonly codec: Codec | undefined
-    readonly stages: readonly Stage[]
-  } {
+  /** What a message of this definition is sent with. */
+  forSending({ format, topic }: MessageDefinition): SendingFormat {
+    if (format === undefined && topic.format === undefined && this.#bus === undefined) return plain
     const codecs = format?.codecs ?? topic.format?.codecs ?? this.#bus?.codecs
-    const stages = format?.stages ?? topic.format?.stages ?? this.#bus?.stages ?? noStages
+    const stages = format?.stages ?? topic.format?.stages ?? this.#bus?.stages ?? plain.stages
     return { codec: codecs?.find(({ encode }) => encode !== undefined), stages }
   }
 

@@ -51,8 +51,10 @@ export class MessageReading {
 
   #begin(delivery: DeliveryInHand): Message | Promise<Message> {
     const { reader } = this.#settings
-    const headers = delivery.isRead ? lastingHeaders(delivery) : delivery.delivery.headers
-    return reader.read({ ...delivery.delivery, headers }, delivery.receivedAt)
+    const source = delivery.isRead
+      ? { ...delivery.delivery, headers: lastingHeaders(delivery) }
+      : delivery.delivery
+    return reader.read(source, delivery.receivedAt)
   }
 
   #take(delivery: DeliveryInHand, message: Message): 'read' {

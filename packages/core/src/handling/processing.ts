@@ -104,30 +104,39 @@ export class Processing {
 
   /** Looks at a delivery before it queues up: what becomes of it, if it needs no handler. */
   triage(delivery: DeliveryInHand): Disposition | undefined | Promise<Disposition | undefined> {
-    return this.#readThen(delivery, () => this.#checkCrashes(delivery))
+    const result = this.#read(delivery)
+    if (result === undefined) return this.#checkCrashes(delivery)
+    return result instanceof Promise ? this.#whenRead(delivery, result, true) : result
   }
 
   /** Takes the message as it was sent, after a handler had it: as if a copy of it had come back. */
   reread(delivery: DeliveryInHand): Disposition | undefined | Promise<Disposition | undefined> {
-    return this.#readThen(delivery, () => undefined)
+    const result = this.#read(delivery)
+    return result instanceof Promise ? this.#whenRead(delivery, result, false) : result
   }
 
-  #readThen(
-    delivery: DeliveryInHand,
-    next: () => Disposition | undefined,
-  ): Disposition | undefined | Promise<Disposition | undefined> {
-    const undecodable = (error: unknown) => this.#giveUp(delivery, 'undecodable', toError(error))
-    const go = (result: ReadingResult) => {
-      if (result === 'read') return next()
-      return result === 'ended'
-        ? release
-        : this.#again(delivery, unreadableDelayMs, delivery.attempt, () => {})
-    }
+  /** Undefined when it is read; a disposition when it cannot be. */
+  #read(delivery: DeliveryInHand): Disposition | undefined | Promise<ReadingResult> {
     try {
       const result = this.#reading.read(delivery)
-      return result instanceof Promise ? result.then(go).catch(undecodable) : go(result)
+      return result === 'read' ? undefined : result
     } catch (error) {
-      return undecodable(error)
+      return this.#giveUp(delivery, 'undecodable', toError(error))
+    }
+  }
+
+  async #whenRead(
+    delivery: DeliveryInHand,
+    reading: Promise<ReadingResult>,
+    isNew: boolean,
+  ): Promise<Disposition | undefined> {
+    try {
+      const result = await reading
+      if (result === 'ended') return release
+      if (result === 'later') return this.#again(delivery, unreadableDelayMs, delivery.attempt, () => {})
+      return isNew ? this.#checkCrashes(delivery) : undefined
+    } catch (error) {
+      return this.#giveUp(delivery, 'undecodable', toError(error))
     }
   }
 
@@ -149,6 +158,8 @@ export class Processing {
 
   /** One attempt. Never rejects. */
   attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
+    // Usually, without a closure a message.
+    if (this.#settings.propagation === undefined) return this.#attempt(delivery, handler)
     return this.#inContext(delivery, () => this.#attempt(delivery, handler))
   }
 

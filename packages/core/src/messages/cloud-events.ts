@@ -81,7 +81,7 @@ export function encodeMessage(message: Message, data: unknown = message.data): E
 
 /** Whether the body is a whole event. */
 export function isStructured(contentType: string | undefined): boolean {
-  return contentType?.toLowerCase().startsWith(structuredType) === true
+  return contentType === structuredType || contentType?.toLowerCase().startsWith(structuredType) === true
 }
 
 function undecodable(why: string, cause?: unknown): MessagingError {

@@ -1,9 +1,8 @@
 import { headerNames } from '../driver/transport-headers.ts'
 import { type Capabilities, messageBytes, type OutboundMessage } from '../driver.ts'
 import { type Written, writeMessage } from '../encoding/body-writer.ts'
-import type { Formats } from '../encoding/formats.ts'
+import type { Formats, SendingFormat } from '../encoding/formats.ts'
 import type { TraceContext } from '../handling/propagation.ts'
-import { andThen } from '../lib/and-then.ts'
 import type { Clock } from '../lib/clock.ts'
 import { parseDuration, toMilliseconds } from '../lib/duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError } from '../lib/errors.ts'
@@ -42,6 +41,7 @@ export interface Draft<Output = unknown> {
   readonly delayMs: number
   readonly priority: number | undefined
   readonly start: SendStart
+  readonly format: SendingFormat
 }
 
 /** A message that is ready for the driver. */
@@ -115,8 +115,8 @@ export function draftMessage<Output>(
   }
   const key = keyOf(definition, checked.value, options, issues)
   formats.learn(definition)
-  if (formats.forSending(definition).codec?.carriesAnyData !== true)
-    issues.push(...under('data', dataIssues(data)))
+  const format = formats.forSending(definition)
+  if (format.codec?.carriesAnyData !== true) issues.push(...under('data', dataIssues(data)))
   if (issues.length > 0) throw new InvalidMessageError(`message ${type}`, issues)
   if (options.priority !== undefined) requireFeature(driver, 'priority', 'send with a priority')
   const delayMs = delayOf(driver, options)
@@ -132,7 +132,7 @@ export function draftMessage<Output>(
   if (options.expiresIn !== undefined) {
     message.expiresAt = new Date(start.now + toMilliseconds(options.expiresIn))
   }
-  return { definition, message, data, delayMs, priority: options.priority, start }
+  return { definition, message, data, delayMs, priority: options.priority, start, format }
 }
 
 /**
@@ -142,22 +142,31 @@ export function draftMessage<Output>(
  * @throws {MessagingError} `too-large`, and what codec and stages throw.
  */
 export function encodeDraft<Output>(
-  { driver, formats }: Sender,
-  { definition, message, data, delayMs, priority, start }: Draft<Output>,
+  sender: Sender,
+  draft: Draft<Output>,
 ): Prepared<Output> | Promise<Prepared<Output>> {
-  const { topic } = definition
-  return andThen(writeMessage(definition, formats.forSending(definition), message, data), (written) => {
-    const outbound = outboundOf(topic, message, written, delayMs, priority)
-    return {
-      topic,
-      message,
-      outbound,
-      bytes: measure(outbound, driver.capabilities.maxMessageBytes),
-      dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
-      deadline: start.deadline,
-      signal: start.signal,
-    }
-  })
+  const { definition, message, data, format } = draft
+  const written = writeMessage(definition, format, message, data)
+  return written instanceof Promise
+    ? written.then((whole) => toPrepared(sender, draft, whole))
+    : toPrepared(sender, draft, written)
+}
+
+function toPrepared<Output>(
+  { driver }: Sender,
+  { definition: { topic }, message, delayMs, priority, start }: Draft<Output>,
+  written: Written,
+): Prepared<Output> {
+  const outbound = outboundOf(topic, message, written, delayMs, priority)
+  return {
+    topic,
+    message,
+    outbound,
+    bytes: measure(outbound, driver.capabilities.maxMessageBytes),
+    dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
+    deadline: start.deadline,
+    signal: start.signal,
+  }
 }
 
 /** What of the data cannot travel. Data that is bytes, or none, is not written as JSON. */
