@@ -10,6 +10,7 @@
  * | waiting | `bounded`, `within`, `Change` |
  * | delays | `planHop`, `planTier`, `planLevels`, `levelCount`, `levelMs` |
  * | names | `brokerName`, `digestOf` |
+ * | attributes as headers | `mirroredNames` |
  * | figures | `addStats`, `sumOf` |
  * | the errors of the first five minutes | `refusedCredentials`, `unreachable`, `tlsFailed`, `missingRights`, `definedOtherwise` |
  */
@@ -37,6 +38,7 @@ export {
 } from './driver-kit/delays.ts'
 export { durationOption } from './driver-kit/duration-option.ts'
 export { eachGroup } from './driver-kit/each-group.ts'
+export { type Mirror, mirroredNames } from './driver-kit/mirror.ts'
 export { brokerName, digestOf, type NameRules } from './driver-kit/names.ts'
 export { done, type Failure, failed, firstFailure, outcomesOf, withheld } from './driver-kit/outcomes.ts'
 export { addStats, sumOf } from './driver-kit/stats.ts'

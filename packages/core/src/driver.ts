@@ -260,7 +260,10 @@ export interface OutboundMessage {
   /** Must travel byte for byte. */
   readonly body: Uint8Array
   readonly contentType: string
-  /** CloudEvents context attributes, for headers in the spelling of the broker's CloudEvents binding. */
+  /**
+   * CloudEvents context attributes, for headers in the spelling of the broker's CloudEvents binding. A body whose content type is
+   * not `application/cloudevents+json` does not say them itself: then all of them must travel, whatever the options say.
+   */
   readonly attributes: Readonly<Record<string, string>>
   /** Transport headers, which must travel verbatim. Values may be any Unicode text. */
   readonly headers: Readonly<Record<string, string>>

@@ -1,13 +1,10 @@
 import { attemptOf, type OutboundMessage, prefixing } from '@waybill/core/driver'
-import type { KafkaMirror } from '../options.ts'
+import { type Mirror, mirroredNames } from '@waybill/core/driver-kit'
 import { contentTypeHeader, headerText, isHidden, noteNames, numberOf, restored } from './headers.ts'
 import type { ConsumedRecord, ProducedRecord, RecordHeaders } from './records.ts'
 
 /** The header of a mirrored attribute (CloudEvents Kafka protocol binding 1.0.2, 3.2.4.2). */
 const attributeHeader = prefixing('ce_')
-
-/** Those every event has (CloudEvents 1.0.2, "REQUIRED Attributes"). */
-const requiredAttributes = ['specversion', 'id', 'source', 'type']
 
 /** The type under which handlers get tombstones: records without value, which delete what a topic has under their key. */
 export const deletionType = 'record.deleted'
@@ -35,14 +32,11 @@ function toBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** A message of core's, with some of its attributes as headers. */
-export function toRecord(message: OutboundMessage, now: number, mirror: KafkaMirror): ProducedRecord {
+export function toRecord(message: OutboundMessage, now: number, mirror: Mirror): ProducedRecord {
   const headers: Record<string, string> = { ...message.headers, [contentTypeHeader]: message.contentType }
-  const mirrored = mirror === 'required' ? requiredAttributes : Object.keys(message.attributes)
-  if (mirror !== 'none') {
-    for (const name of mirrored) {
-      const value = message.attributes[name]
-      if (value !== undefined) headers[attributeHeader(name)] = value
-    }
+  for (const name of mirroredNames(message, mirror)) {
+    const value = message.attributes[name]
+    if (value !== undefined) headers[attributeHeader(name)] = value
   }
   if (message.delayMs > 0) headers[noteNames.dueAt] = String(now + message.delayMs)
   return { key: message.key ?? null, value: toBuffer(message.body), headers }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { attemptOf, deadLetterIdOf, headerNames, type OutboundMessage, prefixing } from '@waybill/core/driver'
+import { type Mirror, mirroredNames } from '@waybill/core/driver-kit'
 import type { Message, MessageProperties, Options } from 'amqplib'
 import { unpacked } from './content-encoding.ts'
 import { dueKey } from './delays.ts'
@@ -38,9 +39,6 @@ export interface Incoming extends Counts {
 /** CloudEvents AMQP protocol binding 1.0.2, section 3.1.3.1. */
 const attributePrefix = 'cloudEvents:'
 const attributeHeader = prefixing(attributePrefix)
-
-/** CloudEvents 1.0.2, section 3.1.1. */
-const requiredAttributes = new Set(['id', 'source', 'specversion', 'type'])
 
 /** The adapter's own headers: the rest of a delay, a dead letter's partition, a copy's counts. Core never sees them. */
 const remainingHeader = 'x-waybill-remaining-ms'
@@ -88,14 +86,13 @@ function shortString(text: string): string | undefined {
 export function toAmqp(
   message: OutboundMessage,
   now: number,
-  mirror: 'required' | 'all' | 'none',
+  mirror: Mirror,
 ): Pick<Outgoing, 'body' | 'options'> {
   const headers: Record<string, unknown> = {}
   const { attributes } = message
-  if (mirror !== 'none') {
-    for (const name in attributes) {
-      if (mirror === 'all' || requiredAttributes.has(name)) headers[attributeHeader(name)] = attributes[name]
-    }
+  for (const name of mirroredNames(message, mirror)) {
+    const value = attributes[name]
+    if (value !== undefined) headers[attributeHeader(name)] = value
   }
   addHeaders(headers, message.headers)
   const options: Options.Publish = {

@@ -1,5 +1,5 @@
 import type { OutboundMessage } from '@waybill/core/driver'
-import type { RedisMirror } from '../options.ts'
+import { type Mirror, mirroredNames } from '@waybill/core/driver-kit'
 
 /** The fields of a stream entry. What else a foreign producer puts there is taken for headers. */
 const fieldNames = {
@@ -34,15 +34,19 @@ export function toBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** The fields of a new message. */
-export function messageFields(
-  { body, contentType, attributes, headers }: OutboundMessage,
-  mirror: RedisMirror,
-): Fields {
+export function messageFields(message: OutboundMessage, mirror: Mirror): Fields {
+  const { body, contentType, attributes } = message
   const fields = [fieldNames.contentType, contentType, fieldNames.body, toBuffer(body)]
-  if (mirror !== 'none') {
-    const { id, source, type, specversion } = attributes
-    const mirrored = mirror === 'all' ? attributes : { id, source, type, specversion }
-    fields.push(fieldNames.attributes, JSON.stringify(mirrored))
+  const mirrored = mirroredNames(message, mirror).map((name) => [name, attributes[name]] as const)
+  let headers = message.headers
+  if (contentType !== usualContentType) {
+    // The body does not say them, so they are for us as well.
+    headers = {
+      ...Object.fromEntries(mirrored.map(([name, value = '']) => [`ce_${name}`, value])),
+      ...headers,
+    }
+  } else if (mirrored.length > 0) {
+    fields.push(fieldNames.attributes, JSON.stringify(Object.fromEntries(mirrored)))
   }
   const text = encodeHeaders(headers)
   if (text !== '') fields.push(fieldNames.headers, text)

@@ -1,11 +1,9 @@
 import type { OutboundMessage, Outcome } from '@waybill/core/driver'
-import { done } from '@waybill/core/driver-kit'
-import type { SqsMirror, SqsSettings } from '../options.ts'
+import { done, mirroredNames } from '@waybill/core/driver-kit'
+import type { SqsSettings } from '../options.ts'
 import type { ServiceTopology } from '../topology/topology.ts'
 import { deduplicationIdOf, type Outgoing, placeOf, splitDelay } from '../wire/messages.ts'
 import { type Destination, sendAll } from './sender.ts'
-
-const required = new Set(['id', 'source', 'specversion', 'type'])
 
 /** Sends what core hands over, to wherever the topic's messages go at the moment. */
 export class Publisher {
@@ -32,22 +30,16 @@ export class Publisher {
   #outgoing(message: OutboundMessage, destination: Destination): Outgoing {
     const { body, contentType, attributes, headers, key, id, delayMs } = message
     const { mirrorAttributes, limits } = this.#settings
+    const mirrored = Object.fromEntries(
+      mirroredNames(message, mirrorAttributes).map((name) => [`ce-${name}`, attributes[name] ?? '']),
+    )
     const { seconds, carriedMs } = splitDelay(delayMs, destination.knowsDelays ? limits.delayMs : 0)
     return {
       body,
       contentType,
-      headers: { ...mirrored(attributes, mirrorAttributes), ...headers },
+      headers: { ...mirrored, ...headers },
       ...(destination.isFifo && { fifo: placeOf(key, deduplicationIdOf(attributes.source, id)) }),
       ...(delayMs > 0 && { delaySeconds: seconds, delayMs: carriedMs }),
     }
   }
-}
-
-function mirrored(attributes: Readonly<Record<string, string>>, mirror: SqsMirror): Record<string, string> {
-  if (mirror === 'none') return {}
-  const names = Object.keys(attributes)
-  // First those that filters and foreign readers look at: there is room for eight.
-  const chosen = names.filter((name) => required.has(name))
-  if (mirror === 'all') chosen.push(...names.filter((name) => !required.has(name)))
-  return Object.fromEntries(chosen.map((name) => [`ce-${name}`, attributes[name] ?? '']))
 }
