@@ -19,6 +19,7 @@ function column(adapter: string, results: DriverColumn['results']): DriverColumn
     countsCrashes: true,
     durableRetry: true,
     release: true,
+    yieldsKeys: true,
     deadLetters: true,
     stats: true,
     changesFilters: true,

@@ -22,6 +22,7 @@ export const capabilitiesSchema = z.object({
   countsCrashes: z.boolean(),
   durableRetry: z.boolean(),
   release: z.boolean(),
+  yieldsKeys: z.boolean(),
   deadLetters: z.boolean(),
   stats: z.boolean(),
   changesFilters: z.boolean(),

@@ -28,13 +28,14 @@ import { standstill } from './standstill.ts'
 import { stress } from './stress.ts'
 import { types } from './types.ts'
 import { unhandled } from './unhandled.ts'
+import { unhandledKeys } from './unhandled-keys.ts'
 import { unsettled } from './unsettled.ts'
 
 /** The contract, in its order. */
 export const sections: readonly Section[] = [
   { title: 'Basics', cases: [...basics, ...connections] },
   { title: 'Groups and fan-out', cases: groups },
-  { title: 'Types and wildcards', cases: [...types, ...unhandled] },
+  { title: 'Types and wildcards', cases: [...types, ...unhandled, ...unhandledKeys] },
   { title: 'Settlement', cases: [...settlement, ...leases] },
   { title: 'Retries', cases: retries },
   { title: 'Dead letters', cases: deadLetters },

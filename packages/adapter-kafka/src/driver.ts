@@ -319,6 +319,7 @@ function capabilitiesOf(settings: KafkaSettings): Capabilities {
     delay: true,
     durableRetry: true,
     release: true,
+    yieldsKeys: false,
     deadLetters: true,
     stats: true,
     changesFilters: true,

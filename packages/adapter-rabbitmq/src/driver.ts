@@ -333,6 +333,7 @@ function capabilitiesOf({ heartbeat, maxMessageBytes }: RabbitmqSettings, server
     delay: true,
     durableRetry: true,
     release: true,
+    yieldsKeys: true,
     deadLetters: true,
     stats: true,
     changesFilters: true,

@@ -91,6 +91,7 @@ export class RedisDriver implements Driver {
       delay: true,
       durableRetry: true,
       release: true,
+      yieldsKeys: true,
       deadLetters: true,
       stats: true,
       changesFilters: true,

@@ -33,6 +33,7 @@ function capabilitiesOf({ limits }: SqsSettings): Capabilities {
     delay: true,
     durableRetry: true,
     release: true,
+    yieldsKeys: true,
     deadLetters: true,
     stats: true,
     changesFilters: true,

@@ -113,6 +113,11 @@ export interface Capabilities {
   readonly durableRetry: boolean
   /** The verdict `release` is carried out. Without it core leaves such deliveries unsettled until the subscription ends. */
   readonly release: boolean
+  /**
+   * A `release` with `toOthers` lets other members of the group have the key of an ordered topic. Without it core keeps what it
+   * has no handler for, and holds its key, until `unhandledAfter`.
+   */
+  readonly yieldsKeys: boolean
   /** `dead-letter` is carried out and `deadLetters` answers. Without it only broadcast consumers are allowed. */
   readonly deadLetters: boolean
   /** `stats` is implemented. */
@@ -400,8 +405,12 @@ export type Verdict =
    * (including the failure record and `waybill-dead-letter-id`). If the copy fails, the source is not acked.
    */
   | { readonly kind: 'dead-letter'; readonly headers: Readonly<Record<string, string>> }
-  /** Goes back to the group at once, with `attempt` unchanged; on an ordered topic, to its old place. */
-  | { readonly kind: 'release' }
+  /**
+   * Goes back to the group at once, with `attempt` unchanged; on an ordered topic, to its old place. `toOthers`, with
+   * `capabilities.yieldsKeys` on ordered topics: this member has no handler for it, so its key, or the partition the key is
+   * in, had better go to another member. If there is no other, or none takes it, it comes here again.
+   */
+  | { readonly kind: 'release'; readonly toOthers?: boolean }
 
 // ---------------------------------------------------------------------------------------------------------------
 // Dead letters, positions, figures

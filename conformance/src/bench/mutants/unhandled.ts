@@ -1,7 +1,10 @@
 import { type Bus, type ConsumerOptions, RetryAfter } from '@waybill/core'
+import type { Outcome, Settlement } from '@waybill/core/driver'
 import { z } from 'zod'
 import { intercept } from './intercept.ts'
 import { busMutant, driverMutant, type Mutant } from './mutant.ts'
+
+const done: Outcome = { ok: true }
 
 const optionsSchema = z.custom<ConsumerOptions>((value) => typeof value === 'object').optional()
 
@@ -58,6 +61,52 @@ export const unhandled: readonly Mutant[] = [
     },
     (options) => ({ ...options, unhandled: 'dead-letter' }),
   ),
+  driverMutant({
+    name: 'keeps what is for others',
+    fault: 'What a member of an ordered group gives back for others stays with it',
+    caughtBy: ['260a', '260b'],
+    layers: () => ({
+      async settle(settlements, forward) {
+        const isForOthers = ({ verdict }: Settlement) =>
+          verdict.kind === 'release' && verdict.toOthers === true
+        const forwarded = settlements.filter((each) => !isForOthers(each))
+        if (forwarded.length > 0) await forward(forwarded)
+        return settlements.map(() => done)
+      },
+    }),
+  }),
+  driverMutant({
+    name: 'copies what is for others',
+    fault: 'What a member of an ordered group gives back for others comes again behind its key',
+    caughtBy: ['260a', '260b'],
+    layers: () => ({
+      settle: (settlements, forward) =>
+        forward(
+          settlements.map(({ delivery, verdict }) => ({
+            delivery,
+            verdict:
+              verdict.kind === 'release' && verdict.toOthers === true
+                ? { kind: 'retry', delayMs: 200, headers: delivery.headers }
+                : verdict,
+          })),
+        ),
+    }),
+  }),
+  driverMutant({
+    name: 'never gives up on a key',
+    fault: 'What nobody of an ordered group handles goes from member to member for ever',
+    caughtBy: ['260c'],
+    layers: () => ({
+      settle(settlements, forward) {
+        const isUnhandled = ({ verdict }: Settlement) => verdict.kind === 'dead-letter'
+        return forward(
+          settlements.map((each) =>
+            isUnhandled(each) ? { ...each, verdict: { kind: 'release', toOthers: true } } : each,
+          ),
+        )
+      },
+    }),
+  }),
   busMutant({
     name: 'sends siblings round',
     fault: 'What another consumer of the process handles goes back to the broker until that one gets it',

@@ -21,7 +21,7 @@ export interface ConsumersParts {
 export class Consumers {
   readonly #parts: ConsumersParts
   /** By partition. */
-  readonly #priorities: readonly number[]
+  readonly #priorities: number[]
   #all: { readonly tag: string; readonly partition: number; readonly prefetch: number }[] = []
   /** The last change of the prefetch. */
   #resized: Promise<unknown> = Promise.resolve()
@@ -50,8 +50,9 @@ export class Consumers {
     for (const { tag } of leaving) await this.#parts.channel.cancel(tag)
   }
 
-  /** Waits for its turn there again. */
-  async join(partition: number): Promise<void> {
+  /** Waits for its turn there again; behind all others, if the partition has been left to them. */
+  async join(partition: number, isForOthers: boolean): Promise<void> {
+    if (isForOthers) this.#priorities[partition] = behindAllOthers()
     await this.#consumeFrom(partition, partitionPrefetch(this.#parts.request))
   }
 
@@ -94,6 +95,13 @@ export class Consumers {
     )
     this.#all.push({ tag: consumerTag, partition, prefetch })
   }
+}
+
+// Whoever left last comes last, so that a partition goes from member to member until one keeps it. Seconds fit a priority, a
+// signed number of 32 bits, until 2093.
+const earliestSeconds = Date.UTC(2025, 0) / 1000
+function behindAllOthers(): number {
+  return -Math.max(1, Math.floor(Date.now() / 1000) - earliestSeconds)
 }
 
 /** How many messages of one partition an ordered consumer has in hand at most. */

@@ -16,6 +16,10 @@ const enoughLooks = 2
  */
 const mostReturned = 16
 
+/** How long a partition stays after it left for others and came again; doubled each time. */
+const shortestRestMs = 1000
+const longestRestMs = 120_000
+
 export interface HandoversParts {
   readonly clock: Clock
   readonly inHand: InHand
@@ -42,12 +46,34 @@ export class Handovers {
   readonly #still = new Map<number, number>()
   /** The partitions of which something came since the last look. */
   readonly #moving = new Set<number>()
+  /** Those that leave because handlers for them are missing here. */
+  readonly #forOthers = new Set<number>()
+  /** When each partition last left for that, and how long it stays after that. */
+  readonly #left = new Map<number, { readonly at: number; readonly restMs: number }>()
   #cancel: () => void = () => undefined
   #isOver = false
 
   constructor(parts: HandoversParts) {
     this.#parts = parts
     this.#lookLater()
+  }
+
+  /**
+   * Another member may have the handler that is missing here for the head of a key. The broker does not tell whether there is
+   * one, and if not, the partition comes again. Each return counts against what goes back, up to RabbitMQ 4.2 (decision 39), so
+   * it goes ever more rarely.
+   */
+  leaveToOthers(partition: number): void {
+    const { clock, inHand } = this.#parts
+    if (inHand.isLeaving(partition)) return
+    const now = clock.monotonic()
+    const last = this.#left.get(partition)
+    if (last !== undefined && now < last.at + last.restMs) return
+    const isLongAgo = last === undefined || now > last.at + 2 * longestRestMs
+    const restMs = isLongAgo ? shortestRestMs : Math.min(2 * last.restMs, longestRestMs)
+    this.#left.set(partition, { at: now, restMs })
+    this.#forOthers.add(partition)
+    inHand.leave(partition)
   }
 
   /** A message of the partition has come. */
@@ -113,6 +139,6 @@ export class Handovers {
     // A queue activates the next consumer at the last acknowledgement, but not at the last return (RabbitMQ 4.0).
     await consumers.leave(partition)
     inHand.left(partition)
-    await consumers.join(partition)
+    await consumers.join(partition, this.#forOthers.delete(partition))
   }
 }

@@ -25,6 +25,9 @@ import { describeGroup, type TopicObjects } from '../wire/names.ts'
 import { Consumers, partitionPrefetch } from './consumers.ts'
 import { Handovers } from './handovers.ts'
 
+/** Below that of every member. A priority is a signed number of 32 bits here. */
+const lowestPriority = -(2 ** 31)
+
 /** How long a queue may take to learn what a channel has read. */
 const queueDelayMs = 100
 
@@ -78,6 +81,7 @@ export class RabbitmqSubscription implements Subscription {
       isOrdered: this.#isOrdered,
       returnsAsCopies: parts.returnsAsCopies && !parts.request.broadcast,
       handledInVain: parts.handledInVain,
+      onForOthers: (partition) => this.#handovers?.leaveToOthers(partition),
       onAgain: (deliveries) => this.#onAgain(deliveries),
     })
     this.#consumers = new Consumers({
@@ -228,7 +232,7 @@ export class RabbitmqSubscription implements Subscription {
    * come and go behind them and are answered when that is done, so one comes and goes that is never active.
    */
   async #awaitAcks(queue: string): Promise<void> {
-    const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: -1 })
+    const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: lowestPriority })
     await this.#channel.cancel(consumerTag)
   }
 

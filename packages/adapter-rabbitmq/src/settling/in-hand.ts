@@ -39,6 +39,8 @@ export interface InHandParts {
   /** Whether the broker counts what is given back as if a consumer had died, so that it goes back as a copy instead. */
   readonly returnsAsCopies: boolean
   readonly handledInVain: HandledInVain
+  /** Of an ordered topic: this member has no handler for the head of one of the partition's keys. Called before it is released. */
+  readonly onForOthers: (partition: number) => void
   /** Takes what is handed out once more. */
   readonly onAgain: (deliveries: readonly RabbitmqDelivery[]) => void
 }
@@ -138,6 +140,7 @@ export class InHand {
           acks.push(delivery)
           break
         case 'release':
+          if (verdict.toOthers) this.#parts.onForOthers(delivery.partition)
           releases.push(delivery)
           break
         case 'retry':

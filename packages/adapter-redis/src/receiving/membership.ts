@@ -24,7 +24,12 @@ export interface MembershipSettings {
 /** What an ordered topic's member asks for besides. */
 export interface ShareRequest {
   readonly partitions: number
-  readonly givenUp: readonly { readonly partition: number; readonly owner: string }[]
+  readonly givenUp: readonly {
+    readonly partition: number
+    readonly owner: string
+    /** For another member, which may have a handler that is missing here. */
+    readonly forOthers: boolean
+  }[]
 }
 
 // Members tend every `pollInterval`; who was silent for longer is looked after.

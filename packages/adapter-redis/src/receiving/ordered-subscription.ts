@@ -34,6 +34,8 @@ export class OrderedSubscription implements Subscription {
   readonly #endReopened: () => void
   /** Ours and in nobody's hand, in order: what core gave back, and what was fetched behind it. */
   #ready: RedisDelivery[] = []
+  /** How many members the group has. */
+  #members = 0
   #tending: Promise<void> | undefined
   /** The answer to a fetch was lost, perhaps with entries in it. */
   #mayHaveStrays = false
@@ -100,6 +102,7 @@ export class OrderedSubscription implements Subscription {
       if (verdict.kind !== 'release' || !(delivery instanceof RedisDelivery)) return true
       if (!this.#holdings.has(delivery)) return true
       this.#takeBack(delivery)
+      if (verdict.toOthers) this.#leaveToOthers(delivery)
       return false
     })
     this.#leaveSoon()
@@ -144,7 +147,9 @@ export class OrderedSubscription implements Subscription {
       this.#ready.filter(({ source }) => leaving.some(({ partition }) => partition === source >> 1)),
     )
     for (const owned of leaving) this.#disown(owned)
-    const givenUp = leaving.map(({ partition, owner }) => ({ partition, owner }))
+    const givenUp = leaving.map(({ partition, owner, isForOthers }) => ({
+      ...{ partition, owner, forOthers: isForOthers },
+    }))
     const sources = this.#ownership.readable().flatMap(({ partition }) => sourcesOf(partition))
     const answer = await this.#membership.tend(
       sources.map((source) => group.sources[source] ?? ''),
@@ -156,8 +161,16 @@ export class OrderedSubscription implements Subscription {
     }
     const { fields } = answer
     const owners = new Map(listOf(fields.owned).map((each) => [asNumber(each.partition), asText(each.owner)]))
+    const members = asNumber(fields.total)
+    if (members !== this.#members) this.#ownership.forgetKept()
+    this.#members = members
+    const forOthers = listOf(fields.owned).filter((each) => each.forOthers === true)
     const before = this.#ownership.all().length
-    for (const owned of this.#ownership.update(owners)) this.#disown(owned)
+    const gone = this.#ownership.update(
+      owners,
+      new Set(forOthers.map(({ partition }) => asNumber(partition))),
+    )
+    for (const owned of gone) this.#disown(owned)
     this.#ownership.fitTo(asNumber(fields.share), (owned) => this.#inHandOf(owned))
     // What is not busy can go at once.
     if (this.#leavingNow().length > 0) upkeep.soon()
@@ -168,6 +181,14 @@ export class OrderedSubscription implements Subscription {
   /** Leaving partitions of which nothing is in hand. A handler that runs keeps its partition, and our lease keeps us. */
   #leavingNow(): readonly Owned[] {
     return this.#ownership.all().filter((owned) => owned.isLeaving && this.#inHandOf(owned).length === 0)
+  }
+
+  /** Its whole partition goes, since one member alone reads it. Nobody else would take it while we are alone. */
+  #leaveToOthers({ source }: RedisDelivery): void {
+    const owned = this.#ownership.of(source >> 1)
+    if (owned === undefined || this.#members < 2) return
+    owned.isForOthers = true
+    owned.isLeaving = true
   }
 
   #leaveSoon(): void {

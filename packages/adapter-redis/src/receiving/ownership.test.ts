@@ -21,6 +21,22 @@ describe('Ownership', () => {
     expect(ownership.readable()).toHaveLength(3)
   })
 
+  it('gives up what is for others first, and keeps what others have left to it while the members are the same', () => {
+    const ownership = new Ownership()
+    ownership.update(owners(0, 1, 2), new Set([0]))
+    ownership.fitTo(2, ({ partition }) => (partition === 0 ? [] : [delivery]))
+    expect(ownership.all().map(({ isLeaving }) => isLeaving)).toEqual([false, true, false])
+    const third = ownership.of(2)
+    if (third !== undefined) third.isForOthers = true
+    ownership.fitTo(2, () => [])
+    expect(ownership.all().map(({ isLeaving }) => isLeaving)).toEqual([false, false, true])
+    ownership.fitTo(0, () => [])
+    expect(ownership.all().map(({ isLeaving }) => isLeaving)).toEqual([false, true, true])
+    ownership.forgetKept()
+    ownership.fitTo(0, () => [])
+    expect(ownership.readable()).toEqual([])
+  })
+
   it('tells what is gone, and reads what earlier owners left in what is new', () => {
     const ownership = new Ownership()
     ownership.update(owners(0, 1))

@@ -9,6 +9,10 @@ export interface Owned {
   readonly unread: Map<number, string>
   /** Nothing more is read; it is given up once nothing of it is in hand. */
   isLeaving: boolean
+  /** It leaves for another member, which may have a handler that is missing here. */
+  isForOthers: boolean
+  /** Another member has left it to us: going by shares it might go back there. */
+  isKept: boolean
 }
 
 /** The sources of a partition: its own stream of the group, then the topic's. */
@@ -36,13 +40,14 @@ export class Ownership {
   }
 
   /** Takes over what the broker says; returns what is no longer ours. */
-  update(owners: ReadonlyMap<number, string>): readonly Owned[] {
+  update(owners: ReadonlyMap<number, string>, forOthers: ReadonlySet<number> = new Set()): readonly Owned[] {
     const gone = this.all().filter(({ partition, owner }) => owners.get(partition) !== owner)
     for (const { partition } of gone) this.#owned.delete(partition)
     for (const [partition, owner] of owners) {
       if (this.#owned.has(partition)) continue
       const unread = new Map(sourcesOf(partition).map((source) => [source, '0']))
-      this.#owned.set(partition, { partition, owner, unread, isLeaving: false })
+      const isKept = forOthers.has(partition)
+      this.#owned.set(partition, { partition, owner, unread, isLeaving: false, isForOthers: false, isKept })
     }
     return gone
   }
@@ -51,14 +56,26 @@ export class Ownership {
     return this.update(new Map())
   }
 
-  /** Marks what is above our share as leaving, the least busy first; what is within it stays. */
+  /** Members came or went: shares count again for all. */
+  forgetKept(): void {
+    for (const owned of this.#owned.values()) owned.isKept = false
+  }
+
+  /**
+   * Marks what is above our share as leaving, the least busy first; what is within it stays, and what others have left to us,
+   * while the members are the same.
+   */
   fitTo(share: number, inHand: (owned: Owned) => readonly RedisDelivery[]): void {
     const surplus = this.#owned.size - share
     const order = [...this.all()].sort(
-      (a, b) => Number(b.isLeaving) - Number(a.isLeaving) || inHand(a).length - inHand(b).length,
+      (a, b) =>
+        Number(b.isForOthers) - Number(a.isForOthers) ||
+        Number(a.isKept) - Number(b.isKept) ||
+        Number(b.isLeaving) - Number(a.isLeaving) ||
+        inHand(a).length - inHand(b).length,
     )
     order.forEach((owned, index) => {
-      owned.isLeaving = index < surplus
+      owned.isLeaving = owned.isForOthers || (index < surplus && !owned.isKept)
     })
   }
 }

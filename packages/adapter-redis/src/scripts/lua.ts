@@ -788,7 +788,7 @@ return { cjson.encode({ failures = failures }) }
 -- topics owners.
 -- args: tidyMs; with a group: group, returned, member, joining, leaseMs, connection, silentMs, graceMs; on ordered topics partitions and givenUp.
 -- Answers { wait: milliseconds until something is due or -1, tidy; isMember; isReady: whether there is something to read; silent: { member, seen, connection,
--- expired }; share, owned: { partition, owner } }.
+-- expired }; share, owned: { partition, owner, forOthers: whether it was just taken over as one given up for others }, total: members }.
 -- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
 -- cannot carry.
 local args = cjson.decode(ARGV[1])
@@ -811,10 +811,17 @@ local function map(flat)
 end
 -- Ordered topics: gives a member its share of the partitions, as far as they are free. A partition is free when its owner
 -- has given it up, or when the owner's lease is over. An owner is a number that is higher than that of every earlier owner
--- of any partition, and the member's name.
+-- of any partition, and the member's name. What was given up for others goes to the first of them that asks, beyond its share
+-- too; its former owner leaves it alone for a while.
+local forOthersMs = 5000
 local function share(member, partitions, givenUp)
   for _, each in ipairs(givenUp) do
-    if redis.call('HGET', keys.owners, each.partition) == each.owner then redis.call('HDEL', keys.owners, each.partition) end
+    if redis.call('HGET', keys.owners, each.partition) == each.owner then
+      redis.call('HDEL', keys.owners, each.partition)
+      if each.forOthers then
+        redis.call('HSET', keys.owners, 'others ' .. each.partition, string.format('%.0f %s', now + forOthersMs, member))
+      end
+    end
   end
   local alive, total, rank = {}, 0, 0
   for _, name in ipairs(redis.call('ZRANGE', keys.members, '(' .. string.format('%.3f', now - args.graceMs), '+inf', 'BYSCORE')) do
@@ -827,24 +834,39 @@ local function share(member, partitions, givenUp)
   for partition = 0, partitions - 1 do names[partition + 1] = partition end
   local owners = redis.call('HMGET', keys.owners, unpack(names))
   local owned, free = {}, {}
+  local function take(partition, isForOthers)
+    local owner = redis.call('HINCRBY', keys.owners, 'fence', 1) .. ' ' .. member
+    redis.call('HSET', keys.owners, partition, owner)
+    owned[#owned + 1] = { partition = partition, owner = owner, forOthers = isForOthers }
+  end
+  local function offer(partition)
+    local mark = redis.call('HGET', keys.owners, 'others ' .. partition)
+    local ends, former = string.match(mark or '', '^(%d+) (.*)$')
+    local isForOthers = ends and tonumber(ends) > now and total > 1
+    if isForOthers and former == member then return end
+    if mark then redis.call('HDEL', keys.owners, 'others ' .. partition) end
+    if isForOthers then
+      take(partition, true)
+    else
+      free[#free + 1] = partition
+    end
+  end
   for partition = 0, partitions - 1 do
     local owner = owners[partition + 1]
     local name = owner and string.match(owner, ' (.*)$')
     if name == member then
       owned[#owned + 1] = { partition = partition, owner = owner }
     elseif not name or not alive[name] then
-      free[#free + 1] = partition
+      offer(partition)
     end
   end
   for _, partition in ipairs(free) do
     if #owned >= size then break end
-    local owner = redis.call('HINCRBY', keys.owners, 'fence', 1) .. ' ' .. member
-    redis.call('HSET', keys.owners, partition, owner)
-    owned[#owned + 1] = { partition = partition, owner = owner }
+    take(partition, false)
   end
-  return size, owned
+  return size, owned, total
 end
-local answer = { wait = -1, tidy = false, isMember = true, isReady = false, silent = {}, share = 0, owned = {} }
+local answer = { wait = -1, tidy = false, isMember = true, isReady = false, silent = {}, share = 0, owned = {}, total = 0 }
 for _, set in ipairs(keys.delayed) do
   local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if head[2] then
@@ -904,7 +926,7 @@ if args.member then
     answer.silent = silentMembers()
     answer.isReady = isReady()
     if args.partitions then
-      answer.share, answer.owned = share(args.member, args.partitions, args.givenUp)
+      answer.share, answer.owned, answer.total = share(args.member, args.partitions, args.givenUp)
       if args.joining or #args.givenUp > 0 then redis.call('PUBLISH', keys.groupWake, 'members') end
     end
   end

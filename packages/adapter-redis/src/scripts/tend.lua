@@ -5,12 +5,12 @@
 -- topics owners.
 -- args: tidyMs; with a group: group, returned, member, joining, leaseMs, connection, silentMs, graceMs; on ordered topics partitions and givenUp.
 -- Answers { wait: milliseconds until something is due or -1, tidy; isMember; isReady: whether there is something to read; silent: { member, seen, connection,
--- expired }; share, owned: { partition, owner } }.
+-- expired }; share, owned: { partition, owner, forOthers: whether it was just taken over as one given up for others }, total: members }.
 -- include arguments
 -- include clock
 -- include map
 -- include share
-local answer = { wait = -1, tidy = false, isMember = true, isReady = false, silent = {}, share = 0, owned = {} }
+local answer = { wait = -1, tidy = false, isMember = true, isReady = false, silent = {}, share = 0, owned = {}, total = 0 }
 for _, set in ipairs(keys.delayed) do
   local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if head[2] then
@@ -70,7 +70,7 @@ if args.member then
     answer.silent = silentMembers()
     answer.isReady = isReady()
     if args.partitions then
-      answer.share, answer.owned = share(args.member, args.partitions, args.givenUp)
+      answer.share, answer.owned, answer.total = share(args.member, args.partitions, args.givenUp)
       if args.joining or #args.givenUp > 0 then redis.call('PUBLISH', keys.groupWake, 'members') end
     end
   end

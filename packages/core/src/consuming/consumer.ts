@@ -10,7 +10,7 @@ import { type Handler, Handlers, type Registration } from '../handling/handlers.
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
 import type { Propagation } from '../handling/propagation.ts'
-import { Unhandled } from '../handling/unhandled.ts'
+import { Unhandled, whereUnhandledWait } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
 import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
@@ -455,7 +455,7 @@ export class Consumer<Name extends string = string> {
       emit,
       policy: this.#options.unhandled,
       afterMs: this.#options.unhandledAfter,
-      staysHere: topic.ordered || !durableRetry,
+      waits: whereUnhandledWait(driver.capabilities, topic.ordered),
     })
     const types = [...new Set(registrations.map((each) => each.types))]
     // A group's filter that cannot be added to takes everything; what nobody wants is sorted out here.

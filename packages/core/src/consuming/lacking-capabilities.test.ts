@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { delivery, StubSubscription, stubBus, stubDriver } from '../driver/stub-driver.fixture.ts'
-import type { Capabilities, SubscriptionRequest, Topology } from '../driver.ts'
+import type { Capabilities, Driver, SubscriptionRequest, Topology } from '../driver.ts'
 import { fixed } from '../handling/retry.ts'
 import { settle } from '../lib/virtual-clock.ts'
 import { defineMessage } from '../messages/definition.ts'
@@ -14,13 +14,14 @@ const OrderCreated = defineMessage(orders, 'order.created', { schema })
 const Booked = defineMessage(ledger, 'order.created', { schema, key: () => 'k' })
 
 /** A bus on a driver that lacks something, with the subscriptions it hands out one after the other. */
-async function lacking(capabilities: Partial<Capabilities>) {
+async function lacking(capabilities: Partial<Capabilities>, wanted?: Driver['wanted']) {
   const subscriptions = [new StubSubscription(), new StubSubscription()] as const
   const left: StubSubscription[] = [...subscriptions]
   const requests: SubscriptionRequest[] = []
   const topologies: Topology[] = []
   const driver = stubDriver({
     capabilities,
+    ...(wanted !== undefined && { wanted }),
     apply: async (topology) => {
       topologies.push(topology)
       return { created: [], missing: [] }
@@ -173,4 +174,38 @@ test('without release, a pulled message that is given back comes again by anothe
   await (await again).value?.ack()
   expect(second.kinds).toEqual(['ack'])
   await messages.return?.()
+})
+
+test.each([
+  ['goes to others', {}, ['release', 'release']],
+  ['without keys that can be yielded, stays', { yieldsKeys: false }, []],
+])('on an ordered topic, what nobody here handles waits, and then %s', async (_, capabilities, kinds) => {
+  const { bus, clock, subscriptions } = await lacking(capabilities, async (_topic, _group, types) =>
+    types.map(() => true),
+  )
+  const [subscription] = subscriptions
+  const deferred: number[] = []
+  const letters: string[] = []
+  bus.on('deferred', ({ delayMs }) => deferred.push(delayMs))
+  bus.on('deadLettered', ({ reason }) => letters.push(reason))
+  await bus
+    .consumer('billing', { unhandledAfter: '5s' })
+    .on(Booked, () => {})
+    .start()
+  const other = () => delivery({ id: 'x', type: 'order.shipped', key: 'k' })
+  subscription.deliver(other(), numbered(2))
+  await settle()
+  expect([deferred, subscription.kinds]).toEqual([[1000], []])
+  await clock.advance(1000)
+  expect(subscription.kinds).toEqual(kinds)
+  const toOthers = { verdict: { kind: 'release', toOthers: true } }
+  if (kinds.length > 0)
+    expect(subscription.settled).toMatchObject([toOthers, { verdict: { kind: 'release' } }])
+  // It comes again, as long as nobody else has taken it.
+  for (let round = 0; round < 8; round += 1) {
+    if (kinds.length > 0 && letters.length === 0) subscription.deliver(other())
+    await settle()
+    await clock.advance(1000)
+  }
+  expect(letters).toEqual(['unhandled'])
 })

@@ -58,6 +58,8 @@ export class DeliveryInHand {
   readonly receivedAt: number
   /** When it came into our hands. */
   readonly heldSince: number
+  /** If it goes back, then to another member of the group, which may have the handler that is missing here. */
+  isForOthers = false
   readonly #owner: DeliveryOwner
   readonly #place: Place<DeliveryInHand>
   #state: DeliveryState = 'waiting'

@@ -82,7 +82,11 @@ export class Session {
       },
     })
     this.#returning = new ReturningKeys({
-      release: (inHand) => this.#giveVerdict(inHand, { kind: 'release' }),
+      release: (inHand) =>
+        this.#giveVerdict(
+          inHand,
+          inHand.isForOthers ? { kind: 'release', toOthers: true } : { kind: 'release' },
+        ),
       interruptFetch: () => this.#fetches.interrupt(),
       onOpen: hand.wake,
     })
@@ -197,8 +201,10 @@ export class Session {
     // The timer may be late, after the process was stopped for example: somebody else may have it by now.
     if (this.#leases.isExpired(inHand, this.#settings.clock.monotonic())) {
       this.#lose([inHand], 'Its lease ran out before its verdict was given')
-    } else if (verdict.kind === 'release') this.release([inHand])
-    else this.#giveVerdict(inHand, verdict, settled)
+    } else if (verdict.kind === 'release') {
+      inHand.isForOthers = verdict.toOthers === true
+      this.release([inHand])
+    } else this.#giveVerdict(inHand, verdict, settled)
   }
 
   // Its ack is lost, or was never given because the delivery had gone before.

@@ -28,6 +28,7 @@ export const capabilities: Capabilities = {
   delay: true,
   durableRetry: true,
   release: true,
+  yieldsKeys: true,
   deadLetters: true,
   stats: true,
   changesFilters: true,

@@ -121,6 +121,7 @@ class MemoryDriver implements Driver {
       delay: true,
       durableRetry: true,
       release: true,
+      yieldsKeys: true,
       deadLetters: true,
       stats: true,
       changesFilters: true,

@@ -7,6 +7,7 @@ const alternatives: Readonly<Record<Feature, string>> = {
   delay: 'send it later from your own scheduler',
   durableRetry: 'let handlers try again themselves, and keep what must survive a crash in your own database',
   release: 'let the handler throw, so that the message comes back by the retry policy',
+  yieldsKeys: 'let all consumers of an ordered group handle the same types',
   deadLetters: 'use a consumer with broadcast, or another broker',
   stats: "ask the broker's own tools",
   changesFilters: 'give a new set of types a group of its own',
