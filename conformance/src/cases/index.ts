@@ -5,6 +5,7 @@ import { basics } from './basics.ts'
 import { bodies } from './bodies.ts'
 import { brokerFaults } from './broker-faults.ts'
 import { changingTopics } from './changing-topics.ts'
+import { codecs } from './codecs.ts'
 import { concurrency } from './concurrency.ts'
 import { connections } from './connections.ts'
 import { counters } from './counters.ts'
@@ -43,6 +44,7 @@ export const sections: readonly Section[] = [
   { title: 'Concurrency and backpressure', cases: concurrency },
   { title: 'Delay, expiry, priority', cases: delays },
   { title: 'Bodies and metadata', cases: [...bodies, ...metadata] },
+  { title: 'Codecs and stages', cases: codecs },
   { title: 'Idempotency', cases: idempotency },
   { title: 'Crash and shutdown', cases: shutdown },
   { title: 'Counters', cases: counters },

@@ -1,5 +1,6 @@
 import { administration } from './administration.ts'
 import { changingTopics } from './changing-topics.ts'
+import { codecs } from './codecs.ts'
 import { consuming } from './consuming.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { encoding } from './encoding.ts'
@@ -24,6 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...registration,
   ...producing,
   ...encoding,
+  ...codecs,
   ...lifecycle,
   ...administration,
   ...changingTopics,
