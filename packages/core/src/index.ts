@@ -47,7 +47,7 @@ export type { BusEvents, BusListeners, DeliveryInfo } from './events/events.ts'
 export type { BatchContext } from './handling/batch-collector.ts'
 export type { Handler } from './handling/handlers.ts'
 export type { HandlerMiddleware } from './handling/processing.ts'
-export type { IncomingTrace, Propagation, TraceContext } from './handling/propagation.ts'
+export type { IncomingTrace, Propagation } from './handling/propagation.ts'
 export {
   type ExponentialOptions,
   exponential,
@@ -79,11 +79,13 @@ export {
   type DataOf,
   defineMessage,
   type MessageDefinition,
+  type MessageOf,
   type MessageOptions,
 } from './messages/definition.ts'
 export type { Message, Metadata } from './messages/message.ts'
 export type { Stage } from './messages/stage.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
+export type { TraceContext } from './messages/trace-context.ts'
 export { BatchError } from './sending/batch-error.ts'
 export { Producer } from './sending/producer.ts'
 export type { SendContext, SendMiddleware } from './sending/send-middleware.ts'

@@ -81,7 +81,9 @@ export interface TestBus extends AsyncDisposable {
    * assert.deepEqual(kit.sentOf(OrderPaid)[0]?.data, { orderId: 'o-1' })
    * ```
    */
-  sentOf<Output>(definition: MessageDefinition<unknown, Output>): readonly Message<Output>[]
+  sentOf<Output, Type extends string>(
+    definition: MessageDefinition<unknown, Output, string, Type>,
+  ): readonly Message<Output, Type>[]
   /**
    * The next `count` attempts fail before their handler is called: of any group and type, or of those named.
    *
@@ -160,11 +162,12 @@ export async function createTestBus(
     clock,
     sent,
     handled,
-    sentOf: <Output>(definition: MessageDefinition<unknown, Output>) => {
+    sentOf: <Output, Type extends string>(definition: MessageDefinition<unknown, Output, string, Type>) => {
       requireDefinition(definition, 'sentOf')
       const { topic, type } = definition
       return sent.filter(
-        (message, index): message is Message<Output> => message.type === type && sentTo[index] === topic.name,
+        (message, index): message is Message<Output, Type> =>
+          message.type === type && sentTo[index] === topic.name,
       )
     },
     failNext: (count, options = {}) => {

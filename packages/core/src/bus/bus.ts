@@ -314,10 +314,10 @@ export class Bus implements AsyncDisposable {
    * @throws {ConfigurationError} listing every problem of the options, or when the topic does not declare the group.
    * @throws {MessagingError} in the loop, when the broker refuses the subscription or cannot be reached within 30 s.
    */
-  receive<Input, Output, Group extends string>(
-    definition: MessageDefinition<Input, Output, Group>,
+  receive<Input, Output, Group extends string, Type extends string>(
+    definition: MessageDefinition<Input, Output, Group, Type>,
     options: ReceiveOptions<NoInfer<Group>>,
-  ): AsyncIterableIterator<ReceivedMessage<Output>> {
+  ): AsyncIterableIterator<ReceivedMessage<Output, Type>> {
     this.#ensureOpen()
     requireDefinition(definition, 'receive')
     parseOptions(receiveSchema(), options, 'receive options')

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
+import type { HandlerContext } from '../deliveries/handler-context.ts'
 import type { Driver, Feature, GroupSpec } from '../driver.ts'
 import { BodyReader } from '../encoding/body-reader.ts'
 import type { Formats } from '../encoding/formats.ts'
@@ -14,7 +15,7 @@ import { Unhandled, whereUnhandledWait } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
 import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
-import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
+import { type MessageDefinition, type MessageOf, requireDefinition } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import { requireDeclared, type Topic, typeSchema } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
@@ -118,9 +119,26 @@ export class Consumer<Name extends string = string> {
    *
    * @throws {ConfigurationError} when the type already has a handler, or the topic does not declare the group.
    */
-  on<Input, Output>(
-    definition: MessageDefinition<Input, Output, Name>,
-    handler: Handler<Output>,
+  on<Input, Output, Type extends string>(
+    definition: MessageDefinition<Input, Output, Name, Type>,
+    handler: Handler<Output, Type>,
+    options?: HandlerOptions,
+  ): this
+  /**
+   * Handles several message types, of one topic or several, with one handler. Its message is a union, told apart by `type`. The
+   * options apply to each type by itself.
+   *
+   * ```ts
+   * consumer.on([OrderPlaced, OrderPaid], (message) => {
+   *   if (message.type === 'order.placed') console.log(message.data.total)
+   * })
+   * ```
+   *
+   * @throws {ConfigurationError} as for a single one, or when there is none.
+   */
+  on<const Definitions extends readonly MessageDefinition<unknown, unknown, Name>[]>(
+    definitions: Definitions,
+    handler: (message: MessageOf<Definitions[number]>, context: HandlerContext) => unknown,
     options?: HandlerOptions,
   ): this
   /**
@@ -141,12 +159,13 @@ export class Consumer<Name extends string = string> {
    */
   on(topic: Topic<Name>, pattern: string, handler: Handler, options?: HandlerOptions): this
   on(
-    first: MessageDefinition | Topic | string,
+    first: MessageDefinition | readonly MessageDefinition[] | Topic | string,
     second: Handler | string,
     third?: Handler | HandlerOptions,
     fourth?: HandlerOptions,
   ): this {
     if (typeof first === 'string') return this.#onPattern(undefined, first, second, third)
+    if (isList(first)) return this.#onEach(first, second, third)
     if (typeof first !== 'object' || first === null) {
       const hint = first === undefined ? '; a circle of imports leaves undefined' : ''
       const message = `expected a message definition, a topic or a pattern, not ${describe(first)}${hint}`
@@ -159,15 +178,7 @@ export class Consumer<Name extends string = string> {
         { path: 'pattern', message: 'expected on(topic, pattern, handler)' },
       ])
     }
-    requireDefinition(first, 'handler')
-    return this.#register({
-      topic: first.topic,
-      definition: first,
-      types: first.type,
-      handle: second,
-      batch: undefined,
-      timeoutMs: this.#timeoutOf(third, `handler of "${first.type}"`),
-    })
+    return this.#onDefinition(first, second, third)
   }
 
   /**
@@ -183,10 +194,10 @@ export class Consumer<Name extends string = string> {
    *
    * @throws {ConfigurationError} when the type already has a handler, or the options are wrong.
    */
-  onBatch<Input, Output>(
-    definition: MessageDefinition<Input, Output, Name>,
+  onBatch<Input, Output, Type extends string>(
+    definition: MessageDefinition<Input, Output, Name, Type>,
     options: BatchOptions,
-    handler: (messages: readonly Message<Output>[], context: BatchContext) => unknown,
+    handler: (messages: readonly Message<Output, Type>[], context: BatchContext) => unknown,
   ): this {
     requireDefinition(definition, 'batch handler')
     const { size, wait, timeout } = parseOptions(
@@ -332,6 +343,32 @@ export class Consumer<Name extends string = string> {
       abandoned: reports.flatMap(({ abandoned }) => abandoned),
       released: reports.reduce((sum, { released }) => sum + released, 0),
     }
+  }
+
+  #onDefinition(definition: MessageDefinition, handle: Handler, options: unknown): this {
+    requireDefinition(definition, 'handler')
+    return this.#register({
+      topic: definition.topic,
+      definition,
+      types: definition.type,
+      handle,
+      batch: undefined,
+      timeoutMs: this.#timeoutOf(options, `handler of "${definition.type}"`),
+    })
+  }
+
+  #onEach(definitions: readonly MessageDefinition[], handler: Handler | string, options: unknown): this {
+    const what = 'handler of several types'
+    if (typeof handler === 'string' || definitions.length === 0) {
+      const message =
+        definitions.length === 0
+          ? 'expected at least one message made by defineMessage()'
+          : 'a pattern belongs to a topic: expected on(definitions, handler)'
+      throw new ConfigurationError(what, [{ path: 'definitions', message }])
+    }
+    for (const definition of definitions) requireDefinition(definition, what)
+    for (const definition of definitions) this.#onDefinition(definition, handler, options)
+    return this
   }
 
   #onPattern(topic: Topic | undefined, pattern: string, handle: unknown, options: unknown): this {
@@ -497,4 +534,9 @@ export class Consumer<Name extends string = string> {
       this.#state === 'started' ? 'is already started' : 'is stopped; make a new one with bus.consumer()'
     throw new MessagingError('closed', `${call}: consumer "${this.group}" ${why}`)
   }
+}
+
+// Narrows to the array of the parameter's union, which `Array.isArray` does not when it is readonly.
+function isList<Item>(value: Item | readonly Item[]): value is readonly Item[] {
+  return Array.isArray(value)
 }

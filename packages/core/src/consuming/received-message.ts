@@ -24,14 +24,14 @@ const reasonSchema = lazily(() => z.string().min(1))
  * }
  * ```
  */
-export class ReceivedMessage<Data = unknown> {
-  readonly message: Message<Data>
+export class ReceivedMessage<Data = unknown, Type extends string = string> {
+  readonly message: Message<Data, Type>
   readonly #context: HandlerContext
   readonly #settle: (asked: AskedVerdict | undefined) => void
 
   /** @internal Made by `bus.receive()`; the parameters may change in any version. */
   constructor(
-    message: Message<Data>,
+    message: Message<Data, Type>,
     context: HandlerContext,
     settle: (asked: AskedVerdict | undefined) => void,
   ) {
@@ -123,11 +123,11 @@ export class ReceivedMessage<Data = unknown> {
 }
 
 /** Pulls the messages of one type through a consumer whose handlers wait for their message to be settled by hand. */
-export function pull<Input, Output>(
+export function pull<Input, Output, Type extends string>(
   createConsumer: (onStopped: () => void) => Consumer,
-  definition: MessageDefinition<Input, Output>,
+  definition: MessageDefinition<Input, Output, string, Type>,
   signal: AbortSignal | undefined,
-): AsyncIterableIterator<ReceivedMessage<Output>> {
+): AsyncIterableIterator<ReceivedMessage<Output, Type>> {
   const ended = new AbortController()
   const end = () => ended.abort()
   const messages = untilEnded(() => createConsumer(end), definition, ended, signal)
@@ -153,16 +153,16 @@ export function pull<Input, Output>(
   }
 }
 
-async function* untilEnded<Input, Output>(
+async function* untilEnded<Input, Output, Type extends string>(
   createConsumer: () => Consumer,
-  definition: MessageDefinition<Input, Output>,
+  definition: MessageDefinition<Input, Output, string, Type>,
   controller: AbortController,
   signal: AbortSignal | undefined,
-): AsyncGenerator<ReceivedMessage<Output>, undefined> {
+): AsyncGenerator<ReceivedMessage<Output, Type>, undefined> {
   const ended = controller.signal
   const end = () => controller.abort()
-  const queue: ReceivedMessage<Output>[] = []
-  const unsettled = new Set<ReceivedMessage<Output>>()
+  const queue: ReceivedMessage<Output, Type>[] = []
+  const unsettled = new Set<ReceivedMessage<Output, Type>>()
   let wake = () => {}
   const consumer = createConsumer().on(definition, (message, context) => {
     const { promise, resolve } = Promise.withResolvers<AskedVerdict | undefined>()

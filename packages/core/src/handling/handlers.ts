@@ -6,7 +6,10 @@ import type { Message } from '../messages/message.ts'
 import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
 import type { Slots } from './lanes.ts'
 
-export type Handler<Data = unknown> = (message: Message<Data>, context: HandlerContext) => unknown
+export type Handler<Data = unknown, Type extends string = string> = (
+  message: Message<Data, Type>,
+  context: HandlerContext,
+) => unknown
 
 /** What a consumer was told to do with a type, or with all that match a pattern. */
 export interface Registration {

@@ -3,12 +3,7 @@ import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import { lazily } from '../lib/validation.ts'
 import { attributesIn } from '../messages/cloud-events.ts'
 import type { Message } from '../messages/message.ts'
-
-/** The W3C Trace Context of a message. */
-export interface TraceContext {
-  readonly traceparent?: string | undefined
-  readonly tracestate?: string | undefined
-}
+import type { TraceContext } from '../messages/trace-context.ts'
 
 /** A delivery, as far as it is known: `message` is undefined when it cannot be decoded. */
 export interface IncomingTrace extends TraceContext {

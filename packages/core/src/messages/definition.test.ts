@@ -37,7 +37,7 @@ describe('a definition', () => {
         return 'k'
       },
     })
-    expectTypeOf(Sent).toEqualTypeOf<MessageDefinition<{ at: string }, { at: Date }>>()
+    expectTypeOf(Sent).toEqualTypeOf<MessageDefinition<{ at: string }, { at: Date }, string, 'order.sent'>>()
   })
 
   test('takes any Standard Schema', () => {

@@ -4,6 +4,7 @@ import { isPattern } from '../driver/pattern.ts'
 import { ConfigurationError, describe, type Issue } from '../lib/errors.ts'
 import { lazily, parseOptions, withFields } from '../lib/validation.ts'
 import { type BodyFormat, type BodyFormatOptions, bodyFormatFields, bodyFormatOf } from './body-format.ts'
+import type { Message } from './message.ts'
 import { definedTopicSchema, type Topic, typeSchema } from './topic.ts'
 
 type Upcasts = Readonly<Record<number, (old: Record<string, unknown>) => unknown>>
@@ -20,9 +21,14 @@ export interface MessageOptions<Schema extends StandardSchemaV1> extends BodyFor
 }
 
 /** A message type on a topic. Made by `defineMessage`; shared by producers and consumers. */
-export interface MessageDefinition<Input = unknown, Output = unknown, Group extends string = string> {
+export interface MessageDefinition<
+  Input = unknown,
+  Output = unknown,
+  Group extends string = string,
+  Type extends string = string,
+> {
   readonly topic: Topic<Group>
-  readonly type: string
+  readonly type: Type
   readonly version: number
   readonly upcast: Upcasts
   readonly schema: StandardSchemaV1<Input, Output>
@@ -40,6 +46,18 @@ export interface MessageDefinition<Input = unknown, Output = unknown, Group exte
  */
 export type DataOf<Definition extends MessageDefinition> =
   Definition extends MessageDefinition<unknown, infer Output> ? Output : never
+
+/**
+ * The message of a definition, as handlers get it; of a union of definitions, the union of their messages.
+ *
+ * ```ts
+ * type Event = MessageOf<typeof OrderPlaced | typeof OrderPaid>
+ * ```
+ */
+export type MessageOf<Definition extends MessageDefinition> =
+  Definition extends MessageDefinition<unknown, infer Output, string, infer Type>
+    ? Message<Output, Type>
+    : never
 
 const definitionSchema = lazily(() =>
   z
@@ -81,11 +99,15 @@ const definitionSchema = lazily(() =>
  *
  * @throws {ConfigurationError} listing every problem.
  */
-export function defineMessage<Schema extends StandardSchemaV1, Group extends string = string>(
+export function defineMessage<
+  Schema extends StandardSchemaV1,
+  Group extends string = string,
+  Type extends string = string,
+>(
   topic: Topic<Group>,
-  type: string,
+  type: Type,
   options: MessageOptions<Schema>,
-): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group> {
+): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group, Type> {
   const { version, codec, stages } = parseOptions(
     definitionSchema(),
     withFields(options, { topic, type }),

@@ -18,7 +18,7 @@ describe('the groups of a topic', () => {
     expectTypeOf(orders).toEqualTypeOf<Topic<'billing' | 'shipping'>>()
     expectTypeOf(free).toEqualTypeOf<Topic>()
     expectTypeOf(OrderPlaced).toEqualTypeOf<
-      MessageDefinition<{ total: string }, { total: number }, 'billing' | 'shipping'>
+      MessageDefinition<{ total: string }, { total: number }, 'billing' | 'shipping', 'order.placed'>
     >()
     expectTypeOf(orders).toExtend<Topic>()
     expectTypeOf(OrderPlaced).toExtend<MessageDefinition>()

@@ -12,10 +12,11 @@ export interface Metadata {
   readonly [name: string]: string | undefined
 }
 
-export interface Message<Data = unknown> {
+/** `Type` is the literal type where it is known, so that a union of messages is told apart by it. */
+export interface Message<Data = unknown, Type extends string = string> {
   /** UUIDv7 unless given at `send`. Resending with the same id is safe for idempotent consumers. */
   readonly id: string
-  readonly type: string
+  readonly type: Type
   /** Of the data as the handler sees it: upcast to the version of the definition. */
   readonly version: number
   /** When it was sent. */

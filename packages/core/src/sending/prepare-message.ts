@@ -2,7 +2,6 @@ import { headerNames } from '../driver/transport-headers.ts'
 import { type Capabilities, messageBytes, type OutboundMessage } from '../driver.ts'
 import { type Written, writeMessage } from '../encoding/body-writer.ts'
 import type { Formats, SendingFormat } from '../encoding/formats.ts'
-import type { TraceContext } from '../handling/propagation.ts'
 import type { Clock } from '../lib/clock.ts'
 import { parseDuration, toMilliseconds } from '../lib/duration.ts'
 import { InvalidMessageError, type Issue, MessagingError, toError } from '../lib/errors.ts'
@@ -11,6 +10,7 @@ import { type MessageDefinition, type Validated, validateData } from '../message
 import { unwritable } from '../messages/json-data.ts'
 import type { Message, Metadata, Writable } from '../messages/message.ts'
 import type { Topic } from '../messages/topic.ts'
+import type { TraceContext } from '../messages/trace-context.ts'
 import { requireFeature } from '../topology/features.ts'
 import type { SendLimits } from './accepted-sends.ts'
 import { checkSendOptions, noOptions, type SendOptions, under } from './send-options.ts'
@@ -221,9 +221,11 @@ function metadataOf({ source }: Sender, { cause, trace }: SendStart, options: Se
   if (cause === undefined && trace === undefined && options === noOptions) return { source }
   const correlationId = options.correlationId ?? cause?.metadata.correlationId ?? cause?.id
   const causationId = options.causationId ?? cause?.id
+  // A tracestate belongs to its traceparent: one that was given brings its own, or none.
+  const { traceparent, tracestate } = options.traceparent === undefined ? (trace ?? {}) : options
   return {
-    ...(typeof trace?.traceparent === 'string' && { traceparent: trace.traceparent }),
-    ...(typeof trace?.tracestate === 'string' && { tracestate: trace.tracestate }),
+    ...(typeof traceparent === 'string' && { traceparent }),
+    ...(typeof tracestate === 'string' && { tracestate }),
     ...options.metadata,
     source,
     ...(correlationId !== undefined && { correlationId }),

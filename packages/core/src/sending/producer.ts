@@ -1,7 +1,7 @@
 import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
 import { currentMessage } from '../handling/handling.ts'
-import type { Propagation, TraceContext } from '../handling/propagation.ts'
+import type { Propagation } from '../handling/propagation.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
 import {
   ConfigurationError,
@@ -16,6 +16,7 @@ import { functionSchema, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
 import { type MessageDefinition, requireDefinition, type Validated } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
+import type { TraceContext } from '../messages/trace-context.ts'
 import { BatchError } from './batch-error.ts'
 import { ByteBudget } from './byte-budget.ts'
 import {
@@ -105,11 +106,16 @@ export class Producer {
    * is `not-sent`, or `unknown` if the broker may have the message. Sending again with the same `id` is safe for idempotent
    * consumers.
    */
-  async send<Input, Output>(
-    definition: MessageDefinition<Input, Output>,
+  async send<Input, Output, Type extends string>(
+    definition: MessageDefinition<Input, Output, string, Type>,
     data: NoInfer<Input>,
+    options?: SendOptions,
+  ): Promise<Message<Output, Type>>
+  async send(
+    definition: MessageDefinition,
+    data: unknown,
     options: SendOptions = noOptions,
-  ): Promise<Message<Output>> {
+  ): Promise<Message> {
     this.#host.ensureOpen()
     requireDefinition(definition, 'send')
     if (!this.#hasMiddleware) return await this.#send(definition, data, options)
@@ -131,11 +137,16 @@ export class Producer {
    * @throws {InvalidMessageError} listing every problem, each path beginning with the item's index; nothing was sent.
    * @throws {BatchError} naming exactly the messages that failed.
    */
-  async sendBatch<Input, Output>(
-    definition: MessageDefinition<Input, Output>,
+  async sendBatch<Input, Output, Type extends string>(
+    definition: MessageDefinition<Input, Output, string, Type>,
     items: readonly NoInfer<Input>[],
+    options?: Omit<SendOptions, 'id'>,
+  ): Promise<Message<Output, Type>[]>
+  async sendBatch(
+    definition: MessageDefinition,
+    items: readonly unknown[],
     options: Omit<SendOptions, 'id'> = noOptions,
-  ): Promise<Message<Output>[]> {
+  ): Promise<Message[]> {
     this.#host.ensureOpen()
     requireDefinition(definition, 'sendBatch')
     if (!Array.isArray(items)) {

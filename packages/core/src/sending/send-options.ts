@@ -4,6 +4,7 @@ import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import type { Issue } from '../lib/errors.ts'
 import { lazily, toIssues } from '../lib/validation.ts'
 import { isReservedName } from '../messages/cloud-events.ts'
+import { isTraceparent, isTracestate } from '../messages/trace-context.ts'
 
 export interface ProducerOptions {
   /** Who sends: the CloudEvents `source` of each message, a URI reference. Default: `waybill`. */
@@ -31,6 +32,13 @@ export interface SendOptions {
   readonly correlationId?: string
   /** Default: the id of the message being handled, otherwise none. */
   readonly causationId?: string
+  /**
+   * W3C Trace Context, such as `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`. Default: of the current context with
+   * a `propagation`, otherwise that of the message being handled.
+   */
+  readonly traceparent?: string
+  /** W3C Trace Context. Only beside a `traceparent`, which it belongs to. */
+  readonly tracestate?: string
   /** Ends the wait with an `aborted` error. */
   readonly signal?: AbortSignal
   /** Instead of the producer's. */
@@ -73,28 +81,44 @@ const metadataSchema = lazily(() =>
 )
 
 const sendSchema = lazily(() =>
-  z.strictObject({
-    id: z.string().min(1).max(256).optional(),
-    key: z.string().min(1).max(1024).optional(),
-    delay: durationSchema().optional(),
-    priority: z.int().min(0).max(9).optional(),
-    expiresIn: durationSchema().optional(),
-    metadata: metadataSchema()
-      .superRefine((metadata, context) => {
-        for (const name of Object.keys(metadata).filter(isReservedName)) {
-          context.addIssue({
-            code: 'custom',
-            path: [name],
-            message: 'the name is reserved; use the option for it or another name',
-          })
-        }
-      })
-      .optional(),
-    correlationId: z.string().min(1).optional(),
-    causationId: z.string().min(1).optional(),
-    signal: z.instanceof(AbortSignal).optional(),
-    timeout: durationSchema().optional(),
-  }),
+  z
+    .strictObject({
+      id: z.string().min(1).max(256).optional(),
+      key: z.string().min(1).max(1024).optional(),
+      delay: durationSchema().optional(),
+      priority: z.int().min(0).max(9).optional(),
+      expiresIn: durationSchema().optional(),
+      metadata: metadataSchema()
+        .superRefine((metadata, context) => {
+          for (const name of Object.keys(metadata).filter(isReservedName)) {
+            context.addIssue({
+              code: 'custom',
+              path: [name],
+              message: 'the name is reserved; use the option for it or another name',
+            })
+          }
+        })
+        .optional(),
+      correlationId: z.string().min(1).optional(),
+      causationId: z.string().min(1).optional(),
+      traceparent: z
+        .string()
+        .refine(
+          isTraceparent,
+          'expected a W3C traceparent such as "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"',
+        )
+        .optional(),
+      tracestate: z
+        .string()
+        .refine(isTracestate, 'expected a W3C tracestate such as "vendor=value,other=value"')
+        .optional(),
+      signal: z.instanceof(AbortSignal).optional(),
+      timeout: durationSchema().optional(),
+    })
+    .refine(({ traceparent, tracestate }) => tracestate === undefined || traceparent !== undefined, {
+      path: ['tracestate'],
+      message: 'it belongs to a traceparent; give both',
+    }),
 )
 
 /** Issues with the option or the data they are about put before their paths. */
