@@ -1,30 +1,19 @@
 import { ConfigurationError } from './errors.ts'
-
-type Unit = 'ms' | 's' | 'm' | 'h' | 'd'
-
-type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
-
-// `${number}` would take '1e3s', ' 5s' and '-5s', which the parser refuses; a bigint takes a minus at most, and the digit
-// in front rules it out. Fractions may begin with a zero, which a bigint may not.
-type Fraction = `${bigint}` | `0${bigint}` | `00${bigint}`
+import { parseQuantity, type Quantity } from './quantity.ts'
 
 /**
  * Milliseconds as a number, or digits with a unit: `'250ms'`, `'1.5s'`, `'5m'`, `'12h'`, `'7d'`. Pass computed values as
  * numbers.
  */
-export type Duration =
-  | number
-  | (`${bigint}${Unit}` & `${Digit}${string}`)
-  | (`${bigint}.${Fraction}${Unit}` & `${Digit}${string}`)
+export type Duration = Quantity<'ms' | 's' | 'm' | 'h' | 'd'>
 
-const millisecondsIn: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-}
-const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
+const millisecondsIn: ReadonlyMap<string, number> = new Map([
+  ['ms', 1],
+  ['s', 1000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+])
 
 /**
  * The duration in milliseconds, or undefined if it is not one.
@@ -34,11 +23,7 @@ const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
  * parseDuration('soon') // undefined
  */
 export function parseDuration(value: unknown): number | undefined {
-  if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? value : undefined
-  if (typeof value !== 'string') return undefined
-  const match = pattern.exec(value)
-  const factor = millisecondsIn[match?.[2] ?? '']
-  return match?.[1] === undefined || factor === undefined ? undefined : Number(match[1]) * factor
+  return parseQuantity(value, millisecondsIn)
 }
 
 /** The hint in errors about values that are not durations. */
