@@ -29,15 +29,16 @@ function textOf(read: () => unknown): string {
  * said: a copy's own transport would say something else.
  */
 export function lastingHeaders(inHand: DeliveryInHand): Readonly<Record<string, string>> {
-  const { delivery, isRead } = inHand
-  const { headers, contentType, subject, timestamp } = delivery
+  const { delivery } = inHand
+  const { headers, contentType, subject } = delivery
   if (isStructured(contentType) || attributesIn(headers).specversion !== undefined) return headers
-  const isFilledIn = isRead && inHand.message.filledIn?.includes('id') === true
-  const id = isFilledIn ? inHand.message.id : delivery.transportId
+  const message = inHand.isRead ? inHand.message : undefined
+  const id = message?.filledIn?.includes('id') ? message.id : delivery.transportId
+  const time = message?.timestamp.getTime() ?? delivery.timestamp
   const said: Record<string, string> = {}
   if (id !== undefined) said[headerNames.id] = id
   if (subject !== undefined) said[headerNames.subject] = subject
-  if (timestamp !== undefined) said[headerNames.time] = new Date(timestamp).toISOString()
+  if (time !== undefined) said[headerNames.time] = new Date(time).toISOString()
   return { ...said, ...headers }
 }
 
