@@ -81,7 +81,12 @@ export class BodyReader {
   }
 
   #about(headers: Headers): IncomingBody {
-    return { topic: this.#topic, group: this.#group, attributes: attributesIn(headers) }
+    return {
+      topic: this.#topic,
+      group: this.#group,
+      attributes: attributesIn(headers),
+      contentType: headers[headerNames.contentType],
+    }
   }
 
   #stagesOf(name: string): readonly Stage[] {

@@ -19,6 +19,8 @@ export interface IncomingBody {
    * transport does not mirror them.
    */
   readonly attributes: Readonly<Record<string, string>>
+  /** Of the body as the codec made it, as the headers tell. Undefined: they do not, which senders of Waybill never leave out. */
+  readonly contentType: string | undefined
 }
 
 export interface StagedBody {
