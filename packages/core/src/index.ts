@@ -49,12 +49,6 @@ export type { Handler } from './handling/handlers.ts'
 export type { HandlerMiddleware } from './handling/processing.ts'
 export type { IncomingTrace, Propagation } from './handling/propagation.ts'
 export {
-  type ExponentialOptions,
-  exponential,
-  fixed,
-  type RetryPolicy,
-} from './handling/retry.ts'
-export {
   type IdempotencyMark,
   type IdempotencyState,
   type IdempotencyStore,
@@ -72,6 +66,12 @@ export {
   PermanentError,
   SkipMessage,
 } from './lib/errors.ts'
+export {
+  type ExponentialOptions,
+  exponential,
+  fixed,
+  type RetryPolicy,
+} from './lib/retry.ts'
 export { RetryAfter } from './lib/retry-after.ts'
 export { type MemoryNative, type MemoryOptions, memory, type RawMessage } from './memory/memory.ts'
 export type { Codec } from './messages/codec.ts'

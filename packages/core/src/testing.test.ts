@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { fixed } from './handling/retry.ts'
+import { fixed } from './lib/retry.ts'
 import { defineMessage } from './messages/definition.ts'
 import { defineTopic } from './messages/topic.ts'
 import { createTestBus } from './testing.ts'

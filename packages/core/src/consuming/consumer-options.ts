@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { durationSchema, type RetryPolicy, retrySchema } from '../handling/retry.ts'
 import type { IdempotencyStore } from '../idempotency/idempotency.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import { durationSchema, type RetryPolicy, retrySchema } from '../lib/retry.ts'
 import { lazily } from '../lib/validation.ts'
 import { nameSchema } from '../messages/topic.ts'
 

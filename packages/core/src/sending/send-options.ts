@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { durationSchema } from '../handling/retry.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import type { Issue } from '../lib/errors.ts'
+import { durationSchema } from '../lib/retry.ts'
 import { lazily, toIssues } from '../lib/validation.ts'
 import { isReservedName } from '../messages/cloud-events.ts'
 import { isTraceparent, isTracestate } from '../messages/trace-context.ts'

@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { type Backoff, type Growth, growing } from '../lib/backoff.ts'
-import { type Duration, durationHint, parseDuration, toMilliseconds } from '../lib/duration.ts'
-import { MessagingError } from '../lib/errors.ts'
-import type { RetryAfter } from '../lib/retry-after.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { type Backoff, type Growth, growing } from './backoff.ts'
+import { type Duration, durationHint, parseDuration, toMilliseconds } from './duration.ts'
+import { MessagingError } from './errors.ts'
+import type { RetryAfter } from './retry-after.ts'
+import { lazily, parseOptions } from './validation.ts'
 
 export interface RetryPolicy {
   /** Handler calls a message gets before it goes to the dead letters. Default: 5. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { PermanentError } from '../lib/errors.ts'
-import { RetryAfter } from '../lib/retry-after.ts'
+import { PermanentError } from './errors.ts'
 import { decideRetry, exponential, fixed, retrySchema } from './retry.ts'
+import { RetryAfter } from './retry-after.ts'
 
 const attempts = (backoff: (attempt: number) => number, count: number) =>
   Array.from({ length: count }, (_, index) => backoff(index + 1))
