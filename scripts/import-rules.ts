@@ -72,6 +72,7 @@ const rules: readonly Rule[] = [
       'handling',
       'sending',
       'consuming',
+      'requesting',
       'middleware/',
       'middleware',
       'dead-letters',

@@ -64,6 +64,8 @@ export {
   type Issue,
   MessagingError,
   PermanentError,
+  RequestError,
+  type RequestFailure,
   SkipMessage,
 } from './lib/errors.ts'
 export {
@@ -81,11 +83,15 @@ export {
   type MessageDefinition,
   type MessageOf,
   type MessageOptions,
+  type ReplyOf,
+  type RequestDefinition,
+  type RequestMessageOptions,
 } from './messages/definition.ts'
 export type { Message, Metadata } from './messages/message.ts'
 export type { Stage } from './messages/stage.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
 export type { TraceContext } from './messages/trace-context.ts'
+export type { RequestOptions } from './requesting/requests.ts'
 export { BatchError } from './sending/batch-error.ts'
 export { Producer } from './sending/producer.ts'
 export type { SendContext, SendMiddleware } from './sending/send-middleware.ts'

@@ -8,7 +8,7 @@ import type { WorkerHealth } from '../consuming/worker.ts'
 import { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
 import { Formats } from '../encoding/formats.ts'
-import type { BusEmitter, BusEvents, BusListener } from '../events/events.ts'
+import type { BusEmitter, BusEvents, BusListener, Emit } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Propagation } from '../handling/propagation.ts'
@@ -20,8 +20,16 @@ import { Turns } from '../lib/turns.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
 import type { BodyFormat } from '../messages/body-format.ts'
-import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
+import {
+  type MessageDefinition,
+  type RequestDefinition,
+  requireDefinition,
+  requireRequest,
+} from '../messages/definition.ts'
 import { definedTopicSchema, nameSchema, requireDeclared, type Topic } from '../messages/topic.ts'
+import { ReplyMessages, usualReplyTopic } from '../requesting/reply-message.ts'
+import { ReplySender } from '../requesting/reply-sender.ts'
+import { type RequestOptions, Requests } from '../requesting/requests.ts'
 import { Producer, type ProducerHost } from '../sending/producer.ts'
 import { Publisher } from '../sending/publisher.ts'
 import type { SendMiddleware } from '../sending/send-middleware.ts'
@@ -137,6 +145,7 @@ export class Bus implements AsyncDisposable {
   readonly #host: ConsumerHost
   readonly #sendMiddleware: SendMiddleware[] = []
   readonly #turns = new Turns()
+  readonly #requests: Requests
   #closed: Promise<void> | undefined
   #draining = false
 
@@ -149,6 +158,7 @@ export class Bus implements AsyncDisposable {
       readonly provision: ProvisionMode
       readonly format?: BodyFormat | undefined
       readonly propagation?: Propagation | undefined
+      readonly replyTopic?: Topic | undefined
     },
   ) {
     this.#driver = driver
@@ -156,6 +166,8 @@ export class Bus implements AsyncDisposable {
     this.#clock = settings.clock
     this.#provisioner = new Provisioner(driver, settings.provision)
     this.#publisher = new Publisher(driver, this.#provisioner, settings.clock)
+    const replyMessages = new ReplyMessages(settings.replyTopic ?? usualReplyTopic())
+    const replyProducer = lazily(() => new Producer(this.#replyHost()))
     this.#host = {
       driver,
       provisioner: this.#provisioner,
@@ -168,9 +180,15 @@ export class Bus implements AsyncDisposable {
       handledInVain: new HandledInVain(settings.clock),
       formats: new Formats(settings.format, []),
       propagation: settings.propagation,
+      replies: new ReplySender(replyMessages, settings.clock, replyProducer),
       memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),
     }
     this.administration = new Administration(this.#host)
+    this.#requests = new Requests({
+      consumers: this.#observer({ ensureOpen: () => {}, forget: () => {} }),
+      messages: replyMessages,
+      producer: lazily(() => this.producer()),
+    })
   }
 
   /**
@@ -259,24 +277,8 @@ export class Bus implements AsyncDisposable {
    * @throws {MessagingError} `closed`
    */
   producer(options?: ProducerOptions): Producer {
-    // Handlers that are being drained may still send.
-    const ensureOpen = () => {
-      if (!this.#draining || !isHandling()) this.#ensureOpen()
-    }
-    ensureOpen()
-    const { clock, emit, formats, propagation } = this.#host
-    const host: ProducerHost = {
-      formats,
-      propagation,
-      turns: this.#turns,
-      driver: this.#driver,
-      clock,
-      emit,
-      ensureOpen,
-      publisher: this.#publisher,
-      middleware: this.#sendMiddleware,
-    }
-    return new Producer(host, options)
+    this.#ensureMaySend()
+    return new Producer(this.#producerHost(), options)
   }
 
   /**
@@ -342,6 +344,32 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
+   * Sends a request, and resolves with its reply: what the handler of the definition returned, by its `reply` schema. The
+   * first reply counts. Needs the feature `broadcast`.
+   *
+   * ```ts
+   * const { price } = await bus.request(QuoteAsked, { sku: 's-1' }, { timeout: '5s' })
+   * ```
+   *
+   * @throws {RequestError} when it was given up: its handler has no attempts left, it expired, was skipped, …
+   * @throws {InvalidMessageError} listing every problem of data and options; nothing was sent.
+   * @throws {MessagingError} `timeout` (30 s) or `aborted`, with the `fate` of the request: `unknown` when it was sent;
+   * `closed`; `unsupported`; and what `send` throws.
+   */
+  async request<Input, ReplyOutput>(
+    definition: RequestDefinition<Input, unknown, string, string, unknown, ReplyOutput>,
+    data: NoInfer<Input>,
+    options?: RequestOptions,
+  ): Promise<ReplyOutput>
+  async request(definition: RequestDefinition, data: unknown, options?: RequestOptions): Promise<unknown> {
+    this.#ensureMaySend()
+    requireRequest(definition)
+    const instead = 'send a message, and have the answer sent to a topic and group of your own'
+    requireFeature(this.#driver, 'broadcast', `request ${definition.type}`, instead)
+    return this.#requests.request(definition, data, options)
+  }
+
+  /**
    * One group of a topic: its dead letters, its figures, its position. Makes nothing at the broker.
    *
    * ```ts
@@ -399,7 +427,7 @@ export class Bus implements AsyncDisposable {
       this.#closed === undefined
         ? await this.#driverHealth()
         : { status: 'down', error: new MessagingError('closed', 'The bus is closed'), details: {} }
-    const consumers = [...this.#consumers].flatMap((consumer) => consumer.health())
+    const consumers = [...this.#consumers, this.#requests].flatMap((each) => each.health())
     const isWell = ({ state, error }: WorkerHealth) =>
       error === undefined && (state === 'running' || state === 'paused')
     const status = driver.status === 'down' ? 'down' : consumers.every(isWell) ? 'up' : 'degraded'
@@ -447,6 +475,7 @@ export class Bus implements AsyncDisposable {
     const until = this.#clock.monotonic() + timeoutMs
     this.#draining = true
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeout: timeoutMs })))
+    await this.#requests.close()
     this.#draining = false
     await this.#publisher.close(Math.max(0, until - this.#clock.monotonic()))
     await within(this.#clock, graceMs, this.#closeDriver())
@@ -478,13 +507,59 @@ export class Bus implements AsyncDisposable {
     }
   }
 
+  #producerHost(): ProducerHost {
+    const { clock, emit, formats, propagation } = this.#host
+    return {
+      formats,
+      propagation,
+      turns: this.#turns,
+      driver: this.#driver,
+      clock,
+      emit,
+      ensureOpen: () => this.#ensureMaySend(),
+      publisher: this.#publisher,
+      middleware: this.#sendMiddleware,
+    }
+  }
+
+  /** Replies are part of handling a request: no sends of the application's, and sent until its handlers are done. */
+  #replyHost(): ProducerHost {
+    return { ...this.#producerHost(), middleware: [], emit: quiet(this.#events.emit), ensureOpen: () => {} }
+  }
+
+  /** For consumers that only look at messages: outside of the middleware of handlers, and without their events. */
+  #observer(changed: Partial<ConsumerHost>): ConsumerHost {
+    return {
+      ...this.#host,
+      middleware: [],
+      propagation: undefined,
+      emit: quiet(this.#events.emit),
+      isPull: true,
+      ...changed,
+    }
+  }
+
   #consumer(host: ConsumerHost, group: string, options: ConsumerOptions | undefined): Consumer {
     const consumer = new Consumer(host, group, options)
     this.#consumers.add(consumer)
     return consumer
   }
 
+  /** Handlers that are being drained may still send. */
+  #ensureMaySend(): void {
+    if (!this.#draining || !isHandling()) this.#ensureOpen()
+  }
+
   #ensureOpen(): void {
     if (this.#closed !== undefined) throw new MessagingError('closed', 'The bus is closed; connect again')
+  }
+}
+
+/** Events of single messages that nobody of the application's handles or sends. */
+const unheard: ReadonlySet<keyof BusEvents> = new Set(['sent', 'handled', 'unhandled'])
+
+function quiet(emit: Emit): Emit {
+  return (name, event) => {
+    if (!unheard.has(name)) emit(name, event)
   }
 }

@@ -61,6 +61,10 @@ export interface ConnectOptions extends BodyFormatOptions {
   readonly signal?: AbortSignal
   /** Carries traces from sends to handlers. Default: handlers pass on the trace context that their message came with. */
   readonly propagation?: Propagation
+  /**
+   * Where replies travel: the same for all who request and reply, not `ordered`. Default: `defineTopic('waybill-replies')`.
+   */
+  readonly replyTopic?: Topic
   /** Another source of time, for tests. */
   readonly clock?: Clock
 }
@@ -100,6 +104,9 @@ const connectSchema = lazily(() =>
     signal: z.instanceof(AbortSignal).optional(),
     ...bodyFormatFields(),
     propagation: propagationSchema().optional(),
+    replyTopic: definedTopicSchema()
+      .refine(({ ordered }) => !ordered, 'replies have no key: the topic may not be ordered')
+      .optional(),
     clock: z
       .custom<Clock>(
         (value) =>

@@ -5,6 +5,7 @@ import type { Driver, Feature, GroupSpec } from '../driver.ts'
 import { BodyReader } from '../encoding/body-reader.ts'
 import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
+import { Answers, type Replies } from '../handling/answers.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
 import { coversPattern } from '../handling/covers-pattern.ts'
 import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
@@ -15,7 +16,12 @@ import { Unhandled, whereUnhandledWait } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
 import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
-import { type MessageDefinition, type MessageOf, requireDefinition } from '../messages/definition.ts'
+import {
+  type MessageDefinition,
+  type MessageOf,
+  type ReplyOf,
+  requireDefinition,
+} from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import { requireDeclared, type Topic, typeSchema } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
@@ -56,6 +62,7 @@ export interface ConsumerHost {
   readonly handledInVain: HandledInVain
   readonly formats: Formats
   readonly propagation: Propagation | undefined
+  readonly replies: Replies
   require(feature: Feature, what: string): void
   /** Called when the consumer has stopped. */
   forget(consumer: Consumer): void
@@ -112,6 +119,7 @@ export class Consumer<Name extends string = string> {
 
   /**
    * Handles one message type. Its data is upcast and validated first. Resolving acks the message; throwing fails the attempt.
+   * The handler of a definition with a `reply` returns the reply.
    *
    * ```ts
    * consumer.on(OrderPlaced, async ({ data }, { signal, attempt }) => charge(data, signal), { timeout: '30s' })
@@ -119,9 +127,9 @@ export class Consumer<Name extends string = string> {
    *
    * @throws {ConfigurationError} when the type already has a handler, or the topic does not declare the group.
    */
-  on<Input, Output, Type extends string>(
-    definition: MessageDefinition<Input, Output, Name, Type>,
-    handler: Handler<Output, Type>,
+  on<Input, Output, Type extends string, Reply>(
+    definition: MessageDefinition<Input, Output, Name, Type, Reply>,
+    handler: Handler<Output, Type, NoInfer<Reply>>,
     options?: HandlerOptions,
   ): this
   /**
@@ -138,7 +146,10 @@ export class Consumer<Name extends string = string> {
    */
   on<const Definitions extends readonly MessageDefinition<unknown, unknown, Name>[]>(
     definitions: Definitions,
-    handler: (message: MessageOf<Definitions[number]>, context: HandlerContext) => unknown,
+    handler: (
+      message: MessageOf<Definitions[number]>,
+      context: HandlerContext,
+    ) => ReplyOf<Definitions[number]> | PromiseLike<ReplyOf<Definitions[number]>>,
     options?: HandlerOptions,
   ): this
   /**
@@ -473,6 +484,7 @@ export class Consumer<Name extends string = string> {
         middleware: [...this.#host.middleware, ...this.#middleware],
         handledInVain,
         propagation: this.#host.propagation,
+        replies: this.#host.replies,
         reader: new BodyReader(formats, topic.name, this.group),
         ordered: topic.ordered,
         maxRetryMs: durableRetry ? maxDelayMs : 0,
@@ -487,9 +499,11 @@ export class Consumer<Name extends string = string> {
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const grown = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
     const maxPrefetch = Math.min(grown, most.maxPrefetch)
+    const answers = new Answers({ replies: this.#host.replies, emit, broadcast })
     const unhandled = new Unhandled({
       clock,
       emit,
+      gaveUp: (delivery, reason, error) => answers.gaveUp(delivery, undefined, reason, error),
       policy: this.#options.unhandled,
       afterMs: this.#options.unhandledAfter,
       waits: whereUnhandledWait(driver.capabilities, topic.ordered),

@@ -164,7 +164,8 @@ async function* untilEnded<Input, Output, Type extends string>(
   const queue: ReceivedMessage<Output, Type>[] = []
   const unsettled = new Set<ReceivedMessage<Output, Type>>()
   let wake = () => {}
-  const consumer = createConsumer().on(definition, (message, context) => {
+  // What is settled by hand has no return value to reply with.
+  const consumer = createConsumer().on({ ...definition, reply: undefined }, (message, context) => {
     const { promise, resolve } = Promise.withResolvers<AskedVerdict | undefined>()
     const received = new ReceivedMessage(message, context, resolve)
     unsettled.add(received)

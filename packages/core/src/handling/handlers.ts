@@ -6,10 +6,11 @@ import type { Message } from '../messages/message.ts'
 import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
 import type { Slots } from './lanes.ts'
 
-export type Handler<Data = unknown, Type extends string = string> = (
+/** `Reply` is what it must return when its definition has a reply. */
+export type Handler<Data = unknown, Type extends string = string, Reply = unknown> = (
   message: Message<Data, Type>,
   context: HandlerContext,
-) => unknown
+) => Reply | PromiseLike<Reply>
 
 /** What a consumer was told to do with a type, or with all that match a pattern. */
 export interface Registration {
@@ -59,8 +60,11 @@ export class Handlers {
   /** Types that only patterns match, resolved once. */
   readonly #matched = new Map<string, ActiveHandler | undefined>()
   readonly collectors: BatchCollector[] = []
+  /** One whose handler replies, if there is any. */
+  readonly anyRequest: MessageDefinition | undefined
 
   constructor(registrations: readonly Registration[], slots: Slots) {
+    this.anyRequest = registrations.find(({ definition }) => definition?.reply !== undefined)?.definition
     for (const registration of registrations) {
       const handler = activate(registration, slots, this.collectors)
       if (registration.definition !== undefined) this.#byType.set(registration.types, handler)

@@ -10,6 +10,7 @@ import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from '../lib/retry.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
 import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/definition.ts'
+import { Answers, type Replies } from './answers.ts'
 import { AskedVerdict, type Wish } from './asked-verdict.ts'
 import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
 import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
@@ -52,6 +53,7 @@ export interface ProcessingSettings {
   readonly handledInVain: HandledInVain
   readonly reader: BodyReader
   readonly propagation: Propagation | undefined
+  readonly replies: Replies
   /** Deliveries of one key are sequential, so retries wait in this process while they hold their key. */
   readonly ordered: boolean
   /** The longest retry the driver carries out; a longer one waits in this process. 0 when it carries out none. */
@@ -79,6 +81,7 @@ export class Processing {
   readonly #handlers: Handlers
   readonly #guard: EffectGuard | undefined
   readonly #reading: MessageReading
+  readonly #answers: Answers
   /**
    * A crash counts against everything that a consumer had in hand, not only the message that killed it. So each consumer
    * gives up only one message for crashes; those that have seen fewer crashes than that one may have been its neighbours.
@@ -89,6 +92,7 @@ export class Processing {
     this.#settings = settings
     this.#handlers = handlers
     const { idempotency, clock, emit, topic, group, reader, ordered } = settings
+    this.#answers = new Answers(settings)
     this.#reading = new MessageReading({ clock, emit, reader, ordered })
     this.#guard = idempotency && new EffectGuard({ ...idempotency, clock, emit, topic, group })
   }
@@ -168,7 +172,10 @@ export class Processing {
     const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
-      return this.#acked(delivery, () => emit('expired', delivery.info))
+      return this.#acked(delivery, () => {
+        emit('expired', delivery.info)
+        this.#tell(delivery, 'expired', undefined)
+      })
     }
     if (!broadcast && handledInVain.take(delivery)) {
       return {
@@ -190,18 +197,27 @@ export class Processing {
       }
       // A batch begins to run when it is full.
       if (handler.collector === undefined) delivery.run(clock.monotonic())
-      let wish: Wish | undefined
+      let answer: unknown
       try {
-        wish = await this.#run(delivery, handler)
+        answer = await this.#run(delivery, handler)
       } catch (error) {
         await guard?.abandon(delivery)
         throw error
       }
-      if (wish !== undefined) {
+      if (answer instanceof AskedVerdict) {
         await guard?.abandon(delivery)
-        return this.#fulfil(delivery, wish)
+        return this.#fulfil(delivery, answer.wish)
+      }
+      const asked = this.#answers.asked(delivery, handler)
+      const problem = asked && (await this.#answers.problem(asked, answer))
+      if (problem !== undefined) {
+        await guard?.abandon(delivery)
+        return this.#giveUp(delivery, 'invalid-reply', problem)
       }
       if (guard !== undefined) await guard.complete(delivery)
+      // After the effect is marked: a crash between the two costs a reply, not a second effect. Before the ack.
+      const unsendable = asked && (await this.#answers.reply(delivery, asked, answer))
+      if (unsendable !== undefined) return this.#giveUp(delivery, 'reply-not-sent', unsendable)
     } catch (error) {
       try {
         return this.#failed(delivery, error)
@@ -216,8 +232,8 @@ export class Processing {
     }
   }
 
-  /** Runs the handler within its middleware. */
-  async #run(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Wish | undefined> {
+  /** Runs the handler within its middleware; what it returned. */
+  async #run(delivery: DeliveryInHand, handler: ActiveHandler): Promise<unknown> {
     const { middleware, clock } = this.#settings
     const limited = (run: () => unknown) =>
       whileHandling(delivery.message, () => withTimeLimit(handler.timeoutMs, clock, [delivery], run))
@@ -230,7 +246,7 @@ export class Processing {
       const reached = await limited(() => compose(middleware, delivery.context, innermost))
       if (reached === false) throw neverReached()
     }
-    return answer instanceof AskedVerdict ? answer.wish : undefined
+    return answer
   }
 
   #fulfil(delivery: DeliveryInHand, wish: Wish): Disposition {
@@ -305,7 +321,10 @@ export class Processing {
     const { emit } = this.#settings
     if (MessagingError.is(error) && error.code === 'skip') {
       const { message: reason } = error
-      return this.#acked(delivery, () => emit('skipped', { ...delivery.info, reason }))
+      return this.#acked(delivery, () => {
+        emit('skipped', { ...delivery.info, reason })
+        this.#tell(delivery, 'skipped', error)
+      })
     }
     const decision = this.#decide(delivery.attempt, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
@@ -355,6 +374,14 @@ export class Processing {
     )
   }
 
+  /** Tells the requester that there will be no reply, if those who handle such requests are here. */
+  #tell(delivery: DeliveryInHand, reason: string, error: Error | undefined): void {
+    const definition = delivery.isRead
+      ? this.#handlers.find(delivery.message.type)?.definition
+      : this.#handlers.anyRequest
+    if (definition?.reply !== undefined) this.#answers.gaveUp(delivery, definition, reason, error)
+  }
+
   #giveUp(delivery: DeliveryInHand, reason: string, error: Error | undefined): Disposition {
     const { clock, emit, broadcast } = this.#settings
     const event = { ...delivery.info, reason, error }
@@ -363,7 +390,11 @@ export class Processing {
     return {
       kind: 'settle',
       verdict: { kind: 'dead-letter', headers },
-      settled: () => this.#inContext(delivery, () => emit('deadLettered', event)),
+      settled: () =>
+        this.#inContext(delivery, () => {
+          emit('deadLettered', event)
+          this.#tell(delivery, reason, error)
+        }),
     }
   }
 }

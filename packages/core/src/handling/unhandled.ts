@@ -11,6 +11,8 @@ import type { WantedTypes } from './wanted-types.ts'
 export interface UnhandledSettings {
   readonly clock: Clock
   readonly emit: Emit
+  /** Tells a requester. */
+  readonly gaveUp: (delivery: DeliveryInHand, reason: string, error: Error) => void
   /** What becomes of a type that the group wants. */
   readonly policy: 'retry' | 'dead-letter' | 'skip'
   /** How long others get to take such a message before it goes to the dead letters. */
@@ -147,7 +149,7 @@ export class Unhandled {
   }
 
   #bury(delivery: DeliveryInHand, forMs: number): Disposition {
-    const { clock, emit } = this.#settings
+    const { clock, emit, gaveUp } = this.#settings
     const why = `Group ${delivery.group} has asked for ${delivery.message.type}, but no consumer that it met handles it`
     const error = new MessagingError('failed', forMs > 0 ? `${why}, for ${Math.round(forMs / 1000)} s` : why)
     const headers = deadLetterHeaders(delivery, 'unhandled', error, clock.now())
@@ -155,7 +157,10 @@ export class Unhandled {
     return {
       kind: 'settle',
       verdict: { kind: 'dead-letter', headers },
-      settled: () => emit('deadLettered', { ...delivery.info, reason: 'unhandled', error }),
+      settled: () => {
+        emit('deadLettered', { ...delivery.info, reason: 'unhandled', error })
+        gaveUp(delivery, 'unhandled', error)
+      },
     }
   }
 }

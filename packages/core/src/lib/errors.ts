@@ -27,6 +27,7 @@ import { isNativeError } from 'node:util/types'
  * | `permanent` | a handler gave the message up (`PermanentError`) |
  * | `retry-after` | a handler asked for a retry at a time of its own (`RetryAfter`) |
  * | `skip` | a handler or middleware acked the message without handling it (`SkipMessage`) |
+ * | `request-failed` | a request was given up, or its reply is invalid (`RequestError`) |
  * | `failed` | anything else the broker's client reported |
  */
 export type ErrorCode =
@@ -51,6 +52,7 @@ export type ErrorCode =
   | 'permanent'
   | 'retry-after'
   | 'skip'
+  | 'request-failed'
   | 'failed'
 
 /** What is known about a message whose send failed: certainly not sent, or perhaps stored by the broker. */
@@ -182,6 +184,44 @@ export class PermanentError extends MessagingError {
 export class SkipMessage extends MessagingError {
   constructor(reason: string, options: { readonly cause?: unknown } = {}) {
     super('skip', reason, options)
+  }
+}
+
+/** What a requester is told of a request that was given up. */
+export interface RequestFailure {
+  /**
+   * As of a dead letter: `attempts-exhausted`, `permanent`, `invalid-data`, …; or `expired`, `skipped`, `invalid-reply`,
+   * `reply-not-sent`.
+   */
+  readonly reason: string
+  /** The group that gave it up. */
+  readonly group?: string
+  /** The last error there: its name and message, not its stack. */
+  readonly error?: { readonly name: string; readonly message: string }
+}
+
+/**
+ * A request was given up by those who handle it, or its reply does not fit the schema. `reason` says why.
+ *
+ * ```ts
+ * const price = await bus.request(QuoteAsked, { sku: 's-1' }).catch((error) => {
+ *   if (error instanceof RequestError && error.reason === 'permanent') return undefined
+ *   throw error
+ * })
+ * ```
+ */
+export class RequestError extends MessagingError {
+  readonly reason: string
+  readonly group: string | undefined
+  readonly error: RequestFailure['error']
+
+  constructor(what: string, { reason, group, error }: RequestFailure) {
+    const by = group === undefined ? '' : ` by group ${group}`
+    const why = error === undefined ? '' : `: ${error.name}: ${error.message}`
+    super('request-failed', `${what} was given up${by} (${reason})${why}`)
+    this.reason = reason
+    this.group = group
+    this.error = error
   }
 }
 

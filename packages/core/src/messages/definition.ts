@@ -20,12 +20,20 @@ export interface MessageOptions<Schema extends StandardSchemaV1> extends BodyFor
   readonly key?: (data: StandardSchemaV1.InferOutput<Schema>) => string
 }
 
+export interface RequestMessageOptions<Schema extends StandardSchemaV1, Reply extends StandardSchemaV1>
+  extends MessageOptions<Schema> {
+  /** Makes it a request: handlers return this schema's input, and `bus.request` resolves with its output. */
+  readonly reply: Reply
+}
+
 /** A message type on a topic. Made by `defineMessage`; shared by producers and consumers. */
 export interface MessageDefinition<
   Input = unknown,
   Output = unknown,
   Group extends string = string,
   Type extends string = string,
+  ReplyInput = unknown,
+  ReplyOutput = unknown,
 > {
   readonly topic: Topic<Group>
   readonly type: Type
@@ -33,8 +41,22 @@ export interface MessageDefinition<
   readonly upcast: Upcasts
   readonly schema: StandardSchemaV1<Input, Output>
   readonly format?: BodyFormat | undefined
+  /** What its handlers reply; undefined: it is no request. */
+  readonly reply?: StandardSchemaV1<ReplyInput, ReplyOutput> | undefined
   // A method, not a property, so that a definition of one type is assignable where any definition will do.
   key?(data: Output): string
+}
+
+/** A message type whose handlers reply; what `bus.request` sends. Made by `defineMessage` with a `reply` schema. */
+export interface RequestDefinition<
+  Input = unknown,
+  Output = unknown,
+  Group extends string = string,
+  Type extends string = string,
+  ReplyInput = unknown,
+  ReplyOutput = unknown,
+> extends MessageDefinition<Input, Output, Group, Type, ReplyInput, ReplyOutput> {
+  readonly reply: StandardSchemaV1<ReplyInput, ReplyOutput>
 }
 
 /**
@@ -59,6 +81,17 @@ export type MessageOf<Definition extends MessageDefinition> =
     ? Message<Output, Type>
     : never
 
+/** What a handler of the definition returns: the input of its reply's schema, anything if it has none. */
+export type ReplyOf<Definition extends MessageDefinition> =
+  Definition extends MessageDefinition<unknown, unknown, string, string, infer Reply> ? Reply : never
+
+const standardSchema = () =>
+  z.custom<StandardSchemaV1>(
+    (value) =>
+      (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
+    'expected a Standard Schema such as one of zod',
+  )
+
 const definitionSchema = lazily(() =>
   z
     .strictObject({
@@ -69,13 +102,8 @@ const definitionSchema = lazily(() =>
       ),
       version: z.int().min(1).default(1),
       upcast: z.record(z.string().regex(/^[1-9]\d*$/, 'expected a version number'), z.function()).default({}),
-      schema: z.custom<StandardSchemaV1>(
-        (value) =>
-          (typeof value === 'object' || typeof value === 'function') &&
-          value !== null &&
-          '~standard' in value,
-        'expected a Standard Schema such as one of zod',
-      ),
+      schema: standardSchema(),
+      reply: standardSchema().optional(),
       key: z.function().optional(),
       ...bodyFormatFields(),
     })
@@ -97,8 +125,34 @@ const definitionSchema = lazily(() =>
  * })
  * ```
  *
+ * With a `reply` schema it is a request, whose handlers return the reply:
+ *
+ * ```ts
+ * const QuoteAsked = defineMessage(quotes, 'quote.asked', {
+ *   schema: z.object({ sku: z.string() }),
+ *   reply: z.object({ price: z.number() }),
+ * })
+ * ```
+ *
  * @throws {ConfigurationError} listing every problem.
  */
+export function defineMessage<
+  Schema extends StandardSchemaV1,
+  Reply extends StandardSchemaV1,
+  Group extends string = string,
+  Type extends string = string,
+>(
+  topic: Topic<Group>,
+  type: Type,
+  options: RequestMessageOptions<Schema, Reply>,
+): RequestDefinition<
+  StandardSchemaV1.InferInput<Schema>,
+  StandardSchemaV1.InferOutput<Schema>,
+  Group,
+  Type,
+  StandardSchemaV1.InferInput<Reply>,
+  StandardSchemaV1.InferOutput<Reply>
+>
 export function defineMessage<
   Schema extends StandardSchemaV1,
   Group extends string = string,
@@ -107,7 +161,12 @@ export function defineMessage<
   topic: Topic<Group>,
   type: Type,
   options: MessageOptions<Schema>,
-): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group, Type> {
+): MessageDefinition<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>, Group, Type>
+export function defineMessage(
+  topic: Topic,
+  type: string,
+  options: MessageOptions<StandardSchemaV1> & { readonly reply?: StandardSchemaV1 },
+): MessageDefinition {
   const { version, codec, stages } = parseOptions(
     definitionSchema(),
     withFields(options, { topic, type }),
@@ -119,10 +178,8 @@ export function defineMessage<
     version,
     upcast: options.upcast ?? {},
     format: bodyFormatOf({ codec, stages }),
-    schema: options.schema as StandardSchemaV1<
-      StandardSchemaV1.InferInput<Schema>,
-      StandardSchemaV1.InferOutput<Schema>
-    >,
+    schema: options.schema,
+    ...(options.reply && { reply: options.reply }),
     ...(options.key && { key: options.key }),
   }
 }
@@ -137,6 +194,18 @@ export function requireDefinition(value: unknown, what: string): void {
   const hint = value === undefined ? '; a circle of imports leaves undefined' : ''
   const message = `expected a message made by defineMessage(), not ${describe(value)}${hint}`
   throw new ConfigurationError(what, [{ path: 'definition', message }])
+}
+
+/**
+ * Refuses what has no reply.
+ *
+ * @throws {ConfigurationError} saying what is missing.
+ */
+export function requireRequest(definition: MessageDefinition): void {
+  requireDefinition(definition, 'request')
+  if (definition.reply !== undefined) return
+  const message = `${definition.type} has no reply; give defineMessage a reply schema`
+  throw new ConfigurationError('request', [{ path: 'definition', message }])
 }
 
 /** The schema's output, or what is wrong with the data. */

@@ -13,7 +13,7 @@ import type { Topic } from '../messages/topic.ts'
 import type { TraceContext } from '../messages/trace-context.ts'
 import { requireFeature } from '../topology/features.ts'
 import type { SendLimits } from './accepted-sends.ts'
-import { checkSendOptions, noOptions, type SendOptions, under } from './send-options.ts'
+import { checkSendOptions, noOptions, type SendOptions, transportHeadersOf, under } from './send-options.ts'
 
 /** What is the same for all messages of a producer. */
 export interface Sender {
@@ -42,6 +42,8 @@ export interface Draft<Output = unknown> {
   readonly priority: number | undefined
   readonly start: SendStart
   readonly format: SendingFormat
+  /** Of Waybill's own. */
+  readonly headers: Readonly<Record<string, string>> | undefined
 }
 
 /** A message that is ready for the driver. */
@@ -132,7 +134,8 @@ export function draftMessage<Output>(
   if (options.expiresIn !== undefined) {
     message.expiresAt = new Date(start.now + toMilliseconds(options.expiresIn))
   }
-  return { definition, message, data, delayMs, priority: options.priority, start, format }
+  const headers = transportHeadersOf(options)
+  return { definition, message, data, delayMs, priority: options.priority, start, format, headers }
 }
 
 /**
@@ -154,10 +157,11 @@ export function encodeDraft<Output>(
 
 function toPrepared<Output>(
   { driver }: Sender,
-  { definition: { topic }, message, delayMs, priority, start }: Draft<Output>,
+  { definition: { topic }, message, delayMs, priority, start, headers }: Draft<Output>,
   written: Written,
 ): Prepared<Output> {
-  const outbound = outboundOf(topic, message, written, delayMs, priority)
+  const whole = headers === undefined ? written : { ...written, headers: { ...written.headers, ...headers } }
+  const outbound = outboundOf(topic, message, whole, delayMs, priority)
   return {
     topic,
     message,

@@ -45,6 +45,21 @@ export interface SendOptions {
   readonly timeout?: Duration
 }
 
+const transportHeaders = Symbol('waybill.transportHeaders')
+
+/** Options with headers of Waybill's own. Middleware that replaces options keeps them, as it keeps all that it spreads. */
+export function withTransportHeaders(
+  options: SendOptions,
+  headers: Readonly<Record<string, string>>,
+): SendOptions {
+  return Object.defineProperty({ ...options }, transportHeaders, { value: headers, enumerable: true })
+}
+
+export function transportHeadersOf(options: SendOptions): Readonly<Record<string, string>> | undefined {
+  const marked: SendOptions & { readonly [transportHeaders]?: Readonly<Record<string, string>> } = options
+  return marked[transportHeaders]
+}
+
 /** The options of a send without options, so that the usual case is recognised by identity. */
 export const noOptions: SendOptions = Object.freeze({})
 

@@ -27,10 +27,11 @@ export function requireFeature(
   driver: Pick<Driver, 'name' | 'capabilities'>,
   feature: Feature,
   what: string,
+  instead: string = alternatives[feature],
 ): void {
   if (driver.capabilities[feature]) return
   throw new MessagingError(
     'unsupported',
-    `${what} needs the feature "${feature}", which the ${driver.name} driver does not have. Instead: ${alternatives[feature]}`,
+    `${what} needs the feature "${feature}", which the ${driver.name} driver does not have. Instead: ${instead}`,
   )
 }
