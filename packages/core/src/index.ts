@@ -20,6 +20,7 @@ export type {
   StopOptions,
 } from './consuming/consumer-options.ts'
 export type { StopReport } from './consuming/drain.ts'
+export { MessageStream, type StreamOptions } from './consuming/message-stream.ts'
 export { ReceivedMessage } from './consuming/received-message.ts'
 export type { WorkerHealth } from './consuming/worker.ts'
 export type { DeadLetter } from './dead-letters/dead-letter.ts'

@@ -3,6 +3,7 @@ import { requireWithinLimits } from '../consuming/broker-limits.ts'
 import { Consumer, type ConsumerHost } from '../consuming/consumer.ts'
 import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consuming/consumer-options.ts'
 import { Memberships } from '../consuming/memberships.ts'
+import { MessageStream, type StreamOptions } from '../consuming/message-stream.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import { HandledInVain } from '../deliveries/handled-in-vain.ts'
@@ -21,6 +22,7 @@ import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
 import type { BodyFormat } from '../messages/body-format.ts'
 import {
+  isDefinition,
   type MessageDefinition,
   type RequestDefinition,
   requireDefinition,
@@ -223,8 +225,29 @@ export class Bus implements AsyncDisposable {
    *
    * @throws {ConfigurationError} when there is no such event, or the listener is not a function.
    */
-  on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): this {
-    this.#events.on(name, listener)
+  on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): this
+  /**
+   * The messages of a definition that are sent from now on, whoever handles them, for tests above all. It takes none away, as a
+   * consumer with `broadcast` does, and subscribes at once: `ready` resolves when the next message sent will come. Leaving the
+   * loop leaves nothing behind. Needs the feature `broadcast`.
+   *
+   * ```ts
+   * await using placed = bus.on(OrderPlaced)
+   * await placed.ready
+   * await checkout(cart)
+   * const { value } = await placed.next()
+   * ```
+   *
+   * @throws {ConfigurationError} when it is no definition, or the options are wrong.
+   * @throws {MessagingError} `unsupported`; in the loop, when the broker refuses or cannot be reached within 30 s.
+   */
+  on<Output, Type extends string>(
+    definition: MessageDefinition<unknown, Output, string, Type>,
+    options?: StreamOptions,
+  ): MessageStream<Output, Type>
+  on(first: unknown, second?: unknown): unknown {
+    if (isDefinition(first)) return this.#stream(first, second)
+    this.#events.listen(first, second)
     return this
   }
 
@@ -505,6 +528,13 @@ export class Bus implements AsyncDisposable {
       const error = toMessagingError(thrown, `Closing the ${this.#driver.name} driver failed`)
       this.#events.emit('failure', { what: 'closing the driver', error })
     }
+  }
+
+  #stream(definition: MessageDefinition, options: unknown): MessageStream {
+    this.#ensureOpen()
+    requireFeature(this.#driver, 'broadcast', `on(${definition.type})`, 'consume it with a group of your own')
+    const adopt = (consumer: Consumer) => this.#consumers.add(consumer)
+    return new MessageStream(this.#observer({}), adopt, definition, options)
   }
 
   #producerHost(): ProducerHost {

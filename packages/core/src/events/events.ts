@@ -94,6 +94,10 @@ function isEvent(name: unknown): name is keyof BusEvents {
   return typeof name === 'string' && Object.hasOwn(known, name)
 }
 
+function isListener(value: unknown): value is (event: unknown) => unknown {
+  return typeof value === 'function'
+}
+
 /** @throws {ConfigurationError} when there is no such event, or the listener is not a function. */
 function check(name: unknown, listener: unknown, what: string): void {
   const message = isEvent(name)
@@ -118,6 +122,12 @@ export class BusEmitter {
   on<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): void {
     check(name, listener, 'listener')
     this.#emitter.on(name, listener)
+  }
+
+  /** As `on`, for a caller who does not know that it is an event. */
+  listen(name: unknown, listener: unknown): void {
+    check(name, listener, 'listener')
+    if (isEvent(name) && isListener(listener)) this.#emitter.on(name, listener)
   }
 
   off<Name extends keyof BusEvents>(name: Name, listener: BusListener<Name>): void {

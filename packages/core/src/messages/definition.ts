@@ -184,13 +184,17 @@ export function defineMessage(
   }
 }
 
+export function isDefinition(value: unknown): value is MessageDefinition {
+  return typeof value === 'object' && value !== null && 'topic' in value && 'schema' in value
+}
+
 /**
  * Refuses what is not a definition, before its fields are read.
  *
  * @throws {ConfigurationError} naming the usual cause of `undefined`.
  */
 export function requireDefinition(value: unknown, what: string): void {
-  if (typeof value === 'object' && value !== null && 'topic' in value && 'schema' in value) return
+  if (isDefinition(value)) return
   const hint = value === undefined ? '; a circle of imports leaves undefined' : ''
   const message = `expected a message made by defineMessage(), not ${describe(value)}${hint}`
   throw new ConfigurationError(what, [{ path: 'definition', message }])
