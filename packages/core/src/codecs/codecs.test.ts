@@ -300,22 +300,33 @@ describe('massTransit', () => {
       time: '2026-11-28T10:00:00.000Z',
       metadata: { tenant: 'acme', correlationId: '5f6d0000-0000-0000-0000-000000000002' },
     })
-    const result = await written(codec)
+    const { messageId: id, conversationId: correlationId } = envelope
+    const metadata = { source: 'amqp://shop/orders', correlationId, causationId: id, tenant: 'acme' }
+    const result = await written(codec, { ...message, id, metadata })
     expect(result).toMatchObject({
       contentType,
       body: {
-        messageId: 'm-1',
+        messageId: id,
         messageType: ['urn:message:Shop.Contracts:OrderPlaced'],
         message: { orderId: 'o-1', total: 42 },
         headers: { tenant: 'acme' },
-        initiatorId: 'b-1',
+        initiatorId: id,
       },
     })
     expect(await codec.decode(wire(result.body))).toMatchObject({
       type: 'order.placed',
-      id: 'm-1',
-      source: 'shop',
+      id,
+      source: 'amqp://shop/orders',
+      metadata: { correlationId },
     })
+  })
+
+  test('writes no id and no address that MassTransit cannot read', async () => {
+    await expect(written(codec)).rejects.toThrow('the id is m-1, and MassTransit reads none but GUIDs')
+    const { body } = await written(codec, { ...message, id: envelope.messageId })
+    expect(Object.keys(body)).not.toContain('sourceAddress')
+    expect(body).toMatchObject({ conversationId: envelope.messageId })
+    expect(Object.keys(body)).not.toContain('initiatorId')
   })
 
   test('calls a message that is not listed by its class', async () => {

@@ -29,7 +29,8 @@ export function eventBridge(options: EventBridgeOptions = {}): Codec {
     decode: (wire) => {
       const event = objectIn(wire)
       const detailType = event?.['detail-type']
-      if (event === undefined || typeof detailType !== 'string' || !('detail' in event)) return undefined
+      if (event === undefined || typeof detailType !== 'string' || detailType.trim() === '') return undefined
+      if (!Object.hasOwn(event, 'detail')) return undefined
       const { source, resources } = event
       return {
         data: event.detail,

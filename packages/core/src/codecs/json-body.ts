@@ -1,5 +1,6 @@
 import type { WireMessage } from '../messages/codec.ts'
 import { parseExactly } from '../messages/exact-json.ts'
+import { readTime } from './times.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
@@ -32,12 +33,18 @@ export function jsonIn({
   const isSaid = contentType !== undefined && isJson(contentType)
   if (contentType !== undefined && !isSaid && !saysNothing(contentType)) return undefined
   try {
-    const value = parseExactly(utf8.decode(body))
+    const value = parseExactly(decoderOf(contentType).decode(body))
     return isEvent(value) ? undefined : { value }
   } catch (error) {
     if (isSaid) throw error
     return undefined
   }
+}
+
+/** Decoders take a byte order mark off. */
+function decoderOf(contentType = ''): typeof utf8 {
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1]
+  return charset === undefined || /^utf-?8$/i.test(charset) ? utf8 : new TextDecoder(charset, { fatal: true })
 }
 
 /** A CloudEvents event whose content type does not say so. */
@@ -75,17 +82,10 @@ export function textOf(value: unknown, what: string): string | undefined {
   throw new Error(`${what}: expected text or a number`)
 }
 
-// The year 5138 in seconds, and 1973 in milliseconds.
-const firstMilliseconds = 1e11
-
-/** A time as ISO 8601 text, or as seconds or milliseconds since 1970; from 1e11 on they are milliseconds. */
+/** A time in any of the forms that `readTime` reads; undefined when there is none. */
 export function timeOf(value: unknown, what: string): Date | undefined {
   if (value === undefined || value === null || value === '') return undefined
-  const number = typeof value === 'string' && /^\d+(?:\.\d+)?$/.test(value) ? Number(value) : value
-  const time =
-    typeof number === 'number'
-      ? new Date(number < firstMilliseconds ? number * 1000 : number)
-      : new Date(typeof number === 'string' ? number : Number.NaN)
-  if (!Number.isNaN(time.getTime())) return time
+  const time = readTime(value)
+  if (time !== undefined) return time
   throw new Error(`${what}: expected an ISO 8601 time, or seconds or milliseconds since 1970`)
 }

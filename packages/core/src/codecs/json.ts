@@ -3,8 +3,9 @@ import { lazily, parseOptions } from '../lib/validation.ts'
 import { attributesIn } from '../messages/cloud-events.ts'
 import type { Codec, DecodedMessage, EncodedMessage, WireMessage } from '../messages/codec.ts'
 import type { Message } from '../messages/message.ts'
-import { isObject, jsonData, jsonIn, jsonType, objectIn, textOf, timeOf, toJson } from './json-body.ts'
-import { fieldAt, type Place, type Places, placesSchema, valueIn, withField } from './places.ts'
+import { isObject, jsonData, jsonIn, jsonType, textOf, timeOf, toJson } from './json-body.ts'
+import { asWritten, fieldAt, type Place, type Places, placesSchema, valueIn, withField } from './places.ts'
+import { readTime } from './times.ts'
 import { TypeNames } from './type-names.ts'
 
 export interface JsonOptions {
@@ -12,7 +13,7 @@ export interface JsonOptions {
   readonly type: Places
   /** Default: the transport's own id, or a random one. */
   readonly id?: Places
-  /** ISO 8601, or seconds or milliseconds since 1970. Written as ISO 8601. Default: when the transport took it. */
+  /** ISO 8601 (UTC where it names no zone), or seconds or milliseconds since 1970 (from 10^11 on). Written as ISO 8601. Default: when the transport took it. */
   readonly time?: Places
   /** Default: the topic's name. */
   readonly source?: Places
@@ -22,7 +23,7 @@ export interface JsonOptions {
   readonly version?: Places
   readonly correlationId?: Places
   readonly causationId?: Places
-  /** The field that holds the data. Default: the whole body is the data, the fields named above included. */
+  /** The field that holds the data, `'a.b'` if it is nested. Default: the whole body is the data, the fields named above included. */
   readonly data?: { readonly field: string }
   /** Others' names of types, by Waybill's: `{ 'order.placed': 'OrderPlaced' }`. Others stay as they are. */
   readonly types?: Readonly<Record<string, string>>
@@ -75,24 +76,33 @@ export function json(options: JsonOptions): Codec {
 }
 
 function encode(message: Message, { data: dataPlace, ...places }: Parsed, names: TypeNames): EncodedMessage {
-  const { metadata } = message
-  const data = jsonData(message.data)
+  const { metadata, timestamp } = message
+  const data = asWritten(jsonData(message.data))
   const headers: Record<string, string> = {}
-  let body: unknown = dataPlace === undefined ? data : { [dataPlace.field]: data }
-  const write = (what: string, [place]: readonly Place[] = [], value: string | number | undefined) => {
-    if (place === undefined || place === 'routing-key' || value === undefined) return
-    if ('fixed' in place) {
-      if (what === 'type' && place.fixed !== value) throw new Error(`the type is fixed as ${place.fixed}`)
-    } else if ('header' in place) headers[place.header] = String(value)
-    else {
+  let body: unknown = dataPlace === undefined ? data : withField({}, dataPlace.field, data)
+  const write = (
+    what: string,
+    all: readonly Place[] = [],
+    value: string | number | undefined,
+    agrees?: (present: unknown) => boolean,
+  ) => {
+    const place = all.find((each) => typeof each === 'object' && !('fixed' in each))
+    if (value === undefined || typeof place !== 'object') return
+    if ('header' in place) headers[place.header] = String(value)
+    else if ('field' in place) {
       if (!isObject(body))
         throw new Error(`${what} goes into the field ${place.field}, so the data has to be an object`)
-      body = withField(body, place.field, value)
+      body = withField(body, place.field, value, agrees)
     }
   }
-  write('type', places.type, names.theirs(message.type))
+  const type = names.theirs(message.type)
+  refuseOtherFixed('type', places.type, type)
+  refuseOtherFixed('version', places.version, String(message.version))
+  write('type', places.type, type)
   write('id', places.id, message.id)
-  write('time', places.time, message.timestamp.toISOString())
+  // The same moment may be written in many ways.
+  const isTheTime = (present: unknown) => readTime(asWritten(present))?.getTime() === timestamp.getTime()
+  write('time', places.time, timestamp.toISOString(), isTheTime)
   write('source', places.source, metadata.source)
   write('key', places.key, message.key)
   write('version', places.version, message.version)
@@ -101,19 +111,25 @@ function encode(message: Message, { data: dataPlace, ...places }: Parsed, names:
   return { body: toJson(body), contentType: jsonType, headers }
 }
 
+/** Where nothing else tells it, readers would take the message for what it is not. */
+function refuseOtherFixed(what: string, places: readonly Place[] = [], value: string): void {
+  const [only, ...others] = places
+  if (others.length > 0 || typeof only !== 'object' || !('fixed' in only) || only.fixed === value) return
+  throw new Error(`the ${what} is fixed as ${only.fixed}, and this message has ${value}`)
+}
+
 function decode(wire: WireMessage, places: Parsed, names: TypeNames): DecodedMessage | undefined {
-  const { data } = places
-  const needsObject = data !== undefined || Object.values(places).some(namesField)
-  const body = needsObject ? objectIn(wire) : jsonIn(wire)?.value
-  if (body === undefined || (data !== undefined && isObject(body) && !Object.hasOwn(body, data.field)))
-    return undefined
-  const text = (what: 'type' | 'id' | 'source' | 'key' | 'correlationId' | 'causationId') =>
-    textOf(valueIn(places[what], body, wire), what)
-  const type = text('type')
+  const body = jsonIn(wire)?.value
+  if (body === undefined) return undefined
+  const type = typeIn(places.type, body, wire)
   if (type === undefined && attributesIn(wire.headers).type === undefined) return undefined
+  const data = places.data === undefined ? body : fieldAt(places.data.field, body)
+  if (data === undefined) return undefined
+  const text = (what: 'id' | 'source' | 'key' | 'correlationId' | 'causationId') =>
+    textOf(valueIn(places[what], body, wire), what)
   const version = valueIn(places.version, body, wire)
   return {
-    data: data === undefined ? body : fieldAt(data.field, body),
+    data,
     type: type === undefined ? undefined : names.ours(type),
     id: text('id'),
     source: text('source'),
@@ -124,6 +140,8 @@ function decode(wire: WireMessage, places: Parsed, names: TypeNames): DecodedMes
   }
 }
 
-function namesField(places: unknown): boolean {
-  return Array.isArray(places) && places.some((place) => typeof place === 'object' && 'field' in place)
+/** A field that is no text is somebody else's: another codec is asked. */
+function typeIn(places: readonly Place[], body: unknown, wire: WireMessage): string | undefined {
+  const type = valueIn(places, body, wire)
+  return typeof type === 'object' || typeof type === 'boolean' ? undefined : textOf(type, 'type')
 }

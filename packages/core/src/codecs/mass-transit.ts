@@ -52,14 +52,23 @@ export function massTransit(options: MassTransitOptions = {}): Codec {
   }
 }
 
+// Its readers fail on ids that are no GUIDs, and on addresses that are no absolute URIs.
+const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const asGuid = (id: string | undefined) => (id !== undefined && guid.test(id) ? id : undefined)
+
 function encode(message: Message, names: TypeNames): EncodedMessage {
   const { source, correlationId, causationId, traceparent, tracestate, ...headers } = message.metadata
+  if (!guid.test(message.id)) {
+    throw new Error(
+      `the id is ${message.id}, and MassTransit reads none but GUIDs; leave it to Waybill to make one`,
+    )
+  }
   const envelope = {
     messageId: message.id,
-    correlationId,
-    conversationId: correlationId ?? message.id,
-    initiatorId: causationId,
-    sourceAddress: source,
+    correlationId: asGuid(correlationId),
+    conversationId: asGuid(correlationId) ?? message.id,
+    initiatorId: asGuid(causationId),
+    sourceAddress: URL.canParse(source) ? source : undefined,
     messageType: [`${urn}${names.theirs(message.type)}`],
     message: jsonData(message.data),
     sentTime: message.timestamp.toISOString(),

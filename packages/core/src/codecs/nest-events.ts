@@ -39,7 +39,10 @@ export function nestEvents(options: NestEventsOptions = {}): Codec {
       const others = Object.keys(packet).filter((name) => !['pattern', 'data', 'id'].includes(name))
       // A pattern among other fields is a field of somebody's data.
       if (others.length > 0) return undefined
-      const route = isObject(pattern) ? routeOf(pattern) : textOf(pattern, 'pattern')
+      if (!isObject(pattern) && typeof pattern !== 'string' && typeof pattern !== 'number') return undefined
+      // Some transports have the JSON of an object.
+      const known = typeof pattern === 'string' ? patternOf(pattern) : pattern
+      const route = isObject(known) ? routeOf(known) : textOf(pattern, 'pattern')
       return route === undefined ? undefined : { type: names.ours(route), data, id: textOf(id, 'id') }
     },
   }

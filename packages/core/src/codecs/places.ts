@@ -13,8 +13,11 @@ export type Place =
   | { readonly fixed: string }
   | 'routing-key'
 
-/** Several are tried in this order when reading; the first is written. */
+/** Several are tried in this order when reading; the first that is a field or a header is written. */
 export type Places = Place | readonly Place[]
+
+// Core writes these itself.
+const ofCore = /^(?:waybill-|ce[-_]|cloudevents[:_]|content-type$)/i
 
 const unsafe = /(?:^|\.)(?:__proto__|constructor|prototype)(?:\.|$)/
 
@@ -28,7 +31,12 @@ const placeSchema = lazily(() =>
           .regex(/^[^.]+(?:\.[^.]+)*$/)
           .refine((path) => !unsafe.test(path)),
       }),
-      z.strictObject({ header: z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/) }),
+      z.strictObject({
+        header: z
+          .string()
+          .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/)
+          .refine((name) => !ofCore.test(name)),
+      }),
       z.strictObject({ fixed: z.string().min(1) }),
     ],
     "expected { field: 'a.b' }, { header: 'X-Name' }, { fixed: 'text' } or 'routing-key'",
@@ -70,18 +78,29 @@ export function fieldAt(path: string, body: unknown): unknown {
   return value
 }
 
-/** The object with the field; its own, if it has it already with the same value. */
-export function withField(body: JsonObject, path: string, value: unknown): JsonObject {
+/** The object with the field; its own, if `agrees` with what it has there already. */
+export function withField(
+  body: JsonObject,
+  path: string,
+  value: unknown,
+  agrees = (present: unknown) => String(present) === String(value),
+): JsonObject {
   const [name = '', ...rest] = path.split('.')
   const present = Object.hasOwn(body, name) ? body[name] : undefined
   if (rest.length > 0) {
-    if (present !== undefined && !isObject(present))
-      throw new Error(`the field ${name} of the data is no object`)
-    return { ...body, [name]: withField(present ?? {}, rest.join('.'), value) }
+    const inner = asWritten(present ?? {})
+    if (!isObject(inner)) throw new Error(`the field ${name} of the data is no object`)
+    return { ...body, [name]: withField(inner, rest.join('.'), value, agrees) }
   }
   if (present === undefined) return { ...body, [name]: value }
-  if (String(present) === String(value)) return body
+  if (agrees(present)) return body
   throw new Error(
     `the field ${name} of the data is ${JSON.stringify(present)}, but the codec writes ${JSON.stringify(value)} there`,
   )
+}
+
+/** What a `toJSON` gives is what travels. */
+export function asWritten(value: unknown): unknown {
+  const isOwn = typeof value === 'object' && value !== null && 'toJSON' in value
+  return isOwn && typeof value.toJSON === 'function' ? value.toJSON('') : value
 }

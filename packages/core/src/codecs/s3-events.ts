@@ -45,7 +45,9 @@ export function s3Events(options: S3EventsOptions = {}): Codec {
 }
 
 function isRecord(record: unknown): record is JsonObject & { readonly s3: JsonObject } {
-  return isObject(record) && record.eventSource === 'aws:s3' && isObject(record.s3)
+  if (!isObject(record) || !isObject(record.s3)) return false
+  // Other servers have another name before the colon: minio:s3, ceph:s3.
+  return typeof record.eventSource === 'string' && /^[\w-]+:s3$/.test(record.eventSource)
 }
 
 function test(body: JsonObject, type: string): DecodedMessage {
@@ -63,11 +65,11 @@ function notification(
   records: readonly (JsonObject & { readonly s3: JsonObject })[],
   type: string,
 ): DecodedMessage {
-  const bucket = records[0]?.s3.bucket
+  const buckets = new Set(records.map(({ s3 }) => (isObject(s3.bucket) ? s3.bucket.name : undefined)))
   return {
     type,
     data: { ...body, Records: records.map((record) => ({ ...record, s3: withDecodedKey(record.s3) })) },
-    source: sourceOf(isObject(bucket) ? bucket.name : undefined),
+    source: buckets.size === 1 ? sourceOf([...buckets][0]) : undefined,
     time: timeOf(records[0]?.eventTime, 'eventTime'),
   }
 }

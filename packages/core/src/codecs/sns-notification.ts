@@ -42,7 +42,8 @@ function headersIn(attributes: unknown): Record<string, string> {
   const headers: Record<string, string> = {}
   if (!isObject(attributes)) return headers
   for (const [name, attribute] of Object.entries(attributes)) {
-    if (isObject(attribute) && typeof attribute.Value === 'string') headers[name] = attribute.Value
+    const value = isObject(attribute) ? attribute.Value : undefined
+    if (typeof value === 'string' || typeof value === 'number') headers[name] = String(value)
   }
   return headers
 }
