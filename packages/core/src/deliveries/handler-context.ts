@@ -22,6 +22,7 @@ export interface HandlerContext {
 /** What a view is made of: a delivery, by what its view needs of it. */
 interface Viewed extends HandlerContext {
   readonly whenSettled: Promise<void>
+  abort(reason: Error): void
 }
 
 /** The view of one attempt that its middleware and handler share. Nothing inside core can be reached through it. */
@@ -58,5 +59,10 @@ export class AttemptContext implements HandlerContext {
   /** Resolves once the attempt's verdict is durable or its next attempt is scheduled, or the delivery is lost. */
   static whenSettled(context: HandlerContext): Promise<void> {
     return #delivery in context ? context.#delivery.whenSettled : Promise.resolve()
+  }
+
+  /** Tells the handler that its outcome will be ignored. */
+  static abort(context: HandlerContext, reason: Error): void {
+    if (#delivery in context) context.#delivery.abort(reason)
   }
 }

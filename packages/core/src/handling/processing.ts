@@ -9,6 +9,7 @@ import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
 import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from '../lib/retry.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
+import { SkipDuplicate } from '../lib/skip-duplicate.ts'
 import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/definition.ts'
 import { Answers, type Replies } from './answers.ts'
 import { AskedVerdict, type Wish } from './asked-verdict.ts'
@@ -323,7 +324,8 @@ export class Processing {
       const { message: reason } = error
       return this.#acked(delivery, () => {
         emit('skipped', { ...delivery.info, reason })
-        this.#tell(delivery, 'skipped', error)
+        // The message that it is a duplicate of has its own reply.
+        if (!(error instanceof SkipDuplicate)) this.#tell(delivery, 'skipped', error)
       })
     }
     const decision = this.#decide(delivery.attempt, error)
