@@ -54,14 +54,19 @@ export class MemoryWatch {
     this.#settings.emit({ type: 'unblocked' })
   }
 
-  /** @throws {MessagingError} `throttled` while the server refuses writes. */
-  async pass(): Promise<void> {
+  /**
+   * Undefined when there is nothing to wait for. Rejects while the server refuses writes.
+   *
+   * @throws {MessagingError} `throttled`
+   */
+  pass(): Promise<void> | undefined {
     const { clock } = this.#settings
     if (this.#refusal !== undefined) return this.#probe(this.#refusal)
-    if (clock.monotonic() < this.#lookAt) return
+    if (clock.monotonic() < this.#lookAt) return undefined
     this.#lookAt = clock.monotonic() + lookMs
     // Beside the work, and never in its way: INFO may not be allowed.
     void this.#look().catch(() => undefined)
+    return undefined
   }
 
   async #probe(refusal: MessagingError): Promise<void> {

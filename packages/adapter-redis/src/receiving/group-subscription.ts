@@ -72,8 +72,11 @@ export class GroupSubscription implements Subscription {
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     const { upkeep, memory } = this.#parts
-    await memory.pass()
-    await upkeep.moveDue()
+    // Each turn of waiting lets the handlers of what came before go first, and the server rests meanwhile.
+    const passing = memory.pass()
+    if (passing !== undefined) await passing
+    const moving = upkeep.moveDue()
+    if (moving !== undefined) await moving
     if (upkeep.isTendDue) await this.#tend()
     while (!signal.aborted) {
       if (this.#wake.take()) {

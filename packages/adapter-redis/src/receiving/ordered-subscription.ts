@@ -76,8 +76,11 @@ export class OrderedSubscription implements Subscription {
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     const { upkeep, memory } = this.#parts
-    await memory.pass()
-    await upkeep.moveDue()
+    // Each turn of waiting lets the handlers of what came before go first, and the server rests meanwhile.
+    const passing = memory.pass()
+    if (passing !== undefined) await passing
+    const moving = upkeep.moveDue()
+    if (moving !== undefined) await moving
     if (upkeep.isTendDue) await this.#tend()
     while (!signal.aborted) {
       if (this.#wake.take()) {
@@ -286,15 +289,20 @@ export class OrderedSubscription implements Subscription {
 
   /** In order, whenever they came: what core gave back while others were fetched comes before them. */
   #putReady(deliveries: readonly RedisDelivery[]): void {
+    // What comes by itself is in the order of each source already.
+    const isAlone = this.#ready.length === 0
     this.#ready.push(...deliveries)
+    if (isAlone) return
     this.#ready.sort((a, b) => a.source - b.source || compareIds(a.id, b.id))
   }
 
   #takeReady(readable: readonly Owned[], max: number, take: boolean): readonly RedisDelivery[] {
+    if (this.#ready.length === 0) return []
     const partitions = new Set(readable.map(({ partition }) => partition))
     const taken = this.#ready.filter(({ source }) => partitions.has(source >> 1)).slice(0, max)
     if (!take || taken.length === 0) return taken
-    this.#ready = this.#ready.filter((delivery) => !taken.includes(delivery))
+    const gone = new Set(taken)
+    this.#ready = taken.length === this.#ready.length ? [] : this.#ready.filter((each) => !gone.has(each))
     for (const delivery of taken) this.#holdings.add(delivery)
     if (this.#ready.length > 0) this.#wake.set()
     return taken
