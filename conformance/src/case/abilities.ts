@@ -56,6 +56,10 @@ export const abilities = {
     has: (harness) => harness.wrong?.credentials !== undefined,
     missing: 'the broker of this harness asks for no credentials',
   },
+  wrongRights: {
+    has: (harness) => harness.wrong?.rights !== undefined,
+    missing: 'the broker of this harness gives everybody all rights',
+  },
   wrongAddress: {
     has: (harness) => harness.wrong?.address !== undefined,
     missing: 'there is no address to be wrong about',

@@ -1,4 +1,10 @@
-import { definedOtherwise, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import {
+  definedOtherwise,
+  missingRights,
+  refusedCredentials,
+  tlsFailed,
+  unreachable,
+} from '@waybill/core/driver-kit'
 import { expect, test } from 'vitest'
 import { assertFirstWords } from './first-words.ts'
 
@@ -11,6 +17,9 @@ test('the sentences of the kit are those of the suite', () => {
   assertFirstWords('address', unreachable({ ...peer, reason: 'ECONNREFUSED' }).message, ['localhost:4222'])
   assertFirstWords('tls', tlsFailed({ ...tls, isOurs: true }).message)
   assertFirstWords('tls', tlsFailed({ ...tls, isOurs: false }).message)
+  const denied = { broker: 'NATS', what: 'Sending to orders', reason: 'permissions violation' }
+  assertFirstWords('rights', missingRights(denied).message, ['orders', 'NATS'])
+  assertFirstWords('rights', missingRights({ ...denied, ...peer, user: 'app', grant: 'it' }).message, ['app'])
   const ours = { what: 'Topic orders', ours: 'ordered', theirs: 'not ordered' }
   assertFirstWords('definition', definedOtherwise(ours).message, ['orders', 'not ordered'])
 })
@@ -20,6 +29,7 @@ test.each([
   ['credentials', 'NATS at localhost:4222 refused user "app"'],
   ['address', 'connect ECONNREFUSED 127.0.0.1:4222'],
   ['tls', 'write EPROTO'],
+  ['rights', 'Sending to orders: permissions violation'],
   ['definition', 'PRECONDITION_FAILED - inequivalent arg'],
 ] as const)('for wrong %s, "%s" is none of them', (trouble, message) => {
   expect(() => assertFirstWords(trouble, message)).toThrow(/not the sentence/)

@@ -6,6 +6,7 @@ const sentences = {
     /^(.+) at (.+) refused (user "[^"]+"|a connection without a user): check user and password, in the URL or the native options$/,
   address: /(.+) at (.+) cannot be reached \((.+)\): check host and port, and that the broker is running$/,
   tls: /(.+) at (.+) and we could not agree on TLS \((.+)\): (check that this port speaks TLS|the port seems to expect TLS)/,
+  rights: /^(.+): (.+) does not allow this for (user "[^"]+"|this user) \((.+)\); grant (.+)$/,
   definition: /^(.+) is (.+) in its definition, but exists at the broker as (.+): (.+)$/,
 } as const
 

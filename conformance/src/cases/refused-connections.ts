@@ -3,6 +3,7 @@ import { defineTopic } from '@waybill/core'
 import type { Case } from '../case/case.ts'
 import { assertFirstWords } from '../case/first-words.ts'
 import { refusal } from '../case/refusal.ts'
+import { numbered } from '../fixtures/numbered.ts'
 
 export const refusedConnections: readonly Case[] = [
   {
@@ -54,6 +55,30 @@ export const refusedConnections: readonly Case[] = [
       const timeout = context.pace(5000)
       const connecting = context.bus({ ...context.harness.wrong?.tls, timeout })
       assertFirstWords('tls', (await refusal('connect', connecting, 'connection-failed')).message)
+    },
+  },
+  {
+    number: 103,
+    part: 'e',
+    title: 'A missing right is refused by one sentence that says what is not allowed, and sends nothing',
+    needs: ['wrongRights'],
+    async run(context) {
+      const options = context.harness.wrong?.rights ?? {}
+      const bus = await context.bus(options)
+      const topic = context.topic({ groups: [context.unique('group')] })
+      const creating = await refusal('provision', bus.provision([topic]), 'access-denied')
+      assertFirstWords('rights', creating.message)
+      assert.equal(creating.retryable, false)
+      // What others have made is no more ours.
+      await context.bus({ topics: [topic] })
+      const unprovisioned = await context.bus({ ...options, provision: 'none' })
+      const producer = unprovisioned.producer({ timeout: context.pace(5000) })
+      const sending = await refusal('send', producer.send(numbered(topic), { n: 1 }), 'access-denied')
+      assertFirstWords('rights', sending.message)
+      assert.equal(sending.fate, 'not-sent')
+      const consumer = unprovisioned.consumer(topic.groups[0]?.name ?? '').on(numbered(topic), () => {})
+      const starting = refusal('start', consumer.start({ timeout: context.pace(5000) }), 'access-denied')
+      assertFirstWords('rights', (await starting).message)
     },
   },
 ]

@@ -1,5 +1,5 @@
 import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
-import { refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
 import type { KafkaSettings } from './options.ts'
 
 interface Meaning {
@@ -109,7 +109,17 @@ function meaningOf(thrown: unknown): Meaning {
 export function toDriverError(thrown: unknown, what: string): MessagingError {
   if (MessagingError.is(thrown)) return thrown
   const { code, retryable } = meaningOf(thrown)
+  if (isForbidden(thrown)) return forbidden(thrown, what)
   return new MessagingError(code, `${what}: ${toError(thrown).message}`, { retryable, cause: thrown })
+}
+
+/** Whether the broker knows who we are, and does not allow it. */
+function isForbidden(thrown: unknown): boolean {
+  return /_AUTHORIZATION_FAILED$/.test(brokerErrorOf(thrown) ?? '')
+}
+
+function forbidden(thrown: unknown, what: string): MessagingError {
+  return missingRights({ what, broker: 'Kafka', reason: toError(thrown).message, cause: thrown })
 }
 
 /** Whether a refused batch is to be divided: for no other reason would its parts fare better than the whole. */
@@ -152,6 +162,7 @@ export function toConnectError(error: unknown, { addresses, tls, sasl }: KafkaSe
 
 /** The same for messages under way, with what is known of them. `attempted`: the broker may have got them. */
 export function toPublishError(thrown: unknown, topic: string, attempted: boolean): MessagingError {
+  if (isForbidden(thrown)) return forbidden(thrown, `Producing to topic ${topic}`)
   const { code, retryable, refused } = meaningOf(thrown)
   const fate: Fate = refused || !attempted ? 'not-sent' : 'unknown'
   return new MessagingError(code, `Producing to topic ${topic} failed: ${toError(thrown).message}`, {

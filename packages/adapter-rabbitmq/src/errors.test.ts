@@ -9,12 +9,17 @@ function amqpError(code: number | string | undefined, message: string): Error {
 
 test.each([
   [404, 'topology-missing', true],
-  [403, 'access-denied', false],
   [406, 'topology-mismatch', false],
   [320, 'disconnected', true],
 ])('reply code %d means %s', (code, expected, retryable) => {
   const error = toDriverError(amqpError(code, 'closed by server'), 'Doing it failed')
   expect(error).toMatchObject({ code: expected, retryable, message: 'Doing it failed: closed by server' })
+})
+
+test('reply code 403 means access-denied, and says what to grant', () => {
+  const error = toDriverError(amqpError(403, "ACCESS_REFUSED - refused for user 'app'"), 'Doing it failed')
+  expect(error).toMatchObject({ code: 'access-denied', retryable: false, fate: 'not-sent' })
+  expect(error.message).toMatch(/^Doing it failed: RabbitMQ does not allow this .*user 'app'.*; grant /)
 })
 
 test('what the network says depends on whether we were connected', () => {

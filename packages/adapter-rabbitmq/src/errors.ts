@@ -62,6 +62,9 @@ export function toDriverError(
   if (MessagingError.is(thrown)) return thrown
   const error = toError(thrown)
   const { code, retryable } = meaningOf(error, stage)
+  if (code === 'access-denied' && stage === 'working') {
+    return missingRights({ what, broker: 'RabbitMQ', reason: error.message, cause: thrown })
+  }
   return new MessagingError(code, `${what}: ${error.message}`, {
     retryable,
     cause: thrown,
@@ -84,7 +87,8 @@ export function toConnectError(
   }
   if (code === 'access-denied') {
     const grant = 'it to the user (`rabbitmqctl set_permissions -p VHOST USER …`) if it exists, or create it'
-    return missingRights({ ...peer, what: `Opening virtual host "${virtualHost}"`, user, grant })
+    const what = `Opening virtual host "${virtualHost}"`
+    return missingRights({ ...peer, what, user, reason: error.message, grant })
   }
   // OpenSSL ends its lines.
   const reason = error.message.trim()
@@ -120,10 +124,8 @@ export function replyCodeOf(thrown: unknown): number | undefined {
 
 /** What a publish tells of itself when the broker closed the channel over one of several under way. */
 export function toPublishError(thrown: unknown, exchange: string, bodyBytes: number): MessagingError {
-  const error = toDriverError(
-    thrown,
-    `Publishing to ${exchange === '' ? 'a queue' : `exchange ${exchange}`} failed`,
-  )
+  const what = `Publishing to ${exchange === '' ? 'a queue' : `exchange ${exchange}`} failed`
+  const error = toDriverError(thrown, what)
   const { message } = error
   const limit = /larger than configured max size (\d+)/.exec(message)?.[1]
   if (limit !== undefined && bodyBytes > Number(limit)) {
@@ -138,7 +140,8 @@ export function toPublishError(thrown: unknown, exchange: string, bodyBytes: num
     })
   }
   // The channel went down over somebody else's message, or with its connection.
-  return new MessagingError('disconnected', message, { cause: thrown, fate: 'unknown', retryable: true })
+  const loss = `${what}: ${toError(thrown).message}`
+  return new MessagingError('disconnected', loss, { cause: thrown, fate: 'unknown', retryable: true })
 }
 
 /** Of an existing queue that cannot be a group's. */

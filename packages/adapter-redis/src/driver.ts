@@ -259,7 +259,7 @@ export class RedisDriver implements Driver {
       return parseServerInfo(await connection.call('INFO'))
     } catch (thrown) {
       const error = toMessagingError(thrown, 'INFO failed')
-      if (error.code === 'access-denied' && / NOPERM /.test(error.message)) return undefined
+      if (error.code === 'access-denied' && /\bNOPERM\b/.test(error.message)) return undefined
       throw error
     }
   }

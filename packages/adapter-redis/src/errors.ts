@@ -1,5 +1,5 @@
 import { MessagingError, toError } from '@waybill/core/driver'
-import { refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
 import type { RedisSettings } from './options.ts'
 
 type Row = readonly [pattern: RegExp, code: MessagingError['code'], retryable: boolean]
@@ -38,6 +38,7 @@ const needsFlags =
 /** An error reply of the server, as one of ours. */
 export function fromErrorReply(reply: string, what: string, cause?: Error): MessagingError {
   const [, code, retryable] = replies.find(([pattern]) => pattern.test(reply)) ?? [undefined, 'failed', false]
+  if (/^NOPERM\b/.test(reply)) return missingRights({ what, broker: 'Redis', reason: reply, cause })
   const options = { retryable, fate: 'not-sent' } as const
   const text = code === 'unsupported' ? `${needsFlags} (${reply})` : `${what}: ${reply}`
   return new MessagingError(code, text, cause === undefined ? options : { ...options, cause })

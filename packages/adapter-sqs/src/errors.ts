@@ -1,4 +1,5 @@
 import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
+import { missingRights } from '@waybill/core/driver-kit'
 
 interface Meaning {
   readonly code: ErrorCode
@@ -101,8 +102,11 @@ function meaningOf(error: unknown): Meaning {
  * credentials that are wrong have other names.
  */
 export function isForbidden({ code, cause }: MessagingError): boolean {
-  if (code !== 'access-denied') return false
-  const names = [textOf(cause, 'name'), textOf(cause, 'Code')]
+  return code === 'access-denied' && hasForbiddenName(cause)
+}
+
+function hasForbiddenName(error: unknown): boolean {
+  const names = [textOf(error, 'name'), textOf(error, 'Code')]
   return names.some((name) => name !== undefined && forbidden.has(name))
 }
 
@@ -119,6 +123,9 @@ export function toServiceError(thrown: unknown, what: string): MessagingError {
   const { code, retryable, fate } = meaningOf(thrown)
   const name = textOf(thrown, 'name')
   const detail = toError(thrown).message || textOf(thrown, 'code') || 'no details'
+  if (hasForbiddenName(thrown)) {
+    return missingRights({ what, broker: 'SQS', reason: `${name}: ${detail}`, cause: thrown })
+  }
   const message = `${what}: ${name === undefined || name === 'Error' ? '' : `${name}: `}${detail}`
   return new MessagingError(code, message, { retryable, fate, cause: thrown })
 }

@@ -34,6 +34,12 @@ export async function open(): Promise<OpenRabbitmq> {
   const control = administration.control.bind(administration)
   const list = administration.list.bind(administration)
 
+  const powerless = { user: 'powerless', password: 'secret' }
+  if (broker.canRestart) {
+    await control('add_user', powerless.user, powerless.password)
+    await control('set_permissions', powerless.user, '^$', '^$', '^$')
+  }
+
   const queuesOf = ({ name, ordered, partitions }: Topic, group: string) =>
     ordered
       ? Array.from({ length: partitions }, (_, index) => `${name}:${group}:${index}`)
@@ -52,7 +58,7 @@ export async function open(): Promise<OpenRabbitmq> {
       return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
     },
     ...(broker.canRestart && { broker }),
-    wrong: await wrongConnections(broker.url),
+    wrong: await wrongConnections(broker.url, { ...(broker.canRestart && { powerless }) }),
     inspect: {
       publishRaw: (topic, { type, body, contentType, headers, key }) =>
         plainly(async (channel) => {

@@ -7,7 +7,14 @@ const secure: Readonly<Record<string, string>> = { amqp: 'amqps', kafka: 'kafka+
 /** Connections to the broker of this URL that must fail. */
 export async function wrongConnections(
   url: string,
-  { asksForCredentials = true }: { readonly asksForCredentials?: boolean } = {},
+  {
+    asksForCredentials = true,
+    powerless,
+  }: {
+    readonly asksForCredentials?: boolean
+    /** A user who may connect, and nothing else. */
+    readonly powerless?: { readonly user: string; readonly password: string }
+  } = {},
 ): Promise<WrongConnections> {
   const [, scheme = '', credentials = '', host = '', rest = ''] =
     /^([a-z+]+):\/\/([^@/]*@)?([^/?]*)(.*)$/.exec(url) ?? []
@@ -16,6 +23,9 @@ export async function wrongConnections(
   return {
     ...(asksForCredentials && {
       credentials: { user, options: { url: `${scheme}://${user}:wrong@${host}${rest}` } },
+    }),
+    ...(powerless !== undefined && {
+      rights: { url: `${scheme}://${powerless.user}:${powerless.password}@${host}${rest}` },
     }),
     address: { address, options: { url: `${scheme}://${credentials}${address}${rest}` } },
     tls: { url: `${secure[scheme] ?? scheme}://${credentials}${host}${rest}` },

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { MessagingError } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
+import { assertFirstWords } from '../../case/first-words.ts'
 import { Latch } from '../../case/latch.ts'
+import { refusal } from '../../case/refusal.ts'
 import type { Injected } from './gateway.ts'
 import { gatewayOf, openGateway, type Surroundings } from './surroundings.ts'
 
@@ -61,6 +63,11 @@ export function faults(surroundings: Surroundings): readonly Case[] {
             assert.equal(gateway.requests.length, before + 1)
           }
         }
+        gateway.rule = () => undefined
+        const bus = await context.bus(gatewayOf(context, gateway.url))
+        gateway.rule = () => ({ status: 403, code: 'AccessDenied' })
+        const { message } = await refusal('provision', bus.provision([context.topic()]), 'access-denied')
+        assertFirstWords('rights', message, ['AccessDenied'])
       },
     },
     {

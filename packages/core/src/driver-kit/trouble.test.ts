@@ -8,7 +8,7 @@ test('each trouble names both sides and the next step', () => {
     refusedCredentials({ ...peer, user: 'me' }),
     unreachable({ ...peer, reason: 'ECONNREFUSED' }),
     tlsFailed({ ...peer, isOurs: false, reason: 'wrong version number', secureScheme: 'kafka+ssl' }),
-    missingRights({ ...peer, what: 'Sending to topic orders', user: 'me', grant: 'WRITE on topic orders' }),
+    missingRights({ ...peer, what: 'Sending to orders', user: 'me', reason: 'denied', grant: 'WRITE' }),
   ]
   expect(errors.map(({ code, retryable }) => [code, retryable])).toEqual([
     ['access-denied', false],
@@ -21,6 +21,9 @@ test('each trouble names both sides and the next step', () => {
     expect(error.message).toMatch(/check|write|grant/)
     expect(error.cause).toBe(peer.cause)
   }
+  expect(missingRights({ broker: 'Kafka', what: 'Sending', reason: 'denied' }).message).toBe(
+    'Sending: Kafka does not allow this for this user (denied); grant the right, as listed under "Permissions" in the README of the adapter',
+  )
   expect(definedOtherwise({ what: 'Topic orders', ours: 'ordered', theirs: 'not ordered' }).message).toBe(
     'Topic orders is ordered in its definition, but exists at the broker as not ordered: change the definition, or delete it there or take another name',
   )

@@ -74,20 +74,35 @@ export function tlsFailed(
  *
  * @example
  * throw missingRights({
- *   broker: 'Kafka',
- *   address: 'localhost:9092',
  *   what: 'Creating topic orders',
- *   user: 'app',
+ *   broker: 'Kafka',
+ *   reason: 'Not authorized to access topics',
  *   grant: 'Create on topic orders',
  *   cause: error,
  * })
  */
-export function missingRights(
-  peer: Peer & { readonly what: string; readonly user: string | undefined; readonly grant: string },
-): MessagingError {
-  const who = peer.user === undefined ? 'us' : `user "${peer.user}"`
-  const message = `${peer.what}: ${peer.broker} at ${peer.address} does not allow this for ${who}; grant ${peer.grant}`
-  return new MessagingError('access-denied', message, { ...causeOf(peer), fate: 'not-sent' })
+export function missingRights({
+  what,
+  broker,
+  address,
+  user,
+  reason,
+  grant = 'the right, as listed under "Permissions" in the README of the adapter',
+  ...rest
+}: Pick<Peer, 'broker' | 'cause'> & {
+  readonly what: string
+  readonly address?: string
+  /** Where it is known: often the broker's own words name it. */
+  readonly user?: string | undefined
+  /** The broker's own words. */
+  readonly reason: string
+  /** What to give the user, where it is known better. */
+  readonly grant?: string
+}): MessagingError {
+  const where = address === undefined ? broker : `${broker} at ${address}`
+  const who = user === undefined ? 'this user' : `user "${user}"`
+  const message = `${what}: ${where} does not allow this for ${who} (${reason}); grant ${grant}`
+  return new MessagingError('access-denied', message, { ...causeOf(rest), fate: 'not-sent' })
 }
 
 /**
