@@ -21,11 +21,13 @@ import { metadata } from './metadata.ts'
 import { order } from './order.ts'
 import { orderFaults } from './order-faults.ts'
 import { refusedConnections } from './refused-connections.ts'
+import { requests } from './requests.ts'
 import { retries } from './retries.ts'
 import { sendingFaults } from './sending-faults.ts'
 import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
 import { standstill } from './standstill.ts'
+import { streams } from './streams.ts'
 import { stress } from './stress.ts'
 import { types } from './types.ts'
 import { unhandled } from './unhandled.ts'
@@ -55,6 +57,7 @@ export const sections: readonly Section[] = [
   { title: 'Bad input', cases: [...badInput, ...foreignMessages] },
   { title: 'Drivers that lack something', cases: lackingFeatures },
   { title: 'Administration', cases: [...administration, ...changingTopics] },
+  { title: 'Requests and streams', cases: [...requests, ...streams] },
   { title: 'First five minutes', cases: refusedConnections },
   { title: 'Stress', cases: stress },
 ]

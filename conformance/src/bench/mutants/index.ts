@@ -10,6 +10,7 @@ import type { Mutant } from './mutant.ts'
 import { producing } from './producing.ts'
 import { receiving } from './receiving.ts'
 import { registration } from './registration.ts'
+import { requests } from './requests.ts'
 import { sending } from './sending.ts'
 import { sendingFaults } from './sending-faults.ts'
 import { settling } from './settling.ts'
@@ -23,6 +24,7 @@ export const mutants: readonly Mutant[] = [
   ...deadLettering,
   ...consuming,
   ...registration,
+  ...requests,
   ...producing,
   ...encoding,
   ...codecs,
