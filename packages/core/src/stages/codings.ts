@@ -28,9 +28,12 @@ interface Functions {
 type Done = (error: Error | null, result: Uint8Array) => void
 type Limit = { readonly maxOutputLength: number }
 
-const { BROTLI_PARAM_QUALITY, ZSTD_c_compressionLevel } = zlib.constants
+const { BROTLI_PARAM_QUALITY, ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = zlib.constants
 const brotliOptions = (level = 4) => ({ params: { [BROTLI_PARAM_QUALITY]: level } })
-const zstdOptions = (level = 3) => ({ params: { [ZSTD_c_compressionLevel]: level } })
+// Without a checksum most flipped bits would give other data, in silence. Gzip has one anyway; Brotli has none.
+const zstdOptions = (level = 3) => ({
+  params: { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: 1 },
+})
 
 const functions: ReadonlyMap<string, Functions> = new Map<Algorithm, Functions>([
   [
@@ -112,9 +115,9 @@ function explained(error: unknown, maxBytes: number): unknown {
 }
 
 /** @throws {MessagingError} `unsupported` when this Node does not have it. */
-export function requireAlgorithm(algorithm: string): void {
+export function requireAlgorithm(algorithm: string, hasZstd = typeof zlib.zstdCompress === 'function'): void {
   // Node.js documentation, "zlib.zstdCompress": added in 22.15.0 and 23.8.0.
-  if (algorithm !== 'zstd' || typeof zlib.zstdCompress === 'function') return
+  if (algorithm !== 'zstd' || hasZstd) return
   throw new MessagingError(
     'unsupported',
     `compress() with zstd needs Node 22.15 or newer, and this is ${process.version}; use gzip or brotli, or a newer Node`,

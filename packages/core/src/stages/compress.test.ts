@@ -2,13 +2,16 @@ import * as zlib from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { Size } from '../lib/size.ts'
 import { incoming, outgoing } from './body.fixture.ts'
-import { algorithms } from './codings.ts'
+import { algorithms, requireAlgorithm } from './codings.ts'
 import { compress, decompress } from './compress.ts'
 
 const text = (bytes: number) =>
   Buffer.from('{"orderId":"o-1","total":42}'.repeat(Math.ceil(bytes / 28)).slice(0, bytes))
 
-describe.each(algorithms)('compress with %s', (algorithm) => {
+// Node 22 has zstd from 22.15 on.
+const available = algorithms.filter((algorithm) => algorithm !== 'zstd' || 'zstdCompress' in zlib)
+
+describe.each(available)('compress with %s', (algorithm) => {
   test.each([1, 100, 16_384, 65_536, 65_537, 1_000_000, 10_000_000])('carries %d bytes', async (bytes) => {
     const stage = compress({ above: 0, algorithm })
     const body = text(bytes)
@@ -66,6 +69,28 @@ describe.each(algorithms)('compress with %s', (algorithm) => {
     )
   })
 })
+
+test('a Node without zstd is told by name', () => {
+  expect(() => requireAlgorithm('zstd', false)).toThrow(
+    `compress() with zstd needs Node 22.15 or newer, and this is ${process.version}; use gzip or brotli, or a newer Node`,
+  )
+  for (const algorithm of ['gzip', 'brotli']) expect(() => requireAlgorithm(algorithm, false)).not.toThrow()
+})
+
+test.each(available.filter((algorithm) => algorithm !== 'brotli'))(
+  '%s notices a flipped bit',
+  async (algorithm) => {
+    const body = text(3000)
+    const packed = (await compress({ above: 0, algorithm }).apply(body, outgoing))?.body ?? body
+    for (let bit = 0; bit < packed.byteLength * 8; bit += 1) {
+      const flipped = Buffer.from(packed)
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      const got = await Promise.resolve(decompress.undo(flipped, algorithm, incoming)).catch(() => body)
+      // Some bits mean nothing, such as those of gzip's time.
+      expect(Buffer.compare(got ?? Buffer.of(), body)).toBe(0)
+    }
+  },
+)
 
 test('a body beyond maxBytes is not sent, because readers would refuse it', async () => {
   const applied = compress({ above: 0, maxBytes: '1kb' }).apply(text(2000), outgoing)
