@@ -322,10 +322,12 @@ export class Processing {
     const { emit } = this.#settings
     if (MessagingError.is(error) && error.code === 'skip') {
       const { message: reason } = error
+      // What was thrown may throw again when it is read.
+      const readable = toError(error)
       return this.#acked(delivery, () => {
         emit('skipped', { ...delivery.info, reason })
         // The message that it is a duplicate of has its own reply.
-        if (!(error instanceof SkipDuplicate)) this.#tell(delivery, 'skipped', error)
+        if (!(error instanceof SkipDuplicate)) this.#tell(delivery, 'skipped', readable)
       })
     }
     const decision = this.#decide(delivery.attempt, error)

@@ -233,6 +233,30 @@ describe('the reply', () => {
     expect(await failureOf(kit.bus.request(Odd, {}))).toMatchObject({ reason: 'reply-not-sent' })
   })
 
+  test('that a schema cannot even look at gives the request up here', async () => {
+    await using kit = await createTestBus({ topics: [quotes] })
+    let calls = 0
+    const schema = {
+      '~standard': {
+        version: 1 as const,
+        vendor: 'ours',
+        validate: (value: unknown) => {
+          calls += 1
+          // The handler's side passes; nothing can be read of what is thrown on this side.
+          if (calls > 1) throw Object.create(null)
+          return { value }
+        },
+      },
+    }
+    const Odd = defineMessage(quotes, 'odd', { schema: z.object({}), reply: schema })
+    await kit.bus
+      .consumer('pricing')
+      .on(Odd, () => 1)
+      .start()
+    const error = await failureOf(kit.bus.request(Odd, {}))
+    expect(error).toMatchObject({ code: 'request-failed', reason: 'invalid-reply' })
+  })
+
   test('goes through the stages of the request', async () => {
     const flips: string[] = []
     const flip: Stage = {
@@ -318,6 +342,19 @@ describe('a requester is told', () => {
       reason: 'undecodable',
     })
     await other.close()
+  })
+
+  test('of a skip that cannot be read', async () => {
+    await using kit = await setUp()
+    await pricing(kit, () => {
+      const odd = new SkipMessage('no')
+      const get = () => {
+        throw new Error('it has no name')
+      }
+      throw Object.defineProperty(odd, 'name', { get })
+    })
+    const error = await failureOf(kit.bus.request(QuoteAsked, { sku: 'a' }))
+    expect(error).toMatchObject({ code: 'request-failed', reason: 'skipped' })
   })
 
   test('of a type that nobody handles any longer', async () => {

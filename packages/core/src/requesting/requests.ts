@@ -3,7 +3,7 @@ import type { ConsumerHost } from '../consuming/consumer.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import { headerNames } from '../driver/transport-headers.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { ConfigurationError, MessagingError, RequestError } from '../lib/errors.ts'
+import { ConfigurationError, MessagingError, RequestError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
 import { durationSchema } from '../lib/retry.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
@@ -135,7 +135,7 @@ export class Requests {
             .join('; '),
         )
     } catch (error) {
-      invalid(error instanceof Error ? error.message : String(error))
+      invalid(toError(error).message)
     }
   }
 
