@@ -52,21 +52,17 @@ export function massTransit(options: MassTransitOptions = {}): Codec {
   }
 }
 
-// Its readers fail on ids that are no GUIDs, and on addresses that are no absolute URIs.
+// Its readers fail on ids that are no GUIDs, and on addresses that are no absolute URIs; all may be missing. Readers of ours
+// have the message's own from the headers.
 const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const asGuid = (id: string | undefined) => (id !== undefined && guid.test(id) ? id : undefined)
 
 function encode(message: Message, names: TypeNames): EncodedMessage {
   const { source, correlationId, causationId, traceparent, tracestate, ...headers } = message.metadata
-  if (!guid.test(message.id)) {
-    throw new Error(
-      `the id is ${message.id}, and MassTransit reads none but GUIDs; leave it to Waybill to make one`,
-    )
-  }
   const envelope = {
-    messageId: message.id,
+    messageId: asGuid(message.id),
     correlationId: asGuid(correlationId),
-    conversationId: asGuid(correlationId) ?? message.id,
+    conversationId: asGuid(correlationId) ?? asGuid(message.id),
     initiatorId: asGuid(causationId),
     sourceAddress: URL.canParse(source) ? source : undefined,
     messageType: [`${urn}${names.theirs(message.type)}`],
