@@ -42,8 +42,8 @@ export interface Harness {
 export interface WrongConnections {
   /** As a user that the broker does not know, or with a wrong password. */
   readonly credentials?: { readonly user: string; readonly options: Partial<ConnectOptions> }
-  /** As a user that may connect, and nothing else. */
-  readonly rights?: Partial<ConnectOptions>
+  /** As a user that may connect, and nothing else; made when it is asked for, since a restart may forget users. */
+  readonly rights?: () => Promise<Partial<ConnectOptions>>
   /** Where nothing listens. */
   readonly address?: { readonly address: string; readonly options: Partial<ConnectOptions> }
   /** With TLS, where the broker speaks none. */

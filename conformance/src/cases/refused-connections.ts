@@ -63,7 +63,7 @@ export const refusedConnections: readonly Case[] = [
     title: 'A missing right is refused by one sentence that says what is not allowed, and sends nothing',
     needs: ['wrongRights'],
     async run(context) {
-      const options = context.harness.wrong?.rights ?? {}
+      const options = (await context.harness.wrong?.rights?.()) ?? {}
       const bus = await context.bus(options)
       const topic = context.topic({ groups: [context.unique('group')] })
       const creating = await refusal('provision', bus.provision([topic]), 'access-denied')

@@ -34,10 +34,9 @@ export async function open(): Promise<OpenRabbitmq> {
   const control = administration.control.bind(administration)
   const list = administration.list.bind(administration)
 
-  const powerless = { user: 'powerless', password: 'secret' }
-  if (broker.canRestart) {
-    await control('add_user', powerless.user, powerless.password)
-    await control('set_permissions', powerless.user, '^$', '^$', '^$')
+  const makePowerless = async (user: string, password: string) => {
+    await control('add_user', user, password)
+    await control('set_permissions', user, '^$', '^$', '^$')
   }
 
   const queuesOf = ({ name, ordered, partitions }: Topic, group: string) =>
@@ -58,7 +57,7 @@ export async function open(): Promise<OpenRabbitmq> {
       return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
     },
     ...(broker.canRestart && { broker }),
-    wrong: await wrongConnections(broker.url, { ...(broker.canRestart && { powerless }) }),
+    wrong: await wrongConnections(broker.url, { ...(broker.canRestart && { makePowerless }) }),
     inspect: {
       publishRaw: (topic, { type, body, contentType, headers, key }) =>
         plainly(async (channel) => {

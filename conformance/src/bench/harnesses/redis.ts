@@ -33,8 +33,8 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
 
   const plainly = <Value>(use: (client: Redis) => Promise<Value>) => usePlainly(broker.url, use)
 
-  const powerless = { user: 'powerless', password: 'secret' }
-  await plainly((client) => client.acl('SETUSER', 'powerless', 'on', '>secret', '+@all', '~nothing:*', '&*'))
+  const makePowerless = (user: string, password: string) =>
+    plainly((client) => client.acl('SETUSER', user, 'on', `>${password}`, '+@all', '~nothing:*', '&*'))
 
   const harness: Harness = {
     name,
@@ -49,7 +49,7 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
       return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
     },
     ...(broker.canRestart && { broker }),
-    wrong: await wrongConnections(broker.url, { powerless }),
+    wrong: await wrongConnections(broker.url, { makePowerless }),
     inspect: {
       publishRaw: (topic, { body, contentType, headers, key }) =>
         plainly(async (client) => {

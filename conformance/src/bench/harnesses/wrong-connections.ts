@@ -9,11 +9,11 @@ export async function wrongConnections(
   url: string,
   {
     asksForCredentials = true,
-    powerless,
+    makePowerless,
   }: {
     readonly asksForCredentials?: boolean
-    /** A user who may connect, and nothing else. */
-    readonly powerless?: { readonly user: string; readonly password: string }
+    /** Makes a user who may connect, and nothing else. */
+    readonly makePowerless?: (user: string, password: string) => Promise<unknown>
   } = {},
 ): Promise<WrongConnections> {
   const [, scheme = '', credentials = '', host = '', rest = ''] =
@@ -24,8 +24,11 @@ export async function wrongConnections(
     ...(asksForCredentials && {
       credentials: { user, options: { url: `${scheme}://${user}:wrong@${host}${rest}` } },
     }),
-    ...(powerless !== undefined && {
-      rights: { url: `${scheme}://${powerless.user}:${powerless.password}@${host}${rest}` },
+    ...(makePowerless !== undefined && {
+      rights: async () => {
+        await makePowerless('powerless', 'secret')
+        return { url: `${scheme}://powerless:secret@${host}${rest}` }
+      },
     }),
     address: { address, options: { url: `${scheme}://${credentials}${address}${rest}` } },
     tls: { url: `${secure[scheme] ?? scheme}://${credentials}${host}${rest}` },
