@@ -10,6 +10,6 @@ export default defineConfig({
     isolate: false,
     silent: 'passed-only',
     testTimeout: 30_000,
-    include: ['{packages/*,conformance,benchmarks}/src/**/*.test.ts'],
+    include: ['{packages/*,conformance,benchmarks,examples/*}/src/**/*.test.ts'],
   },
 })

@@ -1,6 +1,6 @@
 /**
- * Bundles a small application with each adapter, by esbuild and by rolldown, as ESM and as CommonJS, and runs it: each
- * has to load, and to say that no broker is there. Exits non-zero with a line for each that did not.
+ * Bundles a small application with each adapter, and with the store in S3, by esbuild and by rolldown, as ESM and as CommonJS, and runs it: each
+ * has to load, and to say that nobody answers there. Exits non-zero with a line for each that did not.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,25 +13,42 @@ import { command } from './command.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 // Port 1 is never in use: what is expected is a refusal that comes from the client in the bundle.
-const adapters = {
-  rabbitmq: 'amqp://localhost:1',
-  kafka: 'kafka://127.0.0.1:1',
-  sqs: 'sqs+http://test:test@127.0.0.1:1',
-  redis: 'redis://127.0.0.1:1',
-} as const
-
-const source = (name: keyof typeof adapters) => `
+const connecting = (name: string, url: string) => ({
+  expected: 'connection-failed',
+  source: `
 import { connect } from '@waybill/core'
 import { adapter } from '@waybill/adapter-${name}'
 const memory = await connect({ url: 'memory:' })
 await memory.close()
 try {
-  await connect({ url: '${adapters[name]}', adapter, timeout: '2s' })
+  await connect({ url: '${url}', adapter, timeout: '2s' })
   console.log('connected')
 } catch (error) {
   console.log(error.code)
 }
-`
+`,
+})
+
+const applications = {
+  rabbitmq: connecting('rabbitmq', 'amqp://localhost:1'),
+  kafka: connecting('kafka', 'kafka://127.0.0.1:1'),
+  sqs: connecting('sqs', 'sqs+http://test:test@127.0.0.1:1'),
+  redis: connecting('redis', 'redis://127.0.0.1:1'),
+  s3: {
+    expected: 'disconnected',
+    source: `
+import { s3Store } from '@waybill/s3'
+const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+const clientOptions = { endpoint: 'http://127.0.0.1:1', region: 'eu-west-1', credentials, maxAttempts: 1 }
+try {
+  await s3Store({ bucket: 'bodies', clientOptions }).get('2026-11-29/a')
+  console.log('got')
+} catch (error) {
+  console.log(error.code)
+}
+`,
+  },
+} as const
 
 // CommonJS has no await at the top.
 const wrapped = (text: string) =>
@@ -59,7 +76,7 @@ const bundlers: Readonly<Record<string, (input: string, output: string, format: 
 async function failureOf(
   folder: string,
   outside: string,
-  name: keyof typeof adapters,
+  name: keyof typeof applications,
   bundler: string,
   format: Format,
 ): Promise<string | undefined> {
@@ -67,10 +84,11 @@ async function failureOf(
   const input = join(folder, `${name}.mjs`)
   const output = join(outside, `${name}-${bundler}.${format === 'esm' ? 'mjs' : 'cjs'}`)
   try {
-    await writeFile(input, wrapped(source(name)))
+    const { source, expected } = applications[name]
+    await writeFile(input, wrapped(source))
     await bundlers[bundler]?.(input, output, format)
     const { exitCode, output: printed } = await command('node', [output])
-    if (exitCode === 0 && /^connection-failed$/m.test(printed)) return undefined
+    if (exitCode === 0 && printed.split('\n').includes(expected)) return undefined
     return `${what}: exit ${exitCode}, ${printed.slice(0, 2000)}`
   } catch (error) {
     return `${what}: ${error instanceof Error ? error.message.slice(0, 2000) : error}`
@@ -82,7 +100,7 @@ const folder = await mkdtemp(join(root, 'node_modules', '.bundles-'))
 const outside = await mkdtemp(join(tmpdir(), 'waybill-bundles-'))
 const failures: string[] = []
 try {
-  for (const name of Object.keys(adapters) as (keyof typeof adapters)[]) {
+  for (const name of Object.keys(applications) as (keyof typeof applications)[]) {
     for (const bundler of Object.keys(bundlers)) {
       for (const format of formats) {
         const failure = await failureOf(folder, outside, name, bundler, format)

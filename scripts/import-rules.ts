@@ -86,6 +86,12 @@ const rules: readonly Rule[] = [
   adapter('sqs', [/^@aws-sdk\//, /^@smithy\//]),
   adapter('redis', [/^ioredis$/]),
   {
+    folder: 'packages/s3',
+    allowed: [/^zod$/, driverDoors, /^@aws-sdk\//],
+    typesToo: [/^@waybill\/core\/stages$/],
+    rooms: ['options', 'errors', 's3-store', 'index'],
+  },
+  {
     folder: 'conformance',
     allowed: [
       /^zod$/,
@@ -98,6 +104,16 @@ const rules: readonly Rule[] = [
     rooms: ['harness', 'fixtures', 'network', 'children', 'case', 'cases', 'suite', 'index', 'bench'],
   },
   { folder: 'examples/checkout', allowed: [/^zod$/, /^@waybill\/core$/], typesToo: [] },
+  {
+    folder: 'examples/codecs',
+    allowed: [
+      /^zod$/,
+      /^@waybill\/core(\/codecs)?$/,
+      /^@kafkajs\/confluent-schema-registry$/,
+      /^protobufjs$/,
+    ],
+    typesToo: [],
+  },
 ]
 
 const imports =

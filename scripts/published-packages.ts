@@ -5,5 +5,6 @@ export const publishedFolders = [
   'packages/adapter-kafka',
   'packages/adapter-sqs',
   'packages/adapter-redis',
+  'packages/s3',
   'conformance',
 ] as const
