@@ -39,8 +39,8 @@ const optionsSchema = lazily(() =>
 )
 
 /**
- * Compresses bodies above a size; those that would not become smaller are left alone. Any bus reads what it made, also without
- * having it among its stages, up to `64mb`. Put it before `encrypt`: what is encrypted does not shrink.
+ * Compresses bodies above a size; those that would not become smaller are left alone. What it made is
+ * read by `decompress` too. Put it before `encrypt`: what is encrypted does not shrink.
  *
  * @example
  * const bus = await connect({ url, stages: [compress({ above: '8kb', algorithm: 'zstd' })] })
@@ -73,7 +73,7 @@ export function compress(options: CompressOptions = {}): Stage {
   }
 }
 
-/** Reads what `compress` made, up to 64 MB, and compresses nothing: what a bus uses that has no `compress` among its stages. */
+/** Reads what `compress` made, up to 64 MB, and compresses nothing: for buses that have no `compress` among their stages. */
 export const decompress: Stage = {
   name: 'compress',
   apply: () => undefined,
