@@ -15,7 +15,7 @@ export const headerNames = {
   failedAt: 'waybill-failed-at',
   /** Decimal: for how many milliseconds a message has been left to others, since nobody it met handles its type. */
   unhandledFor: 'waybill-unhandled-for',
-  /** The inbox of a requester, who waits for the reply. */
+  /** The inbox of a requester, who waits for the reply, and the id by which it knows the request. */
   replyTo: 'waybill-reply-to',
   deadLetterId: 'waybill-dead-letter-id',
   reason: 'waybill-reason',

@@ -6,11 +6,13 @@ import { attributesIn } from '../messages/cloud-events.ts'
 import { type MessageDefinition, validateData } from '../messages/definition.ts'
 import type { ActiveHandler } from './handlers.ts'
 import { whileHandling } from './handling.ts'
+import { readReplyAddress } from './reply-address.ts'
 
 /** A request, as far as its reply needs it. */
 export interface Asked {
   /** Where its requester waits. */
   readonly inbox: string
+  /** As the requester knows it. */
   readonly id: string
   /** No longer waited for after this. */
   readonly expiresAt: Date | undefined
@@ -30,9 +32,6 @@ export interface AnswersSettings {
   /** Each member gets every request: one that gives up speaks for nobody else. */
   readonly broadcast: boolean
 }
-
-// Inboxes are named by ids. What somebody else made up must not become part of a message type.
-const inboxShape = /^[A-Za-z0-9-]{1,64}$/
 
 /** Tells requesters what became of their requests. Costs messages that are none a look at their handler and their headers. */
 export class Answers {
@@ -107,14 +106,12 @@ export class Answers {
 
 function askedBy(delivery: DeliveryInHand, definition: MessageDefinition | undefined): Asked | undefined {
   const { headers } = delivery.delivery
-  const inbox = headers[headerNames.replyTo]
-  if (inbox === undefined || !inboxShape.test(inbox)) return undefined
-  if (delivery.isRead) {
-    const { id, expiresAt } = delivery.message
-    return { inbox, id, expiresAt, definition }
-  }
-  const { id } = attributesIn(headers)
-  return id === undefined ? undefined : { inbox, id, expiresAt: undefined, definition }
+  const address = readReplyAddress(headers[headerNames.replyTo])
+  if (address === undefined) return undefined
+  const { inbox } = address
+  const message = delivery.isRead ? delivery.message : undefined
+  const id = address.id ?? message?.id ?? attributesIn(headers).id
+  return id === undefined ? undefined : { inbox, id, expiresAt: message?.expiresAt, definition }
 }
 
 const longestText = 1024

@@ -146,6 +146,23 @@ describe('a request', () => {
   })
 })
 
+test('a request gets its reply when middleware gives its message another id', async () => {
+  await using kit = await setUp()
+  const seen: string[] = []
+  kit.bus.use({
+    send: async (context, next) => {
+      context.options = { ...context.options, id: 'of-the-middleware' }
+      await next()
+    },
+  })
+  await pricing(kit, ({ id }) => {
+    seen.push(id)
+    return { price: 1, at }
+  })
+  const { price } = await kit.bus.request(QuoteAsked, { sku: 'a' }, { id: 'mine / 1' })
+  expect([price, seen]).toEqual([1, ['of-the-middleware']])
+})
+
 describe('the reply', () => {
   test('comes from the attempt that succeeds', async () => {
     await using kit = await setUp()
@@ -618,7 +635,7 @@ test('a replayed request replies to nobody', async () => {
 
 function inboxTypeOf({ bus }: TestBus): string {
   const [request] = bus.native('memory').broker.topics.get('quotes')?.since(0) ?? []
-  return `reply.${request?.headers['waybill-reply-to']}`
+  return `reply.${request?.headers['waybill-reply-to']?.split('/')[0]}`
 }
 
 function instances({ topics }: MemoryNative['broker']): number {

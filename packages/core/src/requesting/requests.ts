@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { ConsumerHost } from '../consuming/consumer.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import { headerNames } from '../driver/transport-headers.ts'
+import { writeReplyAddress } from '../handling/reply-address.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { ConfigurationError, MessagingError, RequestError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
@@ -34,7 +35,12 @@ const requestSchema = lazily(() =>
     delay: z
       .undefined('a request is sent at once; send a message instead, and have the answer sent too')
       .optional(),
-    id: z.string().min(1).max(256).optional(),
+    id: z
+      .string()
+      .min(1)
+      .max(256)
+      .refine((id) => id.isWellFormed(), 'expected text without lone surrogates')
+      .optional(),
     signal: z.instanceof(AbortSignal).optional(),
   }),
 )
@@ -99,7 +105,9 @@ export class Requests {
       if (this.#pending.get(id) !== request) return
       const leftMs = Math.max(0, deadline - this.#host.consumers.clock.monotonic())
       const limited = { ...options, id, timeout: leftMs, expiresIn: options.expiresIn ?? leftMs }
-      const asking = withTransportHeaders(limited, { [headerNames.replyTo]: this.#inbox.id })
+      const asking = withTransportHeaders(limited, {
+        [headerNames.replyTo]: writeReplyAddress(this.#inbox.id, id),
+      })
       const sending = this.#host.producer().send(definition, data, asking)
       request.isSent = true
       await sending
