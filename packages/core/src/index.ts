@@ -15,7 +15,6 @@ export { Consumer } from './consuming/consumer.ts'
 export type {
   BatchOptions,
   ConsumerOptions,
-  HandlerOptions,
   StartOptions,
   StopOptions,
 } from './consuming/consumer-options.ts'
@@ -46,9 +45,17 @@ export type {
 } from './driver.ts'
 export type { BusEvents, BusListeners, DeliveryInfo } from './events/events.ts'
 export type { BatchContext } from './handling/batch-collector.ts'
+export type { BreakerState, CircuitBreakerOptions } from './handling/circuit-breaker.ts'
+export type { HandlerConcurrency, HandlerOptions, HandlerPolicies } from './handling/handler-policies.ts'
 export type { Handler } from './handling/handlers.ts'
 export type { HandlerMiddleware } from './handling/processing.ts'
 export type { IncomingTrace, Propagation } from './handling/propagation.ts'
+export {
+  memoryRateLimitStore,
+  type RateLimitOptions,
+  type RateLimitStore,
+  type RateLimitTake,
+} from './handling/rate-limit.ts'
 export {
   type IdempotencyMark,
   type IdempotencyState,

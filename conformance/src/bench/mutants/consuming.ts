@@ -71,6 +71,10 @@ function storeMutant(
 
 const errorCode = (error: unknown) => (MessagingError.is(error) ? error.code : undefined)
 
+function totalOf({ concurrency }: ConsumerOptions): number {
+  return (typeof concurrency === 'object' ? concurrency.total : concurrency) ?? 10
+}
+
 export const consuming: readonly Mutant[] = [
   handlingMutant(
     {
@@ -122,7 +126,7 @@ export const consuming: readonly Mutant[] = [
   ),
   consumerMutant(
     { name: 'runs one more', fault: 'Runs one handler more than `concurrency` says', caughtBy: ['55'] },
-    { options: (options) => ({ ...options, concurrency: (options.concurrency ?? 10) + 1 }) },
+    { options: (options) => ({ ...options, concurrency: totalOf(options) + 1 }) },
   ),
   consumerMutant(
     { name: 'runs one at a time', fault: 'Ignores `concurrency`', caughtBy: ['53', '55'] },
@@ -139,7 +143,8 @@ export const consuming: readonly Mutant[] = [
       caughtBy: ['59'],
     },
     {
-      consumer(consumer, { concurrency = 10 }) {
+      consumer(consumer, options) {
+        const concurrency = totalOf(options)
         let running = 0
         return consumer.use(async (_, next) => {
           while (running >= concurrency) await sleep(10)

@@ -189,6 +189,14 @@ export class Attempts {
 
   async #handle(task: Task, handler: ActiveHandler, holder: Attempts = this): Promise<void> {
     const { inHand } = task
+    const { gate } = handler
+    if (gate !== undefined) {
+      const passing = gate.pass(inHand)
+      const passage = passing instanceof Promise ? await passing : passing
+      if (passage.kind === 'ended') return
+      if (passage.kind !== 'passed')
+        return holder.#conclude(task, this.#processing.turnedAway(inHand, handler, passage))
+    }
     // A batch takes its slot itself, once it is full.
     const needsSlot = handler.collector === undefined
     if (needsSlot) {
@@ -196,6 +204,7 @@ export class Attempts {
       if (slot !== undefined) await slot
       if (inHand.ended) {
         this.#slots.release()
+        gate?.leave(inHand)
         return
       }
     }
@@ -204,6 +213,7 @@ export class Attempts {
     const disposition = await this.#processing.attempt(inHand, handler)
     this.#running.remove(place)
     if (needsSlot) this.#slots.release()
+    gate?.leave(inHand)
     this.#whenQuiet?.()
     if (lent !== undefined) holder.#lent.remove(lent)
     holder.#whenQuiet?.()

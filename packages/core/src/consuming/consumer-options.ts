@@ -1,13 +1,24 @@
 import { z } from 'zod'
+import {
+  type HandlerConcurrency,
+  type HandlerOptions,
+  type HandlerPolicies,
+  handlerConcurrencySchema,
+  policyFields,
+  timeoutSchema,
+} from '../handling/handler-policies.ts'
 import type { IdempotencyStore } from '../idempotency/idempotency.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { durationSchema, type RetryPolicy, retrySchema } from '../lib/retry.ts'
+import { durationSchema, partialRetrySchema } from '../lib/retry.ts'
 import { lazily } from '../lib/validation.ts'
 import { nameSchema } from '../messages/topic.ts'
 
-export interface ConsumerOptions {
-  /** How many handlers run at once, on each topic. A batch counts as one. Default: 10. */
-  readonly concurrency?: number
+export interface ConsumerOptions extends HandlerPolicies {
+  /**
+   * How many handlers run at once, on each topic. A batch counts as one. `perKey` limits each handler's calls of one key as well.
+   * Default: 10.
+   */
+  readonly concurrency?: number | HandlerConcurrency
   /**
    * How many unsettled deliveries this consumer holds at most, on each topic. Default: twice what the handlers take at
    * once. On ordered topics 256 more, for what waits behind a key that is being retried. On other topics it grows to up to
@@ -25,7 +36,6 @@ export interface ConsumerOptions {
   readonly timeout?: Duration
   /** When all handlers have been running this long, the consumer is stuck: `health()` is `degraded`. Default: 5 min. */
   readonly stuckAfter?: Duration
-  readonly retry?: RetryPolicy
   /**
    * How many consumers may die with a message in hand before it goes to the dead letters. Releases, pauses, drains and
    * deploys do not count. Neighbours of such a message are counted too on some brokers, so be generous. Default: 20.
@@ -62,12 +72,7 @@ export interface ConsumerOptions {
   readonly allowUndeclaredGroup?: boolean
 }
 
-export interface HandlerOptions {
-  /** How long an attempt may take. Default: the consumer's `timeout`. */
-  readonly timeout?: Duration
-}
-
-export interface BatchOptions extends HandlerOptions {
+export interface BatchOptions extends Pick<HandlerOptions, 'timeout' | 'retry' | 'circuitBreaker'> {
   /** The most messages in a batch. Default: 100. */
   readonly size?: number
   /** How long the first message of a batch waits for more. Default: 1 s. */
@@ -102,12 +107,6 @@ const milliseconds = (initial: Duration) =>
 const leaseSchema = (initial: Duration) =>
   milliseconds(initial).refine((value) => value >= 100, 'expected at least 100ms')
 
-const timeoutSchema = () =>
-  durationSchema()
-    .transform((value) => toMilliseconds(value))
-    .refine((value) => value > 0, 'expected more than 0')
-    .optional()
-
 export const maxConcurrency = 10_000
 
 /** What consumers and pull loops have in common. */
@@ -116,7 +115,7 @@ const commonFields = lazily(() => ({
   prefetch: z.int().min(1).max(100_000).optional(),
   lease: leaseSchema('30s'),
   maxLease: milliseconds('1h'),
-  retry: retrySchema(),
+  retry: partialRetrySchema().optional(),
   maxDeliveries: z.int().min(1).default(20),
   unhandled: z.enum(['retry', 'dead-letter', 'skip']).default('retry'),
   unhandledAfter: milliseconds('10m'),
@@ -134,7 +133,8 @@ export const consumerSchema = lazily(() =>
       ...commonFields(),
       timeout: timeoutSchema(),
       stuckAfter: milliseconds('5m').refine((value) => value > 0, 'expected more than 0'),
-      concurrency: z.int().min(1).max(maxConcurrency).default(10),
+      ...policyFields(),
+      concurrency: handlerConcurrencySchema().default({ total: 10, perKey: undefined, by: undefined }),
       idempotency: z
         .preprocess(
           (value) => (isStore(value) ? { store: value } : value),
@@ -155,9 +155,10 @@ export const batchSchema = lazily(() =>
     size: z.int().min(1).max(10_000).default(100),
     wait: milliseconds('1s'),
     timeout: timeoutSchema(),
+    retry: policyFields().retry,
+    circuitBreaker: policyFields().circuitBreaker,
   }),
 )
-export const handlerSchema = lazily(() => z.strictObject({ timeout: timeoutSchema() }))
 export const startSchema = lazily(() =>
   z.strictObject({
     timeout: milliseconds('30s'),

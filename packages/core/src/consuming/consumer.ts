@@ -8,6 +8,7 @@ import type { Emit } from '../events/events.ts'
 import { Answers, type Replies } from '../handling/answers.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
 import { coversPattern } from '../handling/covers-pattern.ts'
+import { type HandlerOptions, handlerSchema, type ParsedPolicies } from '../handling/handler-policies.ts'
 import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
@@ -15,6 +16,7 @@ import type { Propagation } from '../handling/propagation.ts'
 import { Unhandled, whereUnhandledWait } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
+import { resolveRetry } from '../lib/retry.ts'
 import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
 import {
   type MessageDefinition,
@@ -32,8 +34,6 @@ import {
   batchSchema,
   type ConsumerOptions,
   consumerSchema,
-  type HandlerOptions,
-  handlerSchema,
   type StartOptions,
   type StopOptions,
   startSchema,
@@ -42,6 +42,8 @@ import {
 import type { StopReport } from './drain.ts'
 import type { Memberships } from './memberships.ts'
 import { Worker, type WorkerHealth } from './worker.ts'
+
+const defaultConcurrency = 10
 
 /** Holding more hardly makes a broker deliver faster. */
 const mostPrefetched = 1000
@@ -211,7 +213,7 @@ export class Consumer<Name extends string = string> {
     handler: (messages: readonly Message<Output, Type>[], context: BatchContext) => unknown,
   ): this {
     requireDefinition(definition, 'batch handler')
-    const { size, wait, timeout } = parseOptions(
+    const { size, wait, ...policies } = parseOptions(
       batchSchema(),
       options,
       `batch options of ${definition.type}`,
@@ -225,7 +227,7 @@ export class Consumer<Name extends string = string> {
       types: definition.type,
       handle: undefined,
       batch: { handle: handler as BatchHandler, settings },
-      timeoutMs: timeout ?? this.#options.timeout,
+      ...this.#withDefaults(policies, definition),
     })
   }
 
@@ -340,6 +342,7 @@ export class Consumer<Name extends string = string> {
       ...(processing.error !== undefined && { error: processing.error }),
       ...worker.health(),
       ...(this.#host.isPull === true && { isPull: true }),
+      ...(processing.breakers.length > 0 && { breakers: processing.breakers }),
       ...(skipped > 0 && { skipped }),
       ...(deferred > 0 && { deferred }),
     }))
@@ -364,7 +367,7 @@ export class Consumer<Name extends string = string> {
       types: definition.type,
       handle,
       batch: undefined,
-      timeoutMs: this.#timeoutOf(options, `handler of "${definition.type}"`),
+      ...this.#policiesOf(options, definition),
     })
   }
 
@@ -391,20 +394,38 @@ export class Consumer<Name extends string = string> {
     if (!isHandler(handle)) issues.push({ path: 'handler', message: 'expected a function' })
     if (issues.length > 0 || !isHandler(handle))
       throw new ConfigurationError(`handler of "${pattern}"`, issues)
-    const timeoutMs = this.#timeoutOf(options, `handler of "${pattern}"`)
     return this.#register({
       topic,
       definition: undefined,
       types: pattern,
       handle,
       batch: undefined,
-      timeoutMs,
+      ...this.#policiesOf(options, undefined, pattern),
     })
   }
 
-  #timeoutOf(options: unknown, what: string): number | undefined {
-    if (options === undefined) return this.#options.timeout
-    return parseOptions(handlerSchema(), options, `options of ${what}`).timeout ?? this.#options.timeout
+  #policiesOf(options: unknown, definition: MessageDefinition | undefined, types = definition?.type) {
+    const own = parseOptions(handlerSchema(), options ?? {}, `options of handler of "${types}"`)
+    const { perKey, by } = this.#options.concurrency
+    const perKeyOnly = perKey === undefined ? undefined : { total: undefined, perKey, by }
+    return this.#withDefaults({ ...own, concurrency: own.concurrency ?? perKeyOnly }, definition)
+  }
+
+  /** What a handler says for itself; then the definition, where it can, and then the consumer. */
+  #withDefaults(
+    own: ParsedPolicies & { readonly timeout?: number | undefined },
+    definition: MessageDefinition | undefined,
+  ): Pick<Registration, 'timeoutMs' | 'retry' | 'policies'> {
+    const { timeout, retry, rateLimit, circuitBreaker } = this.#options
+    return {
+      timeoutMs: own.timeout ?? timeout,
+      retry: resolveRetry(own.retry, definition?.retry, retry),
+      policies: {
+        rateLimit: own.rateLimit ?? rateLimit,
+        circuitBreaker: own.circuitBreaker ?? circuitBreaker,
+        concurrency: own.concurrency,
+      },
+    }
   }
 
   #register(registration: Bound): this {
@@ -458,8 +479,8 @@ export class Consumer<Name extends string = string> {
   }
 
   #createWorker(topic: Topic): Working {
-    const { concurrency, lease, maxLease, stuckAfter, retry, maxDeliveries, idempotency, from, broadcast } =
-      this.#options
+    const { lease, maxLease, stuckAfter, maxDeliveries, idempotency, from, broadcast } = this.#options
+    const concurrency = this.#options.concurrency.total ?? defaultConcurrency
     const { driver, provisioner, clock, emit, memberships, handledInVain, formats } = this.#host
     for (const { definition } of this.#registrations) if (definition !== undefined) formats.learn(definition)
     formats.learn(topic)
@@ -468,13 +489,21 @@ export class Consumer<Name extends string = string> {
     )
     const { durableRetry, changesFilters, maxDelayMs, ...most } = driver.capabilities
     const slots = new Slots(concurrency)
+    const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
+    const wished =
+      this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered || !durableRetry ? 256 : 0)
+    const prefetch = Math.min(wished, most.maxPrefetch)
+    // What waits at one gate leaves room for the rest. Where nothing can go back, or nothing else would come, it all waits here.
+    const canPostpone = durableRetry && !topic.ordered && !broadcast
+    const hasOthers = registrations.length > 1 || registrations.some(({ policies }) => isByKey(policies))
+    const mostWaiting =
+      canPostpone && hasOthers ? Math.max(1, Math.floor(prefetch / 2)) : Number.POSITIVE_INFINITY
     const processing = new Processing(
       {
         topic: topic.name,
         group: this.group,
         clock,
         emit,
-        retry,
         maxDeliveries,
         idempotency: idempotency && {
           store: idempotency.store,
@@ -490,12 +519,8 @@ export class Consumer<Name extends string = string> {
         maxRetryMs: durableRetry ? maxDelayMs : 0,
         broadcast,
       },
-      new Handlers(registrations, slots),
+      new Handlers(registrations, slots, { clock, emit, topic: topic.name, group: this.group, mostWaiting }),
     )
-    const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
-    const wished =
-      this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered || !durableRetry ? 256 : 0)
-    const prefetch = Math.min(wished, most.maxPrefetch)
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const grown = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
     const maxPrefetch = Math.min(grown, most.maxPrefetch)
@@ -548,6 +573,11 @@ export class Consumer<Name extends string = string> {
       this.#state === 'started' ? 'is already started' : 'is stopped; make a new one with bus.consumer()'
     throw new MessagingError('closed', `${call}: consumer "${this.group}" ${why}`)
   }
+}
+
+/** Whether messages of one key can wait while those of others go on. */
+function isByKey({ concurrency, rateLimit }: ParsedPolicies): boolean {
+  return concurrency?.perKey !== undefined || rateLimit?.by !== undefined
 }
 
 // Narrows to the array of the parameter's union, which `Array.isArray` does not when it is readonly.

@@ -1,6 +1,7 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import { Hand } from '../deliveries/hand.ts'
 import type { Session } from '../deliveries/session.ts'
+import type { BreakerState } from '../handling/circuit-breaker.ts'
 import type { Slots } from '../handling/lanes.ts'
 import type { Processing } from '../handling/processing.ts'
 import type { Unhandled } from '../handling/unhandled.ts'
@@ -38,6 +39,8 @@ export interface WorkerHealth {
   readonly skipped?: number
   /** How often a message was left to others of the group, because no consumer here takes its type; absent when never. */
   readonly deferred?: number
+  /** The circuit breakers of its handlers that have one; the bus is `degraded` while one is not closed. */
+  readonly breakers?: readonly { readonly types: string; readonly state: BreakerState }[]
   /** Verdicts that could not be carried out yet, and are tried again; absent when there are none. */
   readonly unsettled?: number
 }

@@ -24,6 +24,7 @@ test('a replayed letter keeps what it was sent with, and what is needed to read 
   const failure = Object.fromEntries(Object.values(headerNames).map((name) => [name, 'x']))
   expect(replayHeaders({ ...failure, tenant: 'acme', 'ce-id': 'i' })).toEqual({
     'waybill-priority': 'x',
+    'waybill-attempts': 'x',
     'waybill-stages': 'x',
     'waybill-content-type': 'x',
     'waybill-id': 'x',

@@ -25,6 +25,8 @@ export const headerNames = {
   originTopic: 'waybill-topic',
   originGroup: 'waybill-group',
   deliveries: 'waybill-deliveries',
+  /** Decimal: how many handler calls the sender asked for. */
+  attempts: 'waybill-attempts',
   /** What was done to the body, and its content type before that. */
   stages: 'waybill-stages',
   contentType: 'waybill-content-type',
@@ -39,6 +41,7 @@ const prefix = 'waybill-'
 /** What stays with a message for as long as it lives. */
 const lasting: ReadonlySet<string> = new Set([
   headerNames.priority,
+  headerNames.attempts,
   headerNames.stages,
   headerNames.contentType,
   headerNames.id,
@@ -76,6 +79,14 @@ export function prefixing(text: string): (name: string) => string {
 export function attemptOf(headers: Readonly<Record<string, string>>): number {
   const attempt = Number(headers[headerNames.attempt])
   return Number.isSafeInteger(attempt) && attempt > 1 ? attempt : 1
+}
+
+/** How many handler calls the sender asked for; undefined when it did not, or not for a number from 1 to 10,000. */
+export function attemptsAskedFor(headers: Readonly<Record<string, string>>): number | undefined {
+  const text = headers[headerNames.attempts]
+  if (text === undefined) return undefined
+  const attempts = Number(text)
+  return Number.isSafeInteger(attempts) && attempts >= 1 && attempts <= 10_000 ? attempts : undefined
 }
 
 /**

@@ -54,6 +54,13 @@ const tellers: Tellers = {
       `All ${running} handlers of group ${group} on topic ${topic} are stuck, the oldest for ${oldestRunningMs} ms`,
       [topic, group],
     ),
+  breaker: ({ topic, group, types, state, error }) =>
+    line(
+      'warn',
+      `The circuit breaker of ${types} of topic ${topic} in group ${group} is ${state}`,
+      [topic, group, types, state],
+      error,
+    ),
   failure: ({ what, error }) =>
     line('error', `Failed: ${what}: ${error.message}`, [what, error.code, error.message], error),
 }

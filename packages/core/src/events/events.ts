@@ -58,6 +58,24 @@ export interface BusEvents extends DriverEvents {
       readonly oldestRunningMs: number
     },
   ]
+  /**
+   * The circuit breaker of a handler has opened, tries whether it can close (`half-open`), or has closed. `error` is what opened
+   * it; `types` is the handler's type or pattern.
+   */
+  breaker: [
+    {
+      readonly topic: string
+      readonly group: string
+      readonly types: string
+      readonly state: 'open' | 'half-open' | 'closed'
+      readonly error: Error | undefined
+    },
+  ]
+  /**
+   * A message was given back for a while, because its handler's rate limit, concurrency or circuit breaker held it up and others
+   * need its room. No attempt is counted.
+   */
+  postponed: [DeliveryInfo & { readonly delayMs: number }]
   /** Something failed that no caller can learn from a rejection; core keeps trying. `health()` shows it too. */
   failure: [{ readonly what: string; readonly error: MessagingError }]
 }
@@ -87,6 +105,8 @@ const known: Readonly<Record<keyof BusEvents, true>> = {
   dropped: true,
   abandoned: true,
   stuck: true,
+  breaker: true,
+  postponed: true,
   failure: true,
 }
 

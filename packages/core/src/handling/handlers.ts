@@ -1,9 +1,12 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
 import { matchesPattern } from '../driver/pattern.ts'
+import type { ResolvedRetryPolicy } from '../lib/retry.ts'
 import type { MessageDefinition } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
+import type { Gate } from './gate.ts'
+import { type GateContext, gateOf, type ParsedPolicies } from './handler-policies.ts'
 import type { Slots } from './lanes.ts'
 
 /** `Reply` is what it must return when its definition has a reply. */
@@ -22,6 +25,8 @@ export interface Registration {
   readonly batch: { readonly handle: BatchHandler; readonly settings: BatchSettings } | undefined
   /** How long an attempt may take; undefined: as long as it likes. */
   readonly timeoutMs: number | undefined
+  readonly retry: ResolvedRetryPolicy
+  readonly policies: ParsedPolicies
 }
 
 /** A registration at work on one topic. */
@@ -31,26 +36,34 @@ export interface ActiveHandler {
   readonly collector: BatchCollector | undefined
   /** Of an attempt without a batch; batches see to their own. */
   readonly timeoutMs: number | undefined
+  readonly retry: ResolvedRetryPolicy
+  /** What limits its calls; undefined: nothing. */
+  readonly gate: Gate | undefined
   /** May throw as well as reject. */
   readonly handle: (delivery: DeliveryInHand) => unknown
 }
 
 function activate(
-  { definition, handle, batch, timeoutMs }: Registration,
+  { definition, types, handle, batch, timeoutMs, retry, policies }: Registration,
   slots: Slots,
+  context: Omit<GateContext, 'types'>,
   collectors: BatchCollector[],
 ): ActiveHandler {
+  const gate = gateOf(policies, { ...context, types })
   if (batch === undefined) {
     return {
       definition,
       collector: undefined,
       timeoutMs,
+      retry,
+      gate,
       handle: (delivery) => handle?.(delivery.message, delivery.context),
     }
   }
   const collector = new BatchCollector(batch.handle, { ...batch.settings, timeoutMs }, slots)
   collectors.push(collector)
-  return { definition, collector, timeoutMs: undefined, handle: (delivery) => collector.add(delivery) }
+  const add = (delivery: DeliveryInHand) => collector.add(delivery)
+  return { definition, collector, timeoutMs: undefined, retry, gate, handle: add }
 }
 
 /** Finds the one handler of a type: its own first, then the patterns in the order they were registered. */
@@ -63,10 +76,14 @@ export class Handlers {
   /** One whose handler replies, if there is any. */
   readonly anyRequest: MessageDefinition | undefined
 
-  constructor(registrations: readonly Registration[], slots: Slots) {
+  /** Those that something limits, with their types. */
+  readonly gates: { readonly types: string; readonly gate: Gate }[] = []
+
+  constructor(registrations: readonly Registration[], slots: Slots, context: Omit<GateContext, 'types'>) {
     this.anyRequest = registrations.find(({ definition }) => definition?.reply !== undefined)?.definition
     for (const registration of registrations) {
-      const handler = activate(registration, slots, this.collectors)
+      const handler = activate(registration, slots, context, this.collectors)
+      if (handler.gate !== undefined) this.gates.push({ types: registration.types, gate: handler.gate })
       if (registration.definition !== undefined) this.#byType.set(registration.types, handler)
       else this.#patterns.push({ pattern: registration.types, handler })
     }

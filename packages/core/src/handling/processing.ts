@@ -1,20 +1,22 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
-import { headerNames } from '../driver/transport-headers.ts'
+import { attemptsAskedFor, headerNames } from '../driver/transport-headers.ts'
 import type { Verdict } from '../driver.ts'
 import type { BodyReader } from '../encoding/body-reader.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
-import { decideRetry, defaultRetry, type ResolvedRetryPolicy, type RetryDecision } from '../lib/retry.ts'
+import { decideRetry, defaultRetry, type RetryDecision } from '../lib/retry.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
 import { SkipDuplicate } from '../lib/skip-duplicate.ts'
 import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/definition.ts'
 import { Answers, type Replies } from './answers.ts'
 import { AskedVerdict, type Wish } from './asked-verdict.ts'
+import type { BreakerState } from './circuit-breaker.ts'
 import { EffectGuard, type IdempotencySettings } from './effect-guard.ts'
-import { deadLetterHeaders, retryHeaders } from './failure-record.ts'
+import { deadLetterHeaders, lastingHeaders, retryHeaders } from './failure-record.ts'
+import type { Passage } from './gate.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
 import { whileHandling } from './handling.ts'
 import { MessageReading, type ReadingResult } from './message-reading.ts'
@@ -47,7 +49,6 @@ export interface ProcessingSettings {
   readonly group: string
   readonly clock: Clock
   readonly emit: Emit
-  readonly retry: ResolvedRetryPolicy
   readonly maxDeliveries: number
   readonly idempotency: IdempotencySettings | undefined
   readonly middleware: readonly HandlerMiddleware[]
@@ -158,7 +159,40 @@ export class Processing {
 
   /** Why no handler starts at the moment. */
   get error(): MessagingError | undefined {
-    return this.#guard?.error ?? this.#reading.error
+    return this.#guard?.error ?? this.#reading.error ?? this.#gateError()
+  }
+
+  get breakers(): readonly { readonly types: string; readonly state: BreakerState }[] {
+    return this.#handlers.gates.flatMap(({ types, gate: { breaker } }) =>
+      breaker === undefined ? [] : [{ types, state: breaker.state }],
+    )
+  }
+
+  #gateError(): MessagingError | undefined {
+    for (const { types, gate } of this.#handlers.gates) {
+      if (gate.error !== undefined) return gate.error
+      const state = gate.breaker?.state ?? 'closed'
+      if (state !== 'closed')
+        return new MessagingError('failed', `The circuit breaker of ${types} is ${state}`)
+    }
+    return undefined
+  }
+
+  /** What becomes of a delivery that did not pass its handler's gate. */
+  turnedAway(
+    delivery: DeliveryInHand,
+    handler: ActiveHandler,
+    passage: Extract<Passage, { kind: 'postponed' | 'failed' }>,
+  ): Disposition {
+    if (passage.kind === 'failed') return this.#failed(delivery, handler, passage.error)
+    const { delayMs } = passage
+    const told = () => this.#settings.emit('postponed', { ...delivery.info, delayMs })
+    if (this.#waitsHere || delayMs > this.#settings.maxRetryMs) {
+      told()
+      return { kind: 'back-off', delayMs, attempt: delivery.attempt }
+    }
+    const { [headerNames.unhandledFor]: _, ...headers } = lastingHeaders(delivery)
+    return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: told }
   }
 
   /** One attempt. Never rejects. */
@@ -207,7 +241,8 @@ export class Processing {
       }
       if (answer instanceof AskedVerdict) {
         await guard?.abandon(delivery)
-        return this.#fulfil(delivery, answer.wish)
+        handler.gate?.breaker?.left(delivery)
+        return this.#fulfil(delivery, handler, answer.wish)
       }
       const asked = this.#answers.asked(delivery, handler)
       const problem = asked && (await this.#answers.problem(asked, answer))
@@ -215,15 +250,16 @@ export class Processing {
         await guard?.abandon(delivery)
         return this.#giveUp(delivery, 'invalid-reply', problem)
       }
+      handler.gate?.breaker?.succeeded(delivery)
       if (guard !== undefined) await guard.complete(delivery)
       // After the effect is marked: a crash between the two costs a reply, not a second effect. Before the ack.
       const unsendable = asked && (await this.#answers.reply(delivery, asked, answer))
       if (unsendable !== undefined) return this.#giveUp(delivery, 'reply-not-sent', unsendable)
     } catch (error) {
       try {
-        return this.#failed(delivery, error)
+        return this.#failed(delivery, handler, error)
       } catch {
-        return this.#failed(delivery, new Error('The handler threw an error that cannot be read'))
+        return this.#failed(delivery, handler, new Error('The handler threw an error that cannot be read'))
       }
     }
     const durationMs = clock.monotonic() - startedAt
@@ -250,7 +286,7 @@ export class Processing {
     return answer
   }
 
-  #fulfil(delivery: DeliveryInHand, wish: Wish): Disposition {
+  #fulfil(delivery: DeliveryInHand, handler: ActiveHandler, wish: Wish): Disposition {
     switch (wish.kind) {
       case 'release':
         return release
@@ -259,7 +295,11 @@ export class Processing {
       case 'retry': {
         const { delay } = wish
         const why = 'Retry was asked for'
-        return this.#failed(delivery, delay === undefined ? new Error(why) : new RetryAfter(delay, why))
+        return this.#failed(
+          delivery,
+          handler,
+          delay === undefined ? new Error(why) : new RetryAfter(delay, why),
+        )
       }
     }
   }
@@ -318,7 +358,7 @@ export class Processing {
     return this.#again(delivery, delayMs, attempt, settled)
   }
 
-  #failed(delivery: DeliveryInHand, error: unknown): Disposition {
+  #failed(delivery: DeliveryInHand, handler: ActiveHandler, error: unknown): Disposition {
     const { emit } = this.#settings
     if (MessagingError.is(error) && error.code === 'skip') {
       const { message: reason } = error
@@ -330,14 +370,24 @@ export class Processing {
         if (!(error instanceof SkipDuplicate)) this.#tell(delivery, 'skipped', readable)
       })
     }
-    const decision = this.#decide(delivery.attempt, error)
+    const breaker = handler.gate?.breaker
+    if (breaker?.failed(delivery, toError(error)) === true) {
+      // Because something is down that the handler depends on: no attempt of the message.
+      const delayMs = breaker.retryMs
+      const told = () => emit('postponed', { ...delivery.info, delayMs })
+      return this.#again(delivery, delayMs, delivery.attempt, told)
+    }
+    const decision = this.#decide(delivery, handler, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
     return this.#again(delivery, decision.delayMs, delivery.attempt + 1, () => emit('retried', event))
   }
 
-  #decide(attempt: number, error: unknown): RetryDecision {
-    const { retry, emit } = this.#settings
+  #decide(delivery: DeliveryInHand, handler: ActiveHandler, error: unknown): RetryDecision {
+    const { emit } = this.#settings
+    const { attempt } = delivery
+    const asked = attemptsAskedFor(delivery.delivery.headers)
+    const retry = asked === undefined ? handler.retry : { ...handler.retry, attempts: asked }
     try {
       return decideRetry(retry, attempt, error)
     } catch (broken) {
@@ -346,9 +396,14 @@ export class Processing {
     }
   }
 
-  #again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
+  /** Nothing comes back from the broker after a delay. */
+  get #waitsHere(): boolean {
     const { ordered, broadcast, maxRetryMs } = this.#settings
-    if (ordered || broadcast || maxRetryMs === 0 || delayMs > maxRetryMs) {
+    return ordered || broadcast || maxRetryMs === 0
+  }
+
+  #again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
+    if (this.#waitsHere || delayMs > this.#settings.maxRetryMs) {
       scheduled()
       return { kind: 'back-off', delayMs, attempt, isUsed: true }
     }

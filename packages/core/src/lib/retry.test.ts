@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { PermanentError } from './errors.ts'
-import { decideRetry, exponential, fixed, retrySchema } from './retry.ts'
+import { decideRetry, exponential, fixed, partialRetrySchema, resolveRetry } from './retry.ts'
 import { RetryAfter } from './retry-after.ts'
 
 const attempts = (backoff: (attempt: number) => number, count: number) =>
@@ -36,7 +36,7 @@ test('exponential lists everything that is wrong with its options', () => {
   expect(wrong).toThrow(/jitter: /)
 })
 
-const policy = retrySchema().parse({ attempts: 3, backoff: fixed(100) })
+const policy = resolveRetry({ attempts: 3, backoff: fixed(100) })
 
 test('a failed attempt is tried again until the attempts are used up', () => {
   const error = new Error('no')
@@ -47,12 +47,12 @@ test('a failed attempt is tried again until the attempts are used up', () => {
 })
 
 test('a permanent error is not tried again, whatever isRetryable says', () => {
-  const lenient = retrySchema().parse({ isRetryable: () => true })
+  const lenient = resolveRetry({ isRetryable: () => true })
   expect(decideRetry(lenient, 1, new PermanentError('no'))).toEqual({ retry: false, reason: 'permanent' })
 })
 
 test('isRetryable sees what was thrown, and its false ends the attempts', () => {
-  const strict = retrySchema().parse({ isRetryable: (error: unknown) => error !== 'hopeless' })
+  const strict = resolveRetry({ isRetryable: (error: unknown) => error !== 'hopeless' })
   expect(decideRetry(strict, 1, 'hopeless')).toEqual({ retry: false, reason: 'not-retryable' })
   expect(decideRetry(strict, 1, 'unlucky').retry).toBe(true)
 })
@@ -65,14 +65,14 @@ test('RetryAfter wins over the backoff but not over the number of attempts', () 
 
 test('a backoff of nonsense does not become a delay of nonsense', () => {
   for (const nonsense of [Number.NaN, -5, Number.POSITIVE_INFINITY]) {
-    const decision = decideRetry(retrySchema().parse({ backoff: () => nonsense }), 1, new Error('no'))
+    const decision = decideRetry(resolveRetry({ backoff: () => nonsense }), 1, new Error('no'))
     expect(decision).toMatchObject({ retry: true, delayMs: expect.toSatisfy(Number.isFinite) })
     expect(decision).toMatchObject({ delayMs: expect.toSatisfy((delay: number) => delay >= 0) })
   }
 })
 
 test('without options there are five attempts with an exponential backoff', () => {
-  const { attempts: count, backoff } = retrySchema().parse(undefined)
+  const { attempts: count, backoff } = resolveRetry(undefined)
   expect(count).toBe(5)
   expect(backoff(1)).toBeGreaterThanOrEqual(900)
   expect(backoff(1)).toBeLessThanOrEqual(1000)
@@ -80,7 +80,16 @@ test('without options there are five attempts with an exponential backoff', () =
 })
 
 test('every wrong part of a policy is listed', () => {
-  const result = retrySchema().safeParse({ attempts: 0, backoff: 5, isRetryable: 'no', tries: 3 })
+  const result = partialRetrySchema().safeParse({ attempts: 0, backoff: 5, isRetryable: 'no', tries: 3 })
   const paths = result.error?.issues.map(({ path }) => path.join('.'))
   expect(paths).toEqual(expect.arrayContaining(['attempts', 'backoff', 'isRetryable', '']))
+})
+
+test('each field comes from the first policy that has it', () => {
+  const own = { attempts: 2 }
+  const others = { attempts: 7, backoff: fixed(30), isRetryable: () => false }
+  const resolved = resolveRetry(undefined, own, others)
+  expect(resolved.attempts).toBe(2)
+  expect(resolved.backoff(1)).toBe(30)
+  expect(resolved.isRetryable?.(new Error('no'))).toBe(false)
 })

@@ -84,27 +84,34 @@ export const defaultRetry: ResolvedRetryPolicy = {
   isRetryable: undefined,
 }
 
-export const retrySchema = lazily(() =>
-  z
-    .strictObject({
-      attempts: z.int().min(1).default(defaultRetry.attempts),
-      backoff: z
-        .custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()')
-        .optional(),
-      isRetryable: z
-        .custom<(error: unknown) => boolean>(
-          (value) => typeof value === 'function',
-          'expected a function of the error',
-        )
-        .optional(),
-    })
-    .prefault({})
-    .transform(({ attempts, backoff = defaultRetry.backoff, isRetryable }) => ({
-      attempts,
-      backoff,
-      isRetryable,
-    })),
+/** A policy as it was given, without defaults. */
+export const partialRetrySchema = lazily(() =>
+  z.strictObject({
+    attempts: z.int().min(1).optional(),
+    backoff: z
+      .custom<Backoff>((value) => typeof value === 'function', 'expected a function such as exponential()')
+      .optional(),
+    isRetryable: z
+      .custom<(error: unknown) => boolean>(
+        (value) => typeof value === 'function',
+        'expected a function of the error',
+      )
+      .optional(),
+  }),
 )
+
+export type PartialRetry = z.output<ReturnType<typeof partialRetrySchema>>
+
+/** Each field from the first policy that has it. */
+export function resolveRetry(...policies: readonly (PartialRetry | undefined)[]): ResolvedRetryPolicy {
+  const first = <Name extends keyof PartialRetry>(name: Name) =>
+    policies.find((policy) => policy?.[name] !== undefined)?.[name]
+  return {
+    attempts: first('attempts') ?? defaultRetry.attempts,
+    backoff: first('backoff') ?? defaultRetry.backoff,
+    isRetryable: first('isRetryable'),
+  }
+}
 
 export type RetryDecision =
   | { readonly retry: true; readonly delayMs: number }

@@ -2,6 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { z } from 'zod'
 import { isPattern } from '../driver/pattern.ts'
 import { ConfigurationError, describe, type Issue } from '../lib/errors.ts'
+import { partialRetrySchema, type RetryPolicy } from '../lib/retry.ts'
 import { lazily, parseOptions, withFields } from '../lib/validation.ts'
 import { type BodyFormat, type BodyFormatOptions, bodyFormatFields, bodyFormatOf } from './body-format.ts'
 import type { Message } from './message.ts'
@@ -16,6 +17,8 @@ export interface MessageOptions<Schema extends StandardSchemaV1> extends BodyFor
   readonly version?: number
   /** Turns data of an older version into the next one: `upcast[1]` takes version 1 and returns version 2. */
   readonly upcast?: Upcasts
+  /** Of every handler that says nothing else; what it leaves out comes from the consumer. */
+  readonly retry?: RetryPolicy
   /** The ordering key of a message. Needed on ordered topics, unless every `send` gives one. */
   readonly key?: (data: StandardSchemaV1.InferOutput<Schema>) => string
 }
@@ -43,6 +46,7 @@ export interface MessageDefinition<
   readonly format?: BodyFormat | undefined
   /** What its handlers reply; undefined: it is no request. */
   readonly reply?: StandardSchemaV1<ReplyInput, ReplyOutput> | undefined
+  readonly retry?: RetryPolicy | undefined
   // A method, not a property, so that a definition of one type is assignable where any definition will do.
   key?(data: Output): string
 }
@@ -105,6 +109,7 @@ const definitionSchema = lazily(() =>
       schema: standardSchema(),
       reply: standardSchema().optional(),
       key: z.function().optional(),
+      retry: partialRetrySchema().optional(),
       ...bodyFormatFields(),
     })
     .superRefine(({ version, upcast }, context) => {
@@ -178,6 +183,7 @@ export function defineMessage(
     version,
     upcast: options.upcast ?? {},
     format: bodyFormatOf({ codec, stages }),
+    retry: options.retry,
     schema: options.schema,
     ...(options.reply && { reply: options.reply }),
     ...(options.key && { key: options.key }),

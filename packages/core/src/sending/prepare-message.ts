@@ -39,7 +39,7 @@ export interface Draft<Output = unknown> {
   /** As it was given. */
   readonly data: unknown
   readonly delayMs: number
-  readonly priority: number | undefined
+  readonly options: SendOptions
   readonly start: SendStart
   readonly format: SendingFormat
   /** Of Waybill's own. */
@@ -134,8 +134,7 @@ export function draftMessage<Output>(
   if (options.expiresIn !== undefined) {
     message.expiresAt = new Date(start.now + toMilliseconds(options.expiresIn))
   }
-  const headers = transportHeadersOf(options)
-  return { definition, message, data, delayMs, priority: options.priority, start, format, headers }
+  return { definition, message, data, delayMs, options, start, format, headers: transportHeadersOf(options) }
 }
 
 /**
@@ -157,11 +156,11 @@ export function encodeDraft<Output>(
 
 function toPrepared<Output>(
   { driver }: Sender,
-  { definition: { topic }, message, delayMs, priority, start, headers }: Draft<Output>,
+  { definition: { topic }, message, delayMs, options, start, headers }: Draft<Output>,
   written: Written,
 ): Prepared<Output> {
   const whole = headers === undefined ? written : { ...written, headers: { ...written.headers, ...headers } }
-  const outbound = outboundOf(topic, message, whole, delayMs, priority)
+  const outbound = outboundOf(topic, message, whole, delayMs, options)
   return {
     topic,
     message,
@@ -242,7 +241,7 @@ function outboundOf(
   message: Message,
   { body, contentType, attributes, headers }: Written,
   delayMs: number,
-  priority: number | undefined,
+  { priority, attempts }: SendOptions,
 ): OutboundMessage {
   return {
     topic,
@@ -252,7 +251,14 @@ function outboundOf(
     body,
     contentType,
     attributes,
-    headers: priority === undefined ? headers : { ...headers, [headerNames.priority]: String(priority) },
+    headers:
+      priority === undefined && attempts === undefined
+        ? headers
+        : {
+            ...headers,
+            ...(priority !== undefined && { [headerNames.priority]: String(priority) }),
+            ...(attempts !== undefined && { [headerNames.attempts]: String(attempts) }),
+          },
     delayMs,
     priority,
     expiresAt: message.expiresAt?.getTime(),

@@ -24,6 +24,8 @@ export interface SendOptions {
   readonly delay?: Duration
   /** 0 (lowest) to 9. Needs the feature `priority`. Default: the broker's. */
   readonly priority?: number
+  /** How many handler calls it gets in each group, instead of what their retry policies say; 1 to 10,000. */
+  readonly attempts?: number
   /** How long the message is worth delivering, counted from now. Default: for ever. */
   readonly expiresIn?: Duration
   /** Names and values, carried beside the data. */
@@ -102,6 +104,7 @@ const sendSchema = lazily(() =>
       key: z.string().min(1).max(1024).optional(),
       delay: durationSchema().optional(),
       priority: z.int().min(0).max(9).optional(),
+      attempts: z.int().min(1).max(10_000).optional(),
       expiresIn: durationSchema().optional(),
       metadata: metadataSchema()
         .superRefine((metadata, context) => {

@@ -1,0 +1,155 @@
+import { z } from 'zod'
+import type { Emit } from '../events/events.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import { durationSchema, type PartialRetry, partialRetrySchema, type RetryPolicy } from '../lib/retry.ts'
+import { functionSchema, lazily } from '../lib/validation.ts'
+import type { Message } from '../messages/message.ts'
+import {
+  CircuitBreaker,
+  type CircuitBreakerOptions,
+  circuitBreakerSchema,
+  type ParsedCircuitBreaker,
+} from './circuit-breaker.ts'
+import { Gate } from './gate.ts'
+import { KeySlots } from './key-slots.ts'
+import {
+  memoryRateLimitStore,
+  type ParsedRateLimit,
+  type RateLimitOptions,
+  rateLimitSchema,
+} from './rate-limit.ts'
+
+/** How many calls of a handler run at once. */
+export interface HandlerConcurrency {
+  /** In all, within the consumer's. Default: as many as the consumer's. */
+  readonly total?: number
+  /** Of messages with the same key, so that one tenant has one at a time. Default: no limit. */
+  readonly perKey?: number
+  /** The key. Default: the message's ordering key. Messages without a key share one. */
+  readonly by?: (message: Message<never>) => string | undefined
+}
+
+/** What of a handler limits its calls; the consumer's are the defaults of each of its handlers. */
+export interface HandlerPolicies {
+  /** Fields left out come from the definition's, then from the consumer's. */
+  readonly retry?: RetryPolicy
+  /**
+   * How many calls start in a time. What is over the limit holds no slot and counts no attempt; it waits here, or at the broker
+   * where the wait is long. Default: no limit.
+   */
+  readonly rateLimit?: RateLimitOptions
+  /**
+   * Stops the calls while too many of them fail, without counting attempts, so that nothing goes to the dead letters because
+   * something is down. Default: none.
+   */
+  readonly circuitBreaker?: CircuitBreakerOptions
+}
+
+export interface HandlerOptions extends HandlerPolicies {
+  /** How long an attempt may take. Default: the consumer's `timeout`. */
+  readonly timeout?: Duration
+  /** Within the consumer's `concurrency`. Default: no limit of its own. */
+  readonly concurrency?: number | HandlerConcurrency
+}
+
+const most = 10_000
+
+export const timeoutSchema = () =>
+  durationSchema()
+    .transform((value) => toMilliseconds(value))
+    .refine((value) => value > 0, 'expected more than 0')
+    .optional()
+
+export const handlerConcurrencySchema = lazily(() =>
+  z.union(
+    [
+      z
+        .int()
+        .min(1)
+        .max(most)
+        .transform((total) => ({ total, perKey: undefined, by: undefined })),
+      z
+        .strictObject({
+          total: z.int().min(1).max(most).optional(),
+          perKey: z.int().min(1).max(most).optional(),
+          by: functionSchema().optional(),
+        })
+        .refine(({ by, perKey }) => by === undefined || perKey !== undefined, {
+          path: ['by'],
+          message: 'means nothing without perKey',
+        })
+        .transform(({ total, perKey, by }) => ({ total, perKey, by })),
+    ],
+    'expected a whole number from 1 on, or { total, perKey, by }',
+  ),
+)
+
+/** The fields of options that set policies. */
+export const policyFields = lazily(() => ({
+  retry: partialRetrySchema().optional(),
+  rateLimit: rateLimitSchema().optional(),
+  circuitBreaker: circuitBreakerSchema().optional(),
+}))
+
+export const handlerSchema = lazily(() =>
+  z.strictObject({
+    ...policyFields(),
+    timeout: timeoutSchema(),
+    concurrency: handlerConcurrencySchema().optional(),
+  }),
+)
+
+export interface ParsedPolicies {
+  readonly retry?: PartialRetry | undefined
+  readonly rateLimit?: ParsedRateLimit | undefined
+  readonly circuitBreaker?: ParsedCircuitBreaker | undefined
+  readonly concurrency?: z.output<ReturnType<typeof handlerConcurrencySchema>> | undefined
+}
+
+export interface GateContext {
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly topic: string
+  readonly group: string
+  /** Of the handler: a type or a pattern. */
+  readonly types: string
+  readonly mostWaiting: number
+}
+
+/** The gate of a handler; undefined when nothing limits it. */
+export function gateOf(
+  { rateLimit, circuitBreaker, concurrency }: ParsedPolicies,
+  { clock, emit, topic, group, types, mostWaiting }: GateContext,
+): Gate | undefined {
+  if (rateLimit === undefined && circuitBreaker === undefined && concurrency === undefined) return undefined
+  const unlimited = Number.POSITIVE_INFINITY
+  return new Gate({
+    clock,
+    emit,
+    name: `${topic} ${group} ${types}`,
+    mostWaiting,
+    slots: concurrency && {
+      places: new KeySlots({
+        total: concurrency.total ?? unlimited,
+        perKey: concurrency.perKey ?? unlimited,
+      }),
+      // Without a limit of each key nobody asks for it.
+      by:
+        concurrency.perKey === undefined
+          ? () => ''
+          : (concurrency.by as ((message: Message<never>) => string) | undefined),
+    },
+    limit: rateLimit && {
+      store: rateLimit.store ?? memoryRateLimitStore(clock),
+      max: rateLimit.max,
+      perMs: rateLimit.per,
+      by: rateLimit.by as ((message: Message<never>) => string) | undefined,
+    },
+    breaker:
+      circuitBreaker &&
+      new CircuitBreaker(circuitBreaker, clock, (state, error) =>
+        emit('breaker', { topic, group, types, state, error }),
+      ),
+  })
+}
