@@ -144,6 +144,7 @@ export class Bus implements AsyncDisposable {
   readonly #provisioner: Provisioner
   readonly #publisher: Publisher
   readonly #consumers = new Set<Consumer>()
+  readonly #streams = new Set<MessageStream>()
   readonly #host: ConsumerHost
   readonly #sendMiddleware: SendMiddleware[] = []
   readonly #turns = new Turns()
@@ -497,6 +498,8 @@ export class Bus implements AsyncDisposable {
   async #close(timeoutMs: number): Promise<void> {
     const until = this.#clock.monotonic() + timeoutMs
     this.#draining = true
+    // What a stream has no room for is a handler that waits for its loop.
+    for (const stream of this.#streams) void stream.return()
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeout: timeoutMs })))
     await this.#requests.close()
     this.#draining = false
@@ -533,8 +536,14 @@ export class Bus implements AsyncDisposable {
   #stream(definition: MessageDefinition, options: unknown): MessageStream {
     this.#ensureOpen()
     requireFeature(this.#driver, 'broadcast', `on(${definition.type})`, 'consume it with a group of your own')
+    const forget = (consumer: Consumer) => {
+      this.#host.forget(consumer)
+      this.#streams.delete(stream)
+    }
     const adopt = (consumer: Consumer) => this.#consumers.add(consumer)
-    return new MessageStream(this.#observer({}), adopt, definition, options)
+    const stream = new MessageStream(this.#observer({ forget }), adopt, definition, options)
+    this.#streams.add(stream)
+    return stream
   }
 
   #producerHost(): ProducerHost {

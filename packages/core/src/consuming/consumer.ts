@@ -223,7 +223,8 @@ export class Consumer<Name extends string = string> {
     const settings = { size, waitMs: wait, clock: this.#host.clock }
     return this.#register({
       topic: definition.topic,
-      definition,
+      // One call for many messages has no reply for each.
+      definition: { ...definition, reply: undefined },
       types: definition.type,
       handle: undefined,
       batch: { handle: handler as BatchHandler, settings },

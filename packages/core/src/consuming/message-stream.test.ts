@@ -96,6 +96,21 @@ describe('a stream of messages', () => {
     expect(() => kit.bus.on(OrderPlaced)).toThrow(/closed/)
   })
 
+  test('that nobody reads does not hold up its bus', async () => {
+    const kit = await setUp()
+    const placed = kit.bus.on(OrderPlaced)
+    await placed.ready
+    await kit.bus.producer().sendBatch(
+      OrderPlaced,
+      Array.from({ length: 1500 }, (_, n) => ({ n })),
+    )
+    const abandoned: unknown[] = []
+    kit.bus.on('abandoned', (info) => abandoned.push(info))
+    await settle()
+    await kit.bus.close()
+    expect(abandoned).toEqual([])
+  })
+
   test('that has ended before it began subscribes to nothing', async () => {
     await using kit = await setUp()
     const placed = kit.bus.on(OrderPlaced, { signal: AbortSignal.abort() })

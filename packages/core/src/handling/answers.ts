@@ -42,10 +42,8 @@ export class Answers {
   }
 
   /** The request that the handler's return value replies to; undefined when it is none. */
-  asked(delivery: DeliveryInHand, { definition, collector }: ActiveHandler): Asked | undefined {
-    // One handler call for a batch has no reply for each.
-    if (definition?.reply === undefined || collector !== undefined) return undefined
-    return askedBy(delivery, definition)
+  asked(delivery: DeliveryInHand, { definition }: ActiveHandler): Asked | undefined {
+    return definition?.reply === undefined ? undefined : askedBy(delivery, definition)
   }
 
   /** What is wrong with the reply; undefined when it fits its schema. */

@@ -163,6 +163,56 @@ test('a request gets its reply when middleware gives its message another id', as
   expect([price, seen]).toEqual([1, ['of-the-middleware']])
 })
 
+test('a request whose reply address a middleware throws away says so, instead of waiting for a reply', async () => {
+  await using kit = await setUp()
+  kit.bus.use({
+    send: async (context, next) => {
+      context.options = { metadata: { tenant: 'acme' } }
+      await next()
+    },
+  })
+  const error = await failureOf(kit.bus.request(QuoteAsked, { sku: 'a' }))
+  expect(error.message).toMatch(/middleware replaced the options.*spread them/)
+})
+
+test('batches and pull loops take requests without replying, and their failures are not told', async () => {
+  await using kit = await createTestBus()
+  const shared = defineTopic('shared', { groups: ['batches', 'pulls', 'replies'] })
+  const Asked = defineMessage(shared, 'asked', { schema: z.object({}), reply: z.number() })
+  const consumer = kit.bus.consumer('batches', { retry: { attempts: 1 } })
+  await consumer
+    .onBatch(Asked, { size: 1 }, () => {
+      throw new Error('not stored')
+    })
+    .start()
+  const pulls = kit.bus.receive(Asked, { group: 'pulls' })
+  const pulled = pulls.next()
+  const first = failureOf(kit.bus.request(Asked, {}, { timeout: '1m' }))
+  const { value } = await pulled
+  await value?.deadLetter('not wanted')
+  await kit.idle()
+  expect((await kit.bus.group(shared, 'batches').stats()).dead).toBe(1)
+  await kit.advance('1m')
+  expect((await first).code).toBe('timeout')
+  await pulls.return?.()
+})
+
+test('requests on an ordered topic keep their reply address through backoffs', async () => {
+  const ordered = defineTopic('ordered', { ordered: true, groups: ['pricing'] })
+  const Asked = defineMessage(ordered, 'asked', { schema: z.string(), key: (key) => key, reply: z.number() })
+  await using kit = await createTestBus({ topics: [ordered] })
+  await kit.bus
+    .consumer('pricing')
+    .on(Asked, (_, { attempt }) => {
+      if (attempt < 3) throw new Error('busy')
+      return attempt
+    })
+    .start()
+  const reply = kit.bus.request(Asked, 'k')
+  await kit.advance('25s')
+  expect(await reply).toBe(3)
+})
+
 describe('the reply', () => {
   test('comes from the attempt that succeeds', async () => {
     await using kit = await setUp()

@@ -11,7 +11,7 @@ import { lazily, parseOptions } from '../lib/validation.ts'
 import { type RequestDefinition, validateData } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import type { Producer } from '../sending/producer.ts'
-import { type SendOptions, withTransportHeaders } from '../sending/send-options.ts'
+import { type SendOptions, wereTaken, withTransportHeaders } from '../sending/send-options.ts'
 import { Inbox } from './inbox.ts'
 import { fateOf, type PendingRequest, PendingRequests } from './pending-requests.ts'
 import { outcomeName, type ReplyMessages, readFailure } from './reply-message.ts'
@@ -105,12 +105,12 @@ export class Requests {
       if (this.#pending.get(id) !== request) return
       const leftMs = Math.max(0, deadline - this.#host.consumers.clock.monotonic())
       const limited = { ...options, id, timeout: leftMs, expiresIn: options.expiresIn ?? leftMs }
-      const asking = withTransportHeaders(limited, {
-        [headerNames.replyTo]: writeReplyAddress(this.#inbox.id, id),
-      })
+      const address = { [headerNames.replyTo]: writeReplyAddress(this.#inbox.id, id) }
+      const asking = withTransportHeaders(limited, address)
       const sending = this.#host.producer().send(definition, data, asking)
       request.isSent = true
       await sending
+      if (!wereTaken(address)) throw addressLost(request)
     } catch (error) {
       request.reject(error)
     }
@@ -160,6 +160,11 @@ export class Requests {
     const what = `${nameOf(request)} has no reply in time, and whether it was handled is unknown.${lost} ${why}`
     return new MessagingError('timeout', what, options)
   }
+}
+
+function addressLost(request: PendingRequest): MessagingError {
+  const what = `A send middleware replaced the options of ${nameOf(request)}, and with them the address of its reply`
+  return new MessagingError('failed', `${what}; spread them: { ...context.options, … }`, { fate: 'unknown' })
 }
 
 function nameOf({ definition, id }: PendingRequest): string {

@@ -59,7 +59,16 @@ export function withTransportHeaders(
 
 export function transportHeadersOf(options: SendOptions): Readonly<Record<string, string>> | undefined {
   const marked: SendOptions & { readonly [transportHeaders]?: Readonly<Record<string, string>> } = options
-  return marked[transportHeaders]
+  const headers = marked[transportHeaders]
+  if (headers !== undefined) taken.add(headers)
+  return headers
+}
+
+const taken = new WeakSet<Readonly<Record<string, string>>>()
+
+/** Whether the headers came as far as a message: middleware may throw options away. */
+export function wereTaken(headers: Readonly<Record<string, string>>): boolean {
+  return taken.has(headers)
 }
 
 /** The options of a send without options, so that the usual case is recognised by identity. */
