@@ -36,6 +36,7 @@ import { Producer, type ProducerHost } from '../sending/producer.ts'
 import { Publisher } from '../sending/publisher.ts'
 import type { SendMiddleware } from '../sending/send-middleware.ts'
 import type { ProducerOptions } from '../sending/send-options.ts'
+import { decompress } from '../stages/compress.ts'
 import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
 import { Administration } from './administration.ts'
@@ -181,7 +182,7 @@ export class Bus implements AsyncDisposable {
       require: (feature, what) => requireFeature(driver, feature, what),
       forget: (consumer) => this.#consumers.delete(consumer),
       handledInVain: new HandledInVain(settings.clock),
-      formats: new Formats(settings.format, []),
+      formats: new Formats(settings.format, [decompress]),
       propagation: settings.propagation,
       replies: new ReplySender(replyMessages, settings.clock, replyProducer),
       memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),

@@ -132,7 +132,7 @@ export class Consumer<Name extends string = string> {
   on<Input, Output, Type extends string, Reply>(
     definition: MessageDefinition<Input, Output, Name, Type, Reply>,
     handler: Handler<Output, Type, NoInfer<Reply>>,
-    options?: HandlerOptions,
+    options?: HandlerOptions<Message<Output, Type>>,
   ): this
   /**
    * Handles several message types, of one topic or several, with one handler. Its message is a union, told apart by `type`. The
@@ -152,7 +152,7 @@ export class Consumer<Name extends string = string> {
       message: MessageOf<Definitions[number]>,
       context: HandlerContext,
     ) => ReplyOf<Definitions[number]> | PromiseLike<ReplyOf<Definitions[number]>>,
-    options?: HandlerOptions,
+    options?: HandlerOptions<MessageOf<Definitions[number]>>,
   ): this
   /**
    * Handles every type that matches, on each topic that this consumer's other handlers name. `*` stands for one segment, `#`

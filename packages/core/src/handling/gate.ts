@@ -19,7 +19,7 @@ export type Passage =
   /** Its key cannot be told. */
   | { readonly kind: 'failed'; readonly error: unknown }
 
-type KeyOf = (message: Message<never>) => string | undefined
+export type KeyOf = (message: Message) => string | undefined
 
 export interface GateSettings {
   readonly clock: Clock
@@ -229,7 +229,7 @@ export class Gate {
 
 function keyFor(by: KeyOf | undefined, { message }: DeliveryInHand): string | undefined {
   if (by === undefined) return message.key
-  const key: unknown = by(message as Message<never>)
+  const key: unknown = by(message)
   if (key === undefined || typeof key === 'string') return key
   throw new MessagingError('failed', `The function by of a policy returned ${typeof key} instead of text`)
 }

@@ -11,7 +11,7 @@ import {
   circuitBreakerSchema,
   type ParsedCircuitBreaker,
 } from './circuit-breaker.ts'
-import { Gate } from './gate.ts'
+import { Gate, type KeyOf } from './gate.ts'
 import { KeySlots } from './key-slots.ts'
 import {
   memoryRateLimitStore,
@@ -21,24 +21,27 @@ import {
 } from './rate-limit.ts'
 
 /** How many calls of a handler run at once. */
-export interface HandlerConcurrency {
+export interface HandlerConcurrency<Handled extends Message = Message> {
   /** In all, within the consumer's. Default: as many as the consumer's. */
   readonly total?: number
   /** Of messages with the same key, so that one tenant has one at a time. Default: no limit. */
   readonly perKey?: number
-  /** The key. Default: the message's ordering key. Messages without a key share one. */
-  readonly by?: (message: Message<never>) => string | undefined
+  /**
+   * The key, from the message as it travelled: its data is neither upcast nor transformed by its schema yet. Default: the
+   * ordering key. Messages without a key share one.
+   */
+  by?(message: Handled): string | undefined
 }
 
 /** What of a handler limits its calls; the consumer's are the defaults of each of its handlers. */
-export interface HandlerPolicies {
+export interface HandlerPolicies<Handled extends Message = Message> {
   /** Fields left out come from the definition's, then from the consumer's. */
   readonly retry?: RetryPolicy
   /**
    * How many calls start in a time. What is over the limit holds no slot and counts no attempt; it waits here, or at the broker
    * where the wait is long. Default: no limit.
    */
-  readonly rateLimit?: RateLimitOptions
+  readonly rateLimit?: RateLimitOptions<Handled>
   /**
    * Stops the calls while too many of them fail, without counting attempts, so that nothing goes to the dead letters because
    * something is down. Default: none.
@@ -46,11 +49,11 @@ export interface HandlerPolicies {
   readonly circuitBreaker?: CircuitBreakerOptions
 }
 
-export interface HandlerOptions extends HandlerPolicies {
+export interface HandlerOptions<Handled extends Message = Message> extends HandlerPolicies<Handled> {
   /** How long an attempt may take. Default: the consumer's `timeout`. */
   readonly timeout?: Duration
   /** Within the consumer's `concurrency`. Default: no limit of its own. */
-  readonly concurrency?: number | HandlerConcurrency
+  readonly concurrency?: number | HandlerConcurrency<Handled>
 }
 
 const most = 10_000
@@ -135,16 +138,13 @@ export function gateOf(
         perKey: concurrency.perKey ?? unlimited,
       }),
       // Without a limit of each key nobody asks for it.
-      by:
-        concurrency.perKey === undefined
-          ? () => ''
-          : (concurrency.by as ((message: Message<never>) => string) | undefined),
+      by: concurrency.perKey === undefined ? () => '' : (concurrency.by as KeyOf | undefined),
     },
     limit: rateLimit && {
       store: rateLimit.store ?? memoryRateLimitStore(clock),
       max: rateLimit.max,
       perMs: rateLimit.per,
-      by: rateLimit.by as ((message: Message<never>) => string) | undefined,
+      by: rateLimit.by as KeyOf | undefined,
     },
     breaker:
       circuitBreaker &&

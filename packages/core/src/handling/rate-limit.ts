@@ -28,12 +28,12 @@ export interface RateLimitStore {
   take(take: RateLimitTake): number | Promise<number>
 }
 
-export interface RateLimitOptions {
+export interface RateLimitOptions<Handled extends Message = Message> {
   /** How many handler calls start within any stretch of `per`. */
   readonly max: number
   readonly per: Duration
-  /** Counts apart what has another answer: `({ data }) => data.tenant`. Default: all together. */
-  readonly by?: (message: Message<never>) => string | undefined
+  /** Counts apart what has another answer: `({ data }) => data.tenant`, of the data as it travelled. Default: all together. */
+  by?(message: Handled): string | undefined
   /** Default: one in the memory of this process. */
   readonly store?: RateLimitStore
 }
