@@ -7,6 +7,7 @@ import type { Message } from '../messages/message.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
 import type { KeySlots } from './key-slots.ts'
 import type { RateLimitStore } from './rate-limit.ts'
+import { answerOf } from './store-probe.ts'
 
 /** How a delivery came out at the gate. */
 export type Passage =
@@ -26,7 +27,9 @@ export interface GateSettings {
   readonly emit: Emit
   /** For events and errors, and for the names of rate limits. */
   readonly name: string
-  readonly slots: { readonly places: KeySlots; readonly by: KeyOf | undefined } | undefined
+  readonly slots:
+    | { readonly places: KeySlots; readonly by: KeyOf | undefined; readonly isByKey: boolean }
+    | undefined
   readonly limit:
     | {
         readonly store: RateLimitStore
@@ -47,6 +50,9 @@ const longestWaitMs = 5000
 const shortestDelayMs = 1000
 const longestDelayMs = 60_000
 
+// How long a store may take to answer.
+const storeTimeoutMs = 10_000
+
 const passed: Passage = { kind: 'passed' }
 const ended: Passage = { kind: 'ended' }
 
@@ -62,11 +68,15 @@ export class Gate {
   /** For each key of the rate limit, the last of its line. */
   readonly #lines = new Map<string, Promise<unknown>>()
   #waiting = 0
+  /** So that what one key has waiting leaves room for the others. */
+  readonly #waitingByKey = new Map<string, number>()
+  readonly #isByKey: boolean
   #error: MessagingError | undefined
 
   constructor(settings: GateSettings) {
     this.#settings = settings
     this.breaker = settings.breaker
+    this.#isByKey = settings.slots?.isByKey === true || settings.limit?.by !== undefined
   }
 
   /** Why nothing passes at the moment, though it should. */
@@ -85,15 +95,20 @@ export class Gate {
     } catch (error) {
       return { kind: 'failed', error }
     }
-    const isFree =
-      this.#waiting === 0 && limit === undefined && (this.breaker?.state ?? 'closed') === 'closed'
+    // Whoever waits, waits for another key or for a place that there is not: nobody is overtaken.
+    const isFree = limit === undefined && (this.breaker?.state ?? 'closed') === 'closed'
     if (isFree && slots === undefined) return passed
     if (isFree && slots?.places.tryAcquire(key)) {
       this.#places.set(delivery, key)
       return passed
     }
-    if (this.#waiting >= mostWaiting) return { kind: 'postponed', delayMs: this.#nextDelay() }
-    return this.#wait(delivery, key, limitKey)
+    const share = this.#isByKey ? JSON.stringify([key, limitKey]) : ''
+    const most = this.#isByKey ? Math.max(1, Math.floor(mostWaiting / 2)) : mostWaiting
+    const waitingHere = this.#waitingByKey.get(share) ?? 0
+    if (this.#waiting >= mostWaiting || waitingHere >= most)
+      return { kind: 'postponed', delayMs: this.#nextDelay() }
+    this.#waitingByKey.set(share, waitingHere + 1)
+    return this.#wait(delivery, key, limitKey, share)
   }
 
   /** The delivery has been handled, or will not be. */
@@ -105,7 +120,7 @@ export class Gate {
     this.#settings.slots?.places.release(key)
   }
 
-  async #wait(delivery: DeliveryInHand, key: string, limitKey: string): Promise<Passage> {
+  async #wait(delivery: DeliveryInHand, key: string, limitKey: string, share: string): Promise<Passage> {
     this.#waiting += 1
     const over = new AbortController()
     delivery.onEnd(() => over.abort())
@@ -115,6 +130,9 @@ export class Gate {
       return passage
     } finally {
       this.#waiting -= 1
+      const left = (this.#waitingByKey.get(share) ?? 1) - 1
+      if (left === 0) this.#waitingByKey.delete(share)
+      else this.#waitingByKey.set(share, left)
       if (!delivery.ended) delivery.onEnd(undefined)
     }
   }
@@ -181,26 +199,26 @@ export class Gate {
     if (limit === undefined) return undefined
     const take = { name: key === '' ? name : `${name} ${key}`, max: limit.max, perMs: limit.perMs }
     for (let failures = 0; !over.aborted; ) {
-      let waitMs: number
       try {
-        waitMs = await limit.store.take(take)
+        const answer = await unlessOver(over, () =>
+          answerOf(clock, storeTimeoutMs, async () => limit.store.take(take)),
+        )
+        if (answer === undefined) return ended
+        const waitMs = waitIn(answer.value)
         this.#error = undefined
         failures = 0
+        if (waitMs === 0) return undefined
+        // Some databases answer odd numbers; no wait is longer than the limit's time.
+        const boundMs = Math.min(waitMs, limit.perMs)
+        if (this.#isTooLong(boundMs)) return { kind: 'postponed', delayMs: boundMs }
+        await sleep(clock, Math.max(1, boundMs), over)
       } catch (thrown) {
         failures += 1
         this.#error = toMessagingError(thrown, 'The rate limit store does not answer', { retryable: true })
-        emit('failure', {
-          what: `rate limit store of ${name}: nothing is handled until it answers`,
-          error: this.#error,
-        })
-        waitMs = reconnectBackoff(failures)
-        await sleep(clock, waitMs, over)
-        continue
+        const what = `rate limit store of ${name}: nothing is handled until it answers`
+        emit('failure', { what, error: this.#error })
+        await sleep(clock, reconnectBackoff(failures), over)
       }
-      // Some databases answer odd numbers.
-      if (!(waitMs > 0)) return undefined
-      if (this.#isTooLong(waitMs)) return { kind: 'postponed', delayMs: waitMs }
-      await sleep(clock, Math.min(waitMs, limit.perMs), over)
     }
     return ended
   }
@@ -232,4 +250,25 @@ function keyFor(by: KeyOf | undefined, { message }: DeliveryInHand): string | un
   const key: unknown = by(message)
   if (key === undefined || typeof key === 'string') return key
   throw new MessagingError('failed', `The function by of a policy returned ${typeof key} instead of text`)
+}
+
+/** Undefined when the signal fires first: then nobody waits for the answer any more. */
+function unlessOver<Answer>(
+  over: AbortSignal,
+  ask: () => Promise<Answer>,
+): Promise<{ readonly value: Answer } | undefined> {
+  return new Promise((resolve, reject) => {
+    const onEnd = () => resolve(undefined)
+    over.addEventListener('abort', onEnd, { once: true })
+    ask()
+      .then((value) => resolve({ value }), reject)
+      .finally(() => over.removeEventListener('abort', onEnd))
+  })
+}
+
+/** What is no number says nothing about the limit, so it lets nothing through. */
+function waitIn(answer: unknown): number {
+  if (typeof answer === 'number' && answer >= 0) return answer
+  const what = `take answered ${typeof answer === 'number' ? answer : typeof answer}`
+  throw new MessagingError('failed', `${what} instead of a wait of 0 or more milliseconds`)
 }

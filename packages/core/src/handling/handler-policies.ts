@@ -137,6 +137,7 @@ export function gateOf(
         total: concurrency.total ?? unlimited,
         perKey: concurrency.perKey ?? unlimited,
       }),
+      isByKey: concurrency.perKey !== undefined,
       // Without a limit of each key nobody asks for it.
       by: concurrency.perKey === undefined ? () => '' : (concurrency.by as KeyOf | undefined),
     },

@@ -1,9 +1,4 @@
-/** A place that was asked for; `isWanted` turns false when its delivery ends before. */
-interface Waiter {
-  readonly key: string
-  readonly grant: () => void
-  isWanted: boolean
-}
+import { Roster } from '../lib/roster.ts'
 
 export interface KeySlotLimits {
   /** How many run at once, of all keys. */
@@ -19,7 +14,7 @@ export interface KeySlotLimits {
 export class KeySlots {
   readonly #limits: KeySlotLimits
   readonly #running = new Map<string, number>()
-  readonly #waiting = new Map<string, Waiter[]>()
+  readonly #waiting = new Map<string, Roster<() => void>>()
   /** The keys that have somebody waiting and room for one more, in the order of their turns. */
   readonly #ready = new Set<string>()
   #used = 0
@@ -37,14 +32,18 @@ export class KeySlots {
 
   /** `grant` is called once there is a place, unless the result was called before: it gives up waiting. */
   wait(key: string, grant: () => void): () => void {
-    const waiter: Waiter = { key, grant, isWanted: true }
-    const line = this.#waiting.get(key)
-    if (line === undefined) this.#waiting.set(key, [waiter])
-    else line.push(waiter)
+    let line = this.#waiting.get(key)
+    if (line === undefined) {
+      line = new Roster()
+      this.#waiting.set(key, line)
+    }
+    const place = line.add(grant)
     if (this.#countOf(key) < this.#limits.perKey) this.#ready.add(key)
     this.#admit()
     return () => {
-      waiter.isWanted = false
+      if (!place.present) return
+      line.remove(place)
+      if (line.size === 0) this.#forget(key)
     }
   }
 
@@ -66,16 +65,22 @@ export class KeySlots {
       this.#take(key)
       // At the end of the turns, where the loop comes by again.
       if (this.#waiting.has(key) && this.#countOf(key) < this.#limits.perKey) this.#ready.add(key)
-      next.grant()
+      next()
     }
   }
 
-  #nextOf(key: string): Waiter | undefined {
-    const line = this.#waiting.get(key) ?? []
-    let next = line.shift()
-    while (next !== undefined && !next.isWanted) next = line.shift()
-    if (line.length === 0) this.#waiting.delete(key)
-    return next
+  #nextOf(key: string): (() => void) | undefined {
+    const line = this.#waiting.get(key)
+    const place = line?.first
+    if (line === undefined || place === undefined) return undefined
+    line.remove(place)
+    if (line.size === 0) this.#forget(key)
+    return place.item
+  }
+
+  #forget(key: string): void {
+    this.#waiting.delete(key)
+    this.#ready.delete(key)
   }
 
   #hasRoom(key: string): boolean {

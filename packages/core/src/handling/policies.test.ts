@@ -7,6 +7,7 @@ import { fixed } from '../lib/retry.ts'
 import { type VirtualClock, virtualClock } from '../lib/virtual-clock.ts'
 import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
+import { KeySlots } from './key-slots.ts'
 import { memoryRateLimitStore } from './rate-limit.ts'
 
 const orders = defineTopic('orders', { groups: ['billing'] })
@@ -256,6 +257,115 @@ describe('a rate limit', () => {
       expect(handled).toBe(1)
     },
   )
+})
+
+describe('attacks', () => {
+  test('a flood of one key postpones its own messages, not those of others', async () => {
+    const { bus, clock, producer } = await open()
+    const got: string[] = []
+    const by = ({ data }: { data: { tenant?: string } }) => data.tenant
+    await bus
+      .consumer('billing', { concurrency: 4, prefetch: 20 })
+      .on(
+        Placed,
+        ({ data: { tenant = '' } }) => {
+          got.push(tenant)
+          return tenant === 'flood' ? new Promise(() => {}) : undefined
+        },
+        { concurrency: { perKey: 1, by: by as never } },
+      )
+      .start()
+    await producer.sendBatch(Placed, numbers(100, 'flood'))
+    await producer.sendBatch(Placed, numbers(3, 'small'))
+    await pass(clock, 10_000, 100)
+    expect(got.filter((tenant) => tenant === 'small')).toHaveLength(3)
+    expect(got.filter((tenant) => tenant === 'flood')).toHaveLength(1)
+  })
+
+  test('a store that never answers lets its consumer stop', async () => {
+    const { bus, clock, producer } = await open()
+    const store = { take: () => new Promise<number>(() => {}) }
+    const consumer = bus.consumer('billing').on(Placed, () => {}, { rateLimit: { max: 1, per: '1s', store } })
+    await consumer.start()
+    await producer.sendBatch(Placed, numbers(5))
+    await pass(clock, 15_000, 100)
+    expect((await bus.health()).status).toBe('degraded')
+    expect((await consumer.stop({ timeout: '1s' })).released).toBe(5)
+  })
+
+  test('a message that is postponed many times becomes no dead letter', async () => {
+    const { bus, clock, producer } = await open()
+    const attempts: number[] = []
+    const store = { take: () => (clock.monotonic() < 600_000 ? 6000 : 0) }
+    await bus
+      .consumer('billing', { maxDeliveries: 3 })
+      .on(Placed, (_message, { attempt }) => void attempts.push(attempt), {
+        rateLimit: { max: 1, per: '6s', store },
+      })
+      .on(Paid, () => {})
+      .start()
+    await producer.send(Placed, { n: 1 })
+    await pass(clock, 700_000, 500)
+    expect(attempts).toEqual([1])
+    expect(await letters(bus)).toEqual([])
+  })
+
+  test('a key that cannot be told opens no breaker', async () => {
+    const { bus, clock, producer } = await open()
+    const states: string[] = []
+    bus.on('breaker', ({ state }) => void states.push(state))
+    const by = () => {
+      throw new Error('no tenant')
+    }
+    await bus
+      .consumer('billing')
+      .on(Placed, () => {}, { concurrency: { perKey: 1, by }, circuitBreaker: { minimumCalls: 1 } })
+      .start()
+    await producer.sendBatch(Placed, numbers(5))
+    await pass(clock, 1000)
+    expect(states).toEqual([])
+    expect(await letters(bus)).toHaveLength(5)
+  })
+
+  test('a breaker of a batch handler keeps its messages out of the dead letters', async () => {
+    const { bus, clock, producer } = await open()
+    let isDown = true
+    const handled = new Set<number>()
+    await bus
+      .consumer('billing')
+      .onBatch(
+        Placed,
+        {
+          size: 5,
+          wait: 100,
+          retry: { attempts: 2, backoff: fixed(10) },
+          circuitBreaker: { minimumCalls: 5, openFor: '1s' },
+        },
+        (messages) => {
+          if (isDown) throw new Error('down')
+          for (const { data } of messages) handled.add(data.n)
+        },
+      )
+      .start()
+    await producer.sendBatch(Placed, numbers(20))
+    await pass(clock, 20_000, 50)
+    isDown = false
+    await pass(clock, 60_000, 50)
+    expect(await letters(bus)).toEqual([])
+    expect(handled.size).toBe(20)
+  })
+
+  test('100,000 that wait for one place get it one after the other, and those that gave up are forgotten', () => {
+    const slots = new KeySlots({ total: 1, perKey: 1 })
+    let granted = 0
+    expect(slots.tryAcquire('k')).toBe(true)
+    const giveUps = Array.from({ length: 100_000 }, () => slots.wait('k', () => void granted++))
+    for (const [index, giveUp] of giveUps.entries()) if (index % 2 === 0) giveUp()
+    for (let turn = 0; turn < 50_000; turn += 1) slots.release('k')
+    expect(granted).toBe(50_000)
+    slots.release('k')
+    expect(slots.tryAcquire('k')).toBe(true)
+  })
 })
 
 describe('a circuit breaker', () => {

@@ -184,14 +184,18 @@ export class Processing {
     handler: ActiveHandler,
     passage: Extract<Passage, { kind: 'postponed' | 'failed' }>,
   ): Disposition {
-    if (passage.kind === 'failed') return this.#failed(delivery, handler, passage.error)
+    // It says nothing about what the handler depends on, so its breaker does not hear of it.
+    if (passage.kind === 'failed') return this.#retried(delivery, handler, passage.error)
     const { delayMs } = passage
     const told = () => this.#settings.emit('postponed', { ...delivery.info, delayMs })
     if (this.#waitsHere || delayMs > this.#settings.maxRetryMs) {
       told()
       return { kind: 'back-off', delayMs, attempt: delivery.attempt }
     }
-    const { [headerNames.unhandledFor]: _, ...headers } = lastingHeaders(delivery)
+    const { [headerNames.unhandledFor]: _, ...lasting } = lastingHeaders(delivery)
+    // An attempt that was made in this process is not in the headers yet.
+    const { attempt } = delivery
+    const headers = attempt > 1 ? { ...lasting, [headerNames.attempt]: String(attempt) } : lasting
     return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: told }
   }
 
@@ -377,6 +381,11 @@ export class Processing {
       const told = () => emit('postponed', { ...delivery.info, delayMs })
       return this.#again(delivery, delayMs, delivery.attempt, told)
     }
+    return this.#retried(delivery, handler, error)
+  }
+
+  #retried(delivery: DeliveryInHand, handler: ActiveHandler, error: unknown): Disposition {
+    const { emit } = this.#settings
     const decision = this.#decide(delivery, handler, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }

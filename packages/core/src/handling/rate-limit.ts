@@ -63,10 +63,13 @@ const sweepFrom = 1000
 /** Remembers in this process when the last `max` were taken. */
 export function memoryRateLimitStore(clock: Pick<Clock, 'monotonic'>): RateLimitStore {
   const taken = new Map<string, { readonly times: number[]; next: number; perMs: number }>()
+  let sweepAt = sweepFrom
   const sweep = (now: number) => {
     for (const [name, { times, perMs }] of taken) {
       if (times.every((time) => now - time >= perMs)) taken.delete(name)
     }
+    // So that it costs each take a constant share, however many names there are.
+    sweepAt = Math.max(sweepFrom, 2 * taken.size)
   }
   return {
     take({ name, max, perMs }) {
@@ -75,7 +78,7 @@ export function memoryRateLimitStore(clock: Pick<Clock, 'monotonic'>): RateLimit
       const oldest = known.times[known.next]
       if (oldest !== undefined && known.times.length >= max && now - oldest < perMs)
         return perMs - (now - oldest)
-      if (taken.size > sweepFrom) sweep(now)
+      if (taken.size > sweepAt) sweep(now)
       known.times[known.next] = now
       known.next = (known.next + 1) % max
       taken.set(name, known)
