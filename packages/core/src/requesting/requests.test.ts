@@ -613,6 +613,29 @@ describe('the inbox', () => {
     expect((await kit.bus.health()).status).toBe('up')
   })
 
+  test('that is gone with its bus troubles nobody who replies to it', async () => {
+    await using bus = await connect({ url: 'memory:gone', console: false, topics: [quotes] })
+    const asking = await connect({ url: 'memory:gone', console: false })
+    const failures: unknown[] = []
+    bus.on('failure', (failure) => failures.push(failure))
+    const begun = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    const handled = new Promise<void>((resolve) => bus.on('handled', () => resolve()))
+    await pricing({ bus }, async () => {
+      begun.resolve()
+      await gate.promise
+      return { price: 1, at }
+    })
+    const failing = failureOf(asking.request(QuoteAsked, { sku: 'a' }))
+    await begun.promise
+    await asking.close()
+    expect(await failing).toMatchObject({ code: 'closed', fate: 'unknown' })
+    gate.resolve()
+    await handled
+    expect(failures).toEqual([])
+    expect(await bus.group(quotes, 'pricing').stats()).toMatchObject({ waiting: 0, dead: 0 })
+  })
+
   test('is not part of the context of the handler that happens to ask first', async () => {
     await using kit = await setUp()
     const storage = new AsyncLocalStorage<string>()
