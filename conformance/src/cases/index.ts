@@ -26,6 +26,7 @@ import { retries } from './retries.ts'
 import { sendingFaults } from './sending-faults.ts'
 import { leases, settlement } from './settlement.ts'
 import { shutdown } from './shutdown.ts'
+import { stages } from './stages.ts'
 import { standstill } from './standstill.ts'
 import { streams } from './streams.ts'
 import { stress } from './stress.ts'
@@ -46,7 +47,7 @@ export const sections: readonly Section[] = [
   { title: 'Concurrency and backpressure', cases: concurrency },
   { title: 'Delay, expiry, priority', cases: delays },
   { title: 'Bodies and metadata', cases: [...bodies, ...metadata] },
-  { title: 'Codecs and stages', cases: codecs },
+  { title: 'Codecs and stages', cases: [...codecs, ...stages] },
   { title: 'Idempotency', cases: idempotency },
   { title: 'Crash and shutdown', cases: shutdown },
   { title: 'Counters', cases: counters },

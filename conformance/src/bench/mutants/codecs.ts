@@ -31,7 +31,7 @@ export const codecs: readonly Mutant[] = [
     name: 'forgets what was filled in',
     fault:
       'A copy for a retry or the dead letters does not say what only the transport said, nor the stages of its body',
-    caughtBy: ['270a', '273a'],
+    caughtBy: ['270a', '273a', '274a'],
     layers: () => ({
       settle: (settlements, forward) =>
         forward(
