@@ -20,6 +20,7 @@ import { lackingFeatures } from './lacking-features.ts'
 import { metadata } from './metadata.ts'
 import { order } from './order.ts'
 import { orderFaults } from './order-faults.ts'
+import { policies } from './policies.ts'
 import { refusedConnections } from './refused-connections.ts'
 import { requests } from './requests.ts'
 import { retries } from './retries.ts'
@@ -42,6 +43,7 @@ export const sections: readonly Section[] = [
   { title: 'Types and wildcards', cases: [...types, ...unhandled, ...unhandledKeys] },
   { title: 'Settlement', cases: [...settlement, ...leases] },
   { title: 'Retries', cases: retries },
+  { title: 'Policies of handlers', cases: policies },
   { title: 'Dead letters', cases: deadLetters },
   { title: 'Order', cases: [...order, ...orderFaults] },
   { title: 'Concurrency and backpressure', cases: concurrency },

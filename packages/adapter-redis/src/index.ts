@@ -3,6 +3,7 @@ import { RedisDriver } from './driver.ts'
 import { parseRedisOptions, type RedisOptions } from './options.ts'
 
 export { type RedisIdempotencyStore, redisIdempotencyStore } from './idempotency/idempotency.ts'
+export { type RedisRateLimitStore, redisRateLimitStore } from './idempotency/rate-limit.ts'
 export type {
   RedisCredentials,
   RedisDeadLetterRetention,

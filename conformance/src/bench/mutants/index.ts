@@ -7,6 +7,7 @@ import { encoding } from './encoding.ts'
 import { foreignMessages } from './foreign-messages.ts'
 import { lifecycle } from './lifecycle.ts'
 import type { Mutant } from './mutant.ts'
+import { policies } from './policies.ts'
 import { producing } from './producing.ts'
 import { receiving } from './receiving.ts'
 import { registration } from './registration.ts'
@@ -24,6 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...deadLettering,
   ...consuming,
   ...registration,
+  ...policies,
   ...requests,
   ...producing,
   ...encoding,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { redisIdempotencyStore } from '@waybill/adapter-redis'
+import { redisIdempotencyStore, redisRateLimitStore } from '@waybill/adapter-redis'
 import { fixed } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
 import type { CaseContext } from '../../case/case-context.ts'
@@ -7,6 +7,12 @@ import { plainly } from './plain-client.ts'
 
 function storeOf(context: CaseContext) {
   const store = redisIdempotencyStore(context.harness.connection.url)
+  context.defer(() => store.close())
+  return store
+}
+
+function limitOf(context: CaseContext) {
+  const store = redisRateLimitStore(context.harness.connection.url)
   context.defer(() => store.close())
   return store
 }
@@ -83,6 +89,26 @@ export const marks: readonly Case[] = [
         recorder,
         ids.map((id) => ({ id })),
       )
+    },
+  },
+  {
+    number: 205,
+    part: 'c',
+    title: 'A rate limit in Redis is shared by all who use it, and holds in any stretch of its time',
+    async run(context) {
+      const [one, other] = [limitOf(context), limitOf(context)]
+      const perMs = context.pace(1000)
+      const take = { name: context.unique('limit'), max: 3, perMs }
+      const answers = await Promise.all([one, other, one, other, one].map((store) => store.take(take)))
+      assert.equal(answers.filter((waitMs) => waitMs === 0).length, 3)
+      assert.ok(answers.every((waitMs) => waitMs >= 0 && waitMs <= perMs))
+      assert.equal(
+        await one.take({ ...take, name: `${take.name} other` }),
+        0,
+        'another name is another limit',
+      )
+      await forgetScripts(context)
+      await context.eventually('it lets more through', async () => (await other.take(take)) === 0)
     },
   },
   {

@@ -638,6 +638,32 @@ end
 wake(keys.wake)
 return { cjson.encode({ failures = failures }) }
 `,
+  rateLimitTake: `#!lua flags=allow-oom
+-- Takes one of a rate limit. keys: times. args: max, perMs. Answers { waitMs }: 0 when it was taken.
+-- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
+-- cannot carry.
+local args = cjson.decode(ARGV[1])
+local keys = {}
+for name, at in pairs(args.keys) do
+  if type(at) == 'number' then
+    keys[name] = KEYS[at]
+  else
+    keys[name] = {}
+    for index, each in ipairs(at) do keys[name][index] = KEYS[each] end
+  end
+end
+-- Milliseconds since the epoch with microseconds behind the point, so that nothing is due a fraction too early.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000
+local oldest = redis.call('LINDEX', keys.times, args.max - 1)
+if oldest and now - oldest < args.perMs then
+  return { cjson.encode({ waitMs = math.max(1, math.ceil(args.perMs - (now - oldest))) }) }
+end
+redis.call('LPUSH', keys.times, string.format('%.3f', now))
+redis.call('LTRIM', keys.times, 0, args.max - 1)
+redis.call('PEXPIRE', keys.times, math.ceil(args.perMs))
+return { cjson.encode({ waitMs = 0 }) }
+`,
   replay: `#!lua flags=allow-oom
 -- Puts dead letters back to the group. keys: dead, deadIndex, own, groupWake. args: letters: { entry, letter, line, size }.
 -- Values: the fields of each. Answers { count } of those that were still there.

@@ -29,6 +29,9 @@ export function script(name: ScriptName): Script {
 /** Those that the idempotency store needs. */
 export const markScripts: readonly ScriptName[] = ['markBegin', 'markExtend', 'markComplete', 'markAbandon']
 
+/** What the rate limit store needs. */
+export const rateLimitScripts: readonly ScriptName[] = ['rateLimitTake']
+
 /** Those that the driver needs. */
 export const driverScripts: readonly ScriptName[] = [
   ...(['applyTopology', 'publish', 'moveDue', 'cancelDelayed', 'fetch', 'settle'] as const),
