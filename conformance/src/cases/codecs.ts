@@ -187,7 +187,7 @@ export const codecs: readonly Case[] = [
       const stage = await context.stage({ connect: { codec: plain } })
       const recorder = context.recorder()
       await stage.consume(recorder)
-      const bodies = ['{"event":', '"text"', '[1,2]']
+      const bodies = ['{"event":', 'no JSON', '[1,2']
       for (const body of bodies) {
         const message = { body: text.encode(body), contentType: 'application/json', headers: {} }
         await context.publishRaw(stage.topic, { ...message, type: stage.message.type })

@@ -118,7 +118,7 @@ export const stages: readonly Case[] = [
       await stage.producer.send(Claimed, { n: 1, text: 'gone'.repeat(10) })
       bodies.clear()
       await context.publishRaw(stage.topic, {
-        body: new Uint8Array(200).fill(7),
+        body: new TextEncoder().encode('no seal of ours'.repeat(10)),
         contentType: 'application/octet-stream',
         headers: { 'waybill-stages': 'encrypt=k', 'waybill-content-type': 'application/cloudevents+json' },
         type: 'text.sent',
