@@ -260,6 +260,83 @@ describe('a rate limit', () => {
 })
 
 describe('attacks', () => {
+  test('what waits for the gate of another consumer goes back when that one pauses, and comes when it resumes', async () => {
+    const { bus, clock, producer } = await open()
+    const got: number[] = []
+    await bus
+      .consumer('billing')
+      .on(Paid, () => {})
+      .start()
+    const taking = bus.consumer('billing').on(Placed, ({ data }) => void got.push(data.n), {
+      rateLimit: { max: 2, per: '3s' },
+    })
+    await taking.start()
+    await producer.sendBatch(Placed, numbers(6))
+    await pass(clock, 1000)
+    expect(got).toHaveLength(2)
+    taking.pause()
+    await pass(clock, 60_000, 100)
+    expect(got).toHaveLength(2)
+    taking.resume()
+    await pass(clock, 120_000, 100)
+    expect(got.toSorted()).toEqual([0, 1, 2, 3, 4, 5])
+    expect(await letters(bus)).toEqual([])
+  })
+
+  test('on an ordered topic a gate keeps the order of each key, through failures and an open breaker', async () => {
+    const clock = virtualClock()
+    const ledger = defineTopic('ledger', { ordered: true, groups: ['billing'] })
+    const Booked = defineMessage(ledger, 'booked', { schema, key: ({ tenant = '' }) => tenant })
+    const bus = await connect({ url: 'memory:', console: false, clock })
+    buses.push(bus)
+    const got: string[] = []
+    let failures = 3
+    await bus
+      .consumer('billing', { retry: { attempts: 2, backoff: fixed(10) } })
+      .on(
+        Booked,
+        ({ data: { n, tenant } }) => {
+          if (failures-- > 0) throw new Error('down')
+          got.push(`${tenant}${n}`)
+        },
+        {
+          concurrency: { total: 2, perKey: 1 },
+          rateLimit: { max: 3, per: '1s' },
+          circuitBreaker: { minimumCalls: 2, openFor: '10s' },
+        },
+      )
+      .start()
+    const producer = bus.producer()
+    for (const { n } of numbers(5)) {
+      await producer.send(Booked, { n, tenant: 'a' })
+      await producer.send(Booked, { n, tenant: 'b' })
+    }
+    await pass(clock, 120_000, 100)
+    expect(got.filter((each) => each.startsWith('a'))).toEqual(['a0', 'a1', 'a2', 'a3', 'a4'])
+    expect(got.filter((each) => each.startsWith('b'))).toEqual(['b0', 'b1', 'b2', 'b3', 'b4'])
+  })
+
+  test('a consumer stops while a probe hangs and the rest waits', async () => {
+    const { bus, clock, producer } = await open()
+    let calls = 0
+    const consumer = bus.consumer('billing', { concurrency: 1 }).on(
+      Placed,
+      () => {
+        calls += 1
+        if (calls <= 2) throw new Error('down')
+        return new Promise(() => {})
+      },
+      { circuitBreaker: { minimumCalls: 2, openFor: '1s' } },
+    )
+    await consumer.start()
+    await producer.sendBatch(Placed, numbers(8))
+    await pass(clock, 1800)
+    const stopping = consumer.stop({ timeout: '1s' })
+    await pass(clock, 2000)
+    const { abandoned } = await stopping
+    expect(abandoned).toHaveLength(1)
+  })
+
   test('a flood of one key postpones its own messages, not those of others', async () => {
     const { bus, clock, producer } = await open()
     const got: string[] = []
