@@ -23,6 +23,7 @@ adapters promise beyond it.
   --mutants             checks that every case on memory catches its mutants
   --matrix              writes docs/capability-matrix.md and .json from the results of past runs
   --check               with --matrix: fails when they are not current, and writes nothing
+  --help
 `
 
 const harnessModuleSchema = z.object({
@@ -39,6 +40,7 @@ const { values, positionals } = parseArgs({
     mutants: { type: 'boolean', default: false },
     matrix: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 })
 
@@ -84,6 +86,10 @@ async function runDriver(name: string): Promise<boolean> {
 }
 
 async function main(): Promise<boolean> {
+  if (values.help) {
+    console.log(usage)
+    return true
+  }
   if (values.mutants) {
     const isCaught = await runMutants(positionals)
     // What is broken on purpose leaves timers and loops behind.
