@@ -130,7 +130,7 @@ export const policies: readonly Case[] = [
       const stage = await context.stage()
       const recorder = context.recorder()
       const perMs = context.pace(1000)
-      const store = memoryRateLimitStore({ monotonic: () => performance.now() })
+      const store = memoryRateLimitStore({ clock: { monotonic: () => performance.now() } })
       await stage.consume(recorder, {
         retry: { attempts: 1 },
         rateLimit: { max: 4, per: perMs, store },

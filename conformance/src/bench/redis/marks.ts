@@ -98,7 +98,7 @@ export const marks: readonly Case[] = [
     async run(context) {
       const [one, other] = [limitOf(context), limitOf(context)]
       const perMs = context.pace(1000)
-      const take = { name: context.unique('limit'), max: 3, perMs }
+      const take = { name: context.unique('limit'), key: '', max: 3, perMs }
       const answers = await Promise.all([one, other, one, other, one].map((store) => store.take(take)))
       assert.equal(answers.filter((waitMs) => waitMs === 0).length, 3)
       assert.ok(answers.every((waitMs) => waitMs >= 0 && waitMs <= perMs))

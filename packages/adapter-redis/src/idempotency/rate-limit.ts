@@ -40,8 +40,9 @@ export function redisRateLimitStore(url: string, options: RedisOptions = {}): Re
     () => {},
   )
   return {
-    async take({ name, max, perMs }) {
-      const keys = { times: `${settings.prefix}:rate-limit:${name}` }
+    async take({ name, key, max, perMs }) {
+      // The length, so that no name and key together look like others.
+      const keys = { times: `${settings.prefix}:rate-limit:${name.length}:${name}${key}` }
       const { fields } = await shared.run('rateLimitTake', { keys, args: { max, perMs } })
       return asNumber(fields.waitMs)
     },

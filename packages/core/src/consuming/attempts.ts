@@ -191,7 +191,7 @@ export class Attempts {
     const { inHand } = task
     const { gate } = handler
     if (gate !== undefined) {
-      const passing = gate.pass(inHand)
+      const passing = gate.pass(inHand, holder !== this)
       const passage = passing instanceof Promise ? await passing : passing
       if (passage.kind === 'ended') return
       if (passage.kind !== 'passed')

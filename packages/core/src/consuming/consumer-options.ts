@@ -11,6 +11,7 @@ import type { IdempotencyStore } from '../idempotency/idempotency.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { durationSchema, partialRetrySchema } from '../lib/retry.ts'
 import { lazily } from '../lib/validation.ts'
+import type { Message } from '../messages/message.ts'
 import { nameSchema } from '../messages/topic.ts'
 
 export interface ConsumerOptions extends HandlerPolicies {
@@ -72,7 +73,8 @@ export interface ConsumerOptions extends HandlerPolicies {
   readonly allowUndeclaredGroup?: boolean
 }
 
-export interface BatchOptions extends Pick<HandlerOptions, 'timeout' | 'retry' | 'circuitBreaker'> {
+export interface BatchOptions<Handled extends Message = Message>
+  extends Pick<HandlerOptions<Handled>, 'timeout' | 'retry' | 'rateLimit' | 'circuitBreaker'> {
   /** The most messages in a batch. Default: 100. */
   readonly size?: number
   /** How long the first message of a batch waits for more. Default: 1 s. */
@@ -109,6 +111,8 @@ const leaseSchema = (initial: Duration) =>
 
 export const maxConcurrency = 10_000
 
+export const defaultConcurrency = 10
+
 /** What consumers and pull loops have in common. */
 const commonFields = lazily(() => ({
   group: nameSchema(),
@@ -134,7 +138,11 @@ export const consumerSchema = lazily(() =>
       timeout: timeoutSchema(),
       stuckAfter: milliseconds('5m').refine((value) => value > 0, 'expected more than 0'),
       ...policyFields(),
-      concurrency: handlerConcurrencySchema().default({ total: 10, perKey: undefined, by: undefined }),
+      concurrency: handlerConcurrencySchema().default({
+        total: defaultConcurrency,
+        perKey: undefined,
+        by: undefined,
+      }),
       idempotency: z
         .preprocess(
           (value) => (isStore(value) ? { store: value } : value),
@@ -155,8 +163,7 @@ export const batchSchema = lazily(() =>
     size: z.int().min(1).max(10_000).default(100),
     wait: milliseconds('1s'),
     timeout: timeoutSchema(),
-    retry: policyFields().retry,
-    circuitBreaker: policyFields().circuitBreaker,
+    ...policyFields(),
   }),
 )
 export const startSchema = lazily(() =>

@@ -8,7 +8,7 @@ import type { Emit } from '../events/events.ts'
 import { Answers, type Replies } from '../handling/answers.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
 import { coversPattern } from '../handling/covers-pattern.ts'
-import { type HandlerOptions, handlerSchema, type ParsedPolicies } from '../handling/handler-policies.ts'
+import { type HandlerOptions, handlerSchema } from '../handling/handler-policies.ts'
 import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
@@ -16,7 +16,6 @@ import type { Propagation } from '../handling/propagation.ts'
 import { Unhandled, whereUnhandledWait } from '../handling/unhandled.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, describe, type Issue, MessagingError } from '../lib/errors.ts'
-import { resolveRetry } from '../lib/retry.ts'
 import { functionSchema, parseOptions, withFields } from '../lib/validation.ts'
 import {
   type MessageDefinition,
@@ -34,16 +33,17 @@ import {
   batchSchema,
   type ConsumerOptions,
   consumerSchema,
+  defaultConcurrency,
   type StartOptions,
   type StopOptions,
   startSchema,
   stopSchema,
 } from './consumer-options.ts'
 import type { StopReport } from './drain.ts'
+import { effectivePolicies } from './effective-policies.ts'
+import { gateRooms } from './gate-rooms.ts'
 import type { Memberships } from './memberships.ts'
 import { Worker, type WorkerHealth } from './worker.ts'
-
-const defaultConcurrency = 10
 
 /** Holding more hardly makes a broker deliver faster. */
 const mostPrefetched = 1000
@@ -209,17 +209,13 @@ export class Consumer<Name extends string = string> {
    */
   onBatch<Input, Output, Type extends string>(
     definition: MessageDefinition<Input, Output, Name, Type>,
-    options: BatchOptions,
+    options: BatchOptions<Message<Output, Type>>,
     handler: (messages: readonly Message<Output, Type>[], context: BatchContext) => unknown,
   ): this {
     requireDefinition(definition, 'batch handler')
-    const { size, wait, ...policies } = parseOptions(
-      batchSchema(),
-      options,
-      `batch options of ${definition.type}`,
-    )
-    const { driver } = this.#host
-    requireRoomForBatch(driver, this.#options.prefetch, size, `batch options of ${definition.type}`)
+    const what = `batch options of ${definition.type}`
+    const { size, wait, ...own } = parseOptions(batchSchema(), options, what)
+    requireRoomForBatch(this.#host.driver, this.#options.prefetch, size, what)
     const settings = { size, waitMs: wait, clock: this.#host.clock }
     return this.#register({
       topic: definition.topic,
@@ -228,7 +224,7 @@ export class Consumer<Name extends string = string> {
       types: definition.type,
       handle: undefined,
       batch: { handle: handler as BatchHandler, settings },
-      ...this.#withDefaults(policies, definition),
+      ...effectivePolicies(this.#options, own, definition, true, what),
     })
   }
 
@@ -406,27 +402,9 @@ export class Consumer<Name extends string = string> {
   }
 
   #policiesOf(options: unknown, definition: MessageDefinition | undefined, types = definition?.type) {
-    const own = parseOptions(handlerSchema(), options ?? {}, `options of handler of "${types}"`)
-    const { perKey, by } = this.#options.concurrency
-    const perKeyOnly = perKey === undefined ? undefined : { total: undefined, perKey, by }
-    return this.#withDefaults({ ...own, concurrency: own.concurrency ?? perKeyOnly }, definition)
-  }
-
-  /** What a handler says for itself; then the definition, where it can, and then the consumer. */
-  #withDefaults(
-    own: ParsedPolicies & { readonly timeout?: number | undefined },
-    definition: MessageDefinition | undefined,
-  ): Pick<Registration, 'timeoutMs' | 'retry' | 'policies'> {
-    const { timeout, retry, rateLimit, circuitBreaker } = this.#options
-    return {
-      timeoutMs: own.timeout ?? timeout,
-      retry: resolveRetry(own.retry, definition?.retry, retry),
-      policies: {
-        rateLimit: own.rateLimit ?? rateLimit,
-        circuitBreaker: own.circuitBreaker ?? circuitBreaker,
-        concurrency: own.concurrency,
-      },
-    }
+    const what = `options of handler of "${types}"`
+    const own = parseOptions(handlerSchema(), options ?? {}, what)
+    return effectivePolicies(this.#options, own, definition, false, what)
   }
 
   #register(registration: Bound): this {
@@ -494,11 +472,8 @@ export class Consumer<Name extends string = string> {
     const wished =
       this.#options.prefetch ?? 2 * concurrency * batchSize + (topic.ordered || !durableRetry ? 256 : 0)
     const prefetch = Math.min(wished, most.maxPrefetch)
-    // What waits at one gate leaves room for the rest. Where nothing can go back, or nothing else would come, it all waits here.
     const canPostpone = durableRetry && !topic.ordered && !broadcast
-    const hasOthers = registrations.length > 1 || registrations.some(({ policies }) => isByKey(policies))
-    const mostWaiting =
-      canPostpone && hasOthers ? Math.max(1, Math.floor(prefetch / 2)) : Number.POSITIVE_INFINITY
+    const rooms = gateRooms({ registrations, canPostpone, prefetch, maxLeaseMs: maxLease })
     const processing = new Processing(
       {
         topic: topic.name,
@@ -520,7 +495,7 @@ export class Consumer<Name extends string = string> {
         maxRetryMs: durableRetry ? maxDelayMs : 0,
         broadcast,
       },
-      new Handlers(registrations, slots, { clock, emit, topic: topic.name, group: this.group, mostWaiting }),
+      new Handlers(registrations, slots, { clock, emit, topic: topic.name, group: this.group, ...rooms }),
     )
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const grown = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))
@@ -574,11 +549,6 @@ export class Consumer<Name extends string = string> {
       this.#state === 'started' ? 'is already started' : 'is stopped; make a new one with bus.consumer()'
     throw new MessagingError('closed', `${call}: consumer "${this.group}" ${why}`)
   }
-}
-
-/** Whether messages of one key can wait while those of others go on. */
-function isByKey({ concurrency, rateLimit }: ParsedPolicies): boolean {
-  return concurrency?.perKey !== undefined || rateLimit?.by !== undefined
 }
 
 // Narrows to the array of the parameter's union, which `Array.isArray` does not when it is readonly.

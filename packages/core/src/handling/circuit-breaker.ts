@@ -47,6 +47,9 @@ export type ParsedCircuitBreaker = z.output<ReturnType<typeof circuitBreakerSche
 
 const noFailures: ReadonlySet<unknown> = new Set(['permanent', 'retry-after', 'skip'])
 
+// A probe usually ends soon, and is heard of then. This is for one that hangs.
+const probeCheckMs = 1000
+
 /** The window moves by tenths. */
 const buckets = 10
 
@@ -100,7 +103,7 @@ export class CircuitBreaker {
     const { probes, openFor } = this.#options
     // A probe that hangs does not keep it half open for ever.
     for (const [probe, since] of this.#probing) if (now - since >= openFor) this.#probing.delete(probe)
-    if (this.#probing.size >= probes - this.#probed) return openFor
+    if (this.#probing.size >= probes - this.#probed) return Math.min(openFor, probeCheckMs)
     this.#probing.set(delivery, now)
     return 0
   }

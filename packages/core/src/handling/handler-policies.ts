@@ -1,24 +1,14 @@
 import { z } from 'zod'
-import type { Emit } from '../events/events.ts'
-import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { durationSchema, type PartialRetry, partialRetrySchema, type RetryPolicy } from '../lib/retry.ts'
 import { functionSchema, lazily } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 import {
-  CircuitBreaker,
   type CircuitBreakerOptions,
   circuitBreakerSchema,
   type ParsedCircuitBreaker,
 } from './circuit-breaker.ts'
-import { Gate, type KeyOf } from './gate.ts'
-import { KeySlots } from './key-slots.ts'
-import {
-  memoryRateLimitStore,
-  type ParsedRateLimit,
-  type RateLimitOptions,
-  rateLimitSchema,
-} from './rate-limit.ts'
+import { type ParsedRateLimit, type RateLimitOptions, rateLimitSchema } from './rate-limit.ts'
 
 /** How many calls of a handler run at once. */
 export interface HandlerConcurrency<Handled extends Message = Message> {
@@ -108,49 +98,4 @@ export interface ParsedPolicies {
   readonly rateLimit?: ParsedRateLimit | undefined
   readonly circuitBreaker?: ParsedCircuitBreaker | undefined
   readonly concurrency?: z.output<ReturnType<typeof handlerConcurrencySchema>> | undefined
-}
-
-export interface GateContext {
-  readonly clock: Clock
-  readonly emit: Emit
-  readonly topic: string
-  readonly group: string
-  /** Of the handler: a type or a pattern. */
-  readonly types: string
-  readonly mostWaiting: number
-}
-
-/** The gate of a handler; undefined when nothing limits it. */
-export function gateOf(
-  { rateLimit, circuitBreaker, concurrency }: ParsedPolicies,
-  { clock, emit, topic, group, types, mostWaiting }: GateContext,
-): Gate | undefined {
-  if (rateLimit === undefined && circuitBreaker === undefined && concurrency === undefined) return undefined
-  const unlimited = Number.POSITIVE_INFINITY
-  return new Gate({
-    clock,
-    emit,
-    name: `${topic} ${group} ${types}`,
-    mostWaiting,
-    slots: concurrency && {
-      places: new KeySlots({
-        total: concurrency.total ?? unlimited,
-        perKey: concurrency.perKey ?? unlimited,
-      }),
-      isByKey: concurrency.perKey !== undefined,
-      // Without a limit of each key nobody asks for it.
-      by: concurrency.perKey === undefined ? () => '' : (concurrency.by as KeyOf | undefined),
-    },
-    limit: rateLimit && {
-      store: rateLimit.store ?? memoryRateLimitStore(clock),
-      max: rateLimit.max,
-      perMs: rateLimit.per,
-      by: rateLimit.by as KeyOf | undefined,
-    },
-    breaker:
-      circuitBreaker &&
-      new CircuitBreaker(circuitBreaker, clock, (state, error) =>
-        emit('breaker', { topic, group, types, state, error }),
-      ),
-  })
 }

@@ -6,7 +6,8 @@ import type { MessageDefinition } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
 import type { Gate } from './gate.ts'
-import { type GateContext, gateOf, type ParsedPolicies } from './handler-policies.ts'
+import { type GateContext, gateOf } from './gate-of.ts'
+import type { ParsedPolicies } from './handler-policies.ts'
 import type { Slots } from './lanes.ts'
 
 /** `Reply` is what it must return when its definition has a reply. */

@@ -1,4 +1,8 @@
-import { Roster } from '../lib/roster.ts'
+/** A place that was asked for. */
+interface Waiter {
+  readonly key: string
+  readonly grant: () => void
+}
 
 export interface KeySlotLimits {
   /** How many run at once, of all keys. */
@@ -14,13 +18,19 @@ export interface KeySlotLimits {
 export class KeySlots {
   readonly #limits: KeySlotLimits
   readonly #running = new Map<string, number>()
-  readonly #waiting = new Map<string, Roster<() => void>>()
+  /** Sets, because any of a line may give up; what is added last comes last. */
+  readonly #waiting = new Map<string, Set<Waiter>>()
   /** The keys that have somebody waiting and room for one more, in the order of their turns. */
   readonly #ready = new Set<string>()
   #used = 0
 
   constructor(limits: KeySlotLimits) {
     this.#limits = limits
+  }
+
+  /** How many of one key can run at once. */
+  get most(): number {
+    return Math.min(this.#limits.total, this.#limits.perKey)
   }
 
   /** True when there was a place, which is taken now. */
@@ -32,19 +42,13 @@ export class KeySlots {
 
   /** `grant` is called once there is a place, unless the result was called before: it gives up waiting. */
   wait(key: string, grant: () => void): () => void {
-    let line = this.#waiting.get(key)
-    if (line === undefined) {
-      line = new Roster()
-      this.#waiting.set(key, line)
-    }
-    const place = line.add(grant)
+    const waiter: Waiter = { key, grant }
+    const line = this.#waiting.get(key)
+    if (line === undefined) this.#waiting.set(key, new Set([waiter]))
+    else line.add(waiter)
     if (this.#countOf(key) < this.#limits.perKey) this.#ready.add(key)
     this.#admit()
-    return () => {
-      if (!place.present) return
-      line.remove(place)
-      if (line.size === 0) this.#forget(key)
-    }
+    return () => this.#giveUp(waiter)
   }
 
   release(key: string): void {
@@ -60,27 +64,21 @@ export class KeySlots {
     for (const key of this.#ready) {
       if (this.#used >= this.#limits.total) return
       this.#ready.delete(key)
-      const next = this.#nextOf(key)
+      const [next] = this.#waiting.get(key) ?? []
       if (next === undefined) continue
+      this.#giveUp(next)
       this.#take(key)
       // At the end of the turns, where the loop comes by again.
       if (this.#waiting.has(key) && this.#countOf(key) < this.#limits.perKey) this.#ready.add(key)
-      next()
+      next.grant()
     }
   }
 
-  #nextOf(key: string): (() => void) | undefined {
-    const line = this.#waiting.get(key)
-    const place = line?.first
-    if (line === undefined || place === undefined) return undefined
-    line.remove(place)
-    if (line.size === 0) this.#forget(key)
-    return place.item
-  }
-
-  #forget(key: string): void {
-    this.#waiting.delete(key)
-    this.#ready.delete(key)
+  #giveUp(waiter: Waiter): void {
+    const line = this.#waiting.get(waiter.key)
+    if (line?.delete(waiter) !== true || line.size > 0) return
+    this.#waiting.delete(waiter.key)
+    this.#ready.delete(waiter.key)
   }
 
   #hasRoom(key: string): boolean {

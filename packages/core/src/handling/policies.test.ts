@@ -201,7 +201,7 @@ describe('a rate limit', () => {
     const { bus, clock, producer } = await open()
     let isAway = true
     let handled = 0
-    const inner = memoryRateLimitStore(clock)
+    const inner = memoryRateLimitStore({ clock })
     const store = {
       take: async (take: Parameters<typeof inner.take>[0]) => {
         if (isAway) throw new Error('no connection')
@@ -554,7 +554,7 @@ test('what waits at a gate goes back when the consumer stops', async () => {
     .consumer('billing', { prefetch: 50 })
     .on(Placed, () => new Promise<void>((resolve) => void clock.after(50, resolve)), {
       concurrency: 1,
-      rateLimit: { max: 1, per: '1h' },
+      rateLimit: { max: 1, per: '1s' },
       circuitBreaker: {},
     })
   await consumer.start()

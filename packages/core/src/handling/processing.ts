@@ -184,19 +184,20 @@ export class Processing {
     handler: ActiveHandler,
     passage: Extract<Passage, { kind: 'postponed' | 'failed' }>,
   ): Disposition {
-    // It says nothing about what the handler depends on, so its breaker does not hear of it.
-    if (passage.kind === 'failed') return this.#retried(delivery, handler, passage.error)
-    const { delayMs } = passage
-    const told = () => this.#settings.emit('postponed', { ...delivery.info, delayMs })
+    if (passage.kind === 'failed') return this.#failed(delivery, handler, passage.error)
+    return this.#postponed(delivery, passage.delayMs, false)
+  }
+
+  /** To come again as the attempt it is. */
+  #postponed(delivery: DeliveryInHand, delayMs: number, isUsed: boolean): Disposition {
+    const { attempt } = delivery
     if (this.#waitsHere || delayMs > this.#settings.maxRetryMs) {
-      told()
-      return { kind: 'back-off', delayMs, attempt: delivery.attempt }
+      return { kind: 'back-off', delayMs, attempt, isUsed }
     }
     const { [headerNames.unhandledFor]: _, ...lasting } = lastingHeaders(delivery)
-    // An attempt that was made in this process is not in the headers yet.
-    const { attempt } = delivery
-    const headers = attempt > 1 ? { ...lasting, [headerNames.attempt]: String(attempt) } : lasting
-    return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled: told }
+    const headers = attempt === 1 ? lasting : { ...lasting, [headerNames.attempt]: String(attempt) }
+    const settled = () => this.#settings.emit('postponed', { ...delivery.info, delayMs })
+    return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled }
   }
 
   /** One attempt. Never rejects. */
@@ -241,6 +242,9 @@ export class Processing {
         answer = await this.#run(delivery, handler)
       } catch (error) {
         await guard?.abandon(delivery)
+        const breaker = handler.gate?.breaker
+        // Because something is down that the handler depends on: no attempt of the message.
+        if (breaker?.failed(delivery, toError(error))) return this.#postponed(delivery, breaker.retryMs, true)
         throw error
       }
       if (answer instanceof AskedVerdict) {
@@ -374,18 +378,6 @@ export class Processing {
         if (!(error instanceof SkipDuplicate)) this.#tell(delivery, 'skipped', readable)
       })
     }
-    const breaker = handler.gate?.breaker
-    if (breaker?.failed(delivery, toError(error)) === true) {
-      // Because something is down that the handler depends on: no attempt of the message.
-      const delayMs = breaker.retryMs
-      const told = () => emit('postponed', { ...delivery.info, delayMs })
-      return this.#again(delivery, delayMs, delivery.attempt, told)
-    }
-    return this.#retried(delivery, handler, error)
-  }
-
-  #retried(delivery: DeliveryInHand, handler: ActiveHandler, error: unknown): Disposition {
-    const { emit } = this.#settings
     const decision = this.#decide(delivery, handler, error)
     if (!decision.retry) return this.#giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }

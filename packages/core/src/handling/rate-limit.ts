@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Clock } from '../lib/clock.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { durationSchema } from '../lib/retry.ts'
 import { functionSchema, lazily } from '../lib/validation.ts'
@@ -7,8 +7,10 @@ import type { Message } from '../messages/message.ts'
 
 /** One take of a rate limit. */
 export interface RateLimitTake {
-  /** Which limit: topic, group and handler, and the key if there is one. */
+  /** Which limit: topic, group and handler. */
   readonly name: string
+  /** What the limit counts apart; empty when it counts all messages together. */
+  readonly key: string
   readonly max: number
   readonly perMs: number
 }
@@ -18,12 +20,14 @@ export interface RateLimitTake {
  * `@waybill/adapter-redis` has one for all members of a group.
  *
  * @example
- * const store: RateLimitStore = { take: async ({ name, max, perMs }) => Number(await redis.evalsha(sha, 1, name, max, perMs)) }
+ * const store: RateLimitStore = {
+ *   take: async ({ name, key, max, perMs }) => Number(await redis.evalsha(sha, 1, `${name}:${key}`, max, perMs)),
+ * }
  */
 export interface RateLimitStore {
   /**
    * Takes one if fewer than `max` were taken in the last `perMs` milliseconds, in one step, and answers 0; else in how many
-   * milliseconds to ask again. While it rejects, nothing is let through.
+   * milliseconds to ask again. While it rejects, does not answer within 10 s, or answers no number, nothing is let through.
    */
   take(take: RateLimitTake): number | Promise<number>
 }
@@ -57,31 +61,56 @@ export const rateLimitSchema = lazily(() =>
 
 export type ParsedRateLimit = z.output<ReturnType<typeof rateLimitSchema>>
 
-// From how many names on those that are full again are forgotten.
+// From how many keys on those that are full again are forgotten.
 const sweepFrom = 1000
 
-/** Remembers in this process when the last `max` were taken. */
-export function memoryRateLimitStore(clock: Pick<Clock, 'monotonic'>): RateLimitStore {
-  const taken = new Map<string, { readonly times: number[]; next: number; perMs: number }>()
+interface Taken {
+  /** A ring: when the last `max` were taken. */
+  readonly times: number[]
+  next: number
+  readonly perMs: number
+}
+
+/**
+ * Remembers in this process when the last `max` were taken.
+ *
+ * ```ts
+ * const store = memoryRateLimitStore()
+ * consumer.on(OrderPlaced, ship, { rateLimit: { max: 50, per: '1s', store } })
+ * ```
+ *
+ * @param options `clock`: for tests; default: the process's.
+ */
+export function memoryRateLimitStore({
+  clock = systemClock,
+}: {
+  readonly clock?: Pick<Clock, 'monotonic'>
+} = {}): RateLimitStore {
+  const taken = new Map<string, Taken>()
   let sweepAt = sweepFrom
   const sweep = (now: number) => {
-    for (const [name, { times, perMs }] of taken) {
-      if (times.every((time) => now - time >= perMs)) taken.delete(name)
+    for (const [id, { times, next, perMs }] of taken) {
+      const latest = times.at(next - 1)
+      if (latest === undefined || now - latest >= perMs) taken.delete(id)
     }
-    // So that it costs each take a constant share, however many names there are.
+    // Otherwise many keys that are in use would be looked through for each new one.
     sweepAt = Math.max(sweepFrom, 2 * taken.size)
   }
   return {
-    take({ name, max, perMs }) {
+    take({ name, key, max, perMs }) {
       const now = clock.monotonic()
-      const known = taken.get(name) ?? { times: [], next: 0, perMs }
-      const oldest = known.times[known.next]
+      const id = `${name.length}:${name}${key}`
+      let known = taken.get(id)
+      if (known === undefined || known.perMs !== perMs) {
+        if (taken.size >= sweepAt) sweep(now)
+        known = { times: [], next: 0, perMs }
+        taken.set(id, known)
+      }
+      const oldest = known.times[known.next % max]
       if (oldest !== undefined && known.times.length >= max && now - oldest < perMs)
         return perMs - (now - oldest)
-      if (taken.size > sweepAt) sweep(now)
-      known.times[known.next] = now
+      known.times[known.next % max] = now
       known.next = (known.next + 1) % max
-      taken.set(name, known)
       return 0
     },
   }
