@@ -225,9 +225,10 @@ export const policies: readonly Case[] = [
       const leaving = await context.bus()
       const first = await stage.consume(recorder, {
         bus: leaving,
-        rateLimit: { max: 1, per: '1h' },
+        // Short enough to wait in hand, and longer than the case.
+        rateLimit: { max: 1, per: '4m' },
       })
-      const sent = await stage.send(5)
+      const sent = await stage.send(2)
       await context.eventually('one is handled', () => recorder.deliveries.length === 1)
       const { abandoned } = await context.within('it stops', first.stop())
       assert.deepEqual(abandoned, [])

@@ -32,7 +32,7 @@ export function effectivePolicies(
     circuitBreaker: own.circuitBreaker ?? consumer.circuitBreaker,
     concurrency: own.concurrency ?? shared,
   }
-  const issues = problemsOf(policies, consumer, definition)
+  const issues = problemsOf(policies, consumer)
   if (issues.length > 0) throw new ConfigurationError(what, issues)
   return {
     timeoutMs: own.timeout ?? consumer.timeout,
@@ -44,7 +44,6 @@ export function effectivePolicies(
 function problemsOf(
   { rateLimit, concurrency }: ParsedPolicies,
   { concurrency: { total: slots = defaultConcurrency }, broadcast }: ConsumerSettings,
-  definition: MessageDefinition | undefined,
 ): Issue[] {
   const issues: Issue[] = []
   if (broadcast && rateLimit?.store !== undefined) {
@@ -57,11 +56,6 @@ function problemsOf(
     if (wished === undefined || wished <= slots) continue
     const message = `expected at most the ${slots} of the consumer's own concurrency, not ${wished}`
     issues.push({ path: `concurrency.${field}`, message })
-  }
-  const hasNoKey = definition !== undefined && definition.key === undefined && !definition.topic.ordered
-  if (concurrency?.perKey !== undefined && concurrency.by === undefined && hasNoKey) {
-    const message = `${definition.type} has no key function, so that all of its messages may share one key; say by: ({ data }) => …, or by: ({ key }) => key if its senders give keys`
-    issues.push({ path: 'concurrency.by', message })
   }
   return issues
 }
