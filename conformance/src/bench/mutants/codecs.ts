@@ -1,5 +1,8 @@
+import { setTimeout } from 'node:timers/promises'
 import type { ConnectOptions, Stage } from '@waybill/core'
 import { busMutant, driverMutant, type Mutant } from './mutant.ts'
+import { producerMutant } from './producing.ts'
+import { deliveryMutant } from './receiving.ts'
 
 /** A bus whose stages are others. */
 function stagesMutant(description: Omit<Mutant, 'mutate'>, change: (stage: Stage) => Stage): Mutant {
@@ -44,6 +47,45 @@ export const codecs: readonly Mutant[] = [
         ),
     }),
   }),
+  driverMutant({
+    name: 'loses keys',
+    fault: 'The key of a message on a topic without order does not travel',
+    caughtBy: ['270c', '270f'],
+    layers: () => ({
+      publish: (batch, forward) =>
+        forward(
+          batch.map((message) => {
+            if (message.topic.ordered) return message
+            const { partitionkey: _, ...attributes } = message.attributes
+            return { ...message, key: undefined, attributes }
+          }),
+        ),
+    }),
+  }),
+  producerMutant(
+    {
+      name: 'sends when it is ready',
+      fault: 'A send that takes longer to get ready is overtaken by later ones of its key',
+      caughtBy: ['272'],
+    },
+    async (given, forward) => {
+      const [, data] = given
+      if (typeof data === 'object' && data !== null && 'n' in data && Number(data.n) % 3 === 0)
+        await setTimeout(40)
+      return forward(...given)
+    },
+  ),
+  deliveryMutant(
+    {
+      name: 'forgets what was done to bodies',
+      fault: 'The header that names the stages of a body is lost on the way',
+      caughtBy: ['273a', '274a', '274b', '275a'],
+    },
+    (delivery) => {
+      const { 'waybill-stages': _, ...headers } = delivery.headers
+      return { ...delivery, headers }
+    },
+  ),
   stagesMutant(
     {
       name: 'buries what it cannot read for now',

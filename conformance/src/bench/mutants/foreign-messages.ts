@@ -24,6 +24,17 @@ function letterMutant(
 export const foreignMessages: readonly Mutant[] = [
   letterMutant(
     {
+      name: 'forgets what went wrong',
+      fault: 'A dead letter does not say what the error was',
+      caughtBy: ['271b', '275b'],
+    },
+    (letter) => {
+      const { 'waybill-error-message': _, ...headers } = letter.headers
+      return { ...letter, headers }
+    },
+  ),
+  letterMutant(
+    {
       name: 'reads bodies as text',
       fault: 'A body goes through UTF-8 on its way to the dead letters',
       caughtBy: ['102b'],

@@ -9,7 +9,7 @@ const sendOptionsSchema = z.custom<SendOptions>((value) => typeof value === 'obj
 const definitionSchema = z.record(z.string(), z.unknown())
 
 /** A bus whose producers send otherwise. */
-function producerMutant(description: Omit<Mutant, 'mutate'>, send: Interceptor): Mutant {
+export function producerMutant(description: Omit<Mutant, 'mutate'>, send: Interceptor): Mutant {
   return busMutant({
     ...description,
     bus: (bus) =>

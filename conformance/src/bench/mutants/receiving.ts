@@ -6,7 +6,8 @@ import { withField } from './with-field.ts'
 const never = new Promise<never>(() => undefined)
 
 /** A driver whose deliveries say something else than what the broker said. */
-function deliveryMutant(
+/** A driver whose deliveries are other than what it has received. */
+export function deliveryMutant(
   description: Omit<Mutant, 'mutate'>,
   change: (delivery: Delivery) => Delivery,
 ): Mutant {
