@@ -1,7 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { defineConfig } from 'rolldown'
 
-const packages = ['core', 'adapter-rabbitmq', 'adapter-kafka', 'adapter-sqs', 'adapter-redis', 's3']
+const packages = [
+  'core',
+  'adapter-rabbitmq',
+  'adapter-kafka',
+  'adapter-sqs',
+  'adapter-redis',
+  's3',
+  'database',
+  'postgres',
+  'sqlite',
+]
 
 /** `{ index: 'packages/core/src/index.ts', driver: … }`, as the package exports them. */
 function doors(folder: string): Record<string, string> {

@@ -6,5 +6,8 @@ export const publishedFolders = [
   'packages/adapter-sqs',
   'packages/adapter-redis',
   'packages/s3',
+  'packages/database',
+  'packages/postgres',
+  'packages/sqlite',
   'conformance',
 ] as const

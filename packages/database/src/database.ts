@@ -1,0 +1,25 @@
+import type { Dialect } from './dialect.ts'
+import type { Migration } from './migrations/migration.ts'
+import type { Queries } from './transaction.ts'
+
+/**
+ * A database that Waybill keeps its tables in. Made by `postgres` of `@waybill/postgres` or `sqlite` of `@waybill/sqlite`; all
+ * that follows is the same on each.
+ *
+ * Conditions that are known (no tables, no rights, read-only, not reachable, …) reject with a `MessagingError` whose cause is
+ * the client's error; what else a statement of yours fails with, such as a unique index, is the client's own error.
+ */
+export interface Database extends Queries, AsyncDisposable {
+  readonly dialect: Dialect
+  /**
+   * Makes or updates the tables, all or nothing; processes that do it at once wait for each other. Resolves with the names of
+   * the steps that were applied.
+   *
+   * @throws {MessagingError} `topology-mismatch` when the schema is of a newer version, or not ours; `access-denied`.
+   */
+  migrate(): Promise<readonly string[]>
+  /** The same as plain SQL, for a tool of your own. Each step records itself. */
+  migrations(): readonly Migration[]
+  /** Ends what runs in the background, and the connections that were opened for it; a pool of yours stays open. */
+  close(): Promise<void>
+}

@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import { postgres } from '@waybill/postgres'
+import { sqlite } from '@waybill/sqlite'
+import { afterAll } from 'vitest'
+import type { Database } from './database.ts'
+
+export interface TestDatabase {
+  readonly name: 'PGlite' | 'SQLite'
+  /** A database without tables; with the same name, the same one over another object. */
+  open(name?: string): Database
+  /** One with tables. */
+  ready(): Promise<Database>
+}
+
+let count = 0
+const nextName = () => {
+  count += 1
+  return `test_${count}`
+}
+
+/** The embedded databases that every test of this package runs on. They end after the file's tests. */
+export function databases(): readonly TestDatabase[] {
+  const folder = mkdtempSync(join(tmpdir(), 'waybill-sqlite-'))
+  const opened: Database[] = []
+  let pglite: PGlite | undefined
+  afterAll(async () => {
+    await Promise.all(opened.map((database) => database.close()))
+    await pglite?.close()
+    rmSync(folder, { recursive: true })
+  })
+  const testDatabase = (name: TestDatabase['name'], make: (id: string) => Database): TestDatabase => {
+    const open = (id = nextName()) => {
+      const database = make(id)
+      opened.push(database)
+      return database
+    }
+    return {
+      name,
+      open,
+      async ready() {
+        const database = open()
+        await database.migrate()
+        return database
+      },
+    }
+  }
+  return [
+    testDatabase('PGlite', (schema) => {
+      pglite ??= new PGlite()
+      return postgres({ pglite, schema })
+    }),
+    testDatabase('SQLite', (id) => sqlite({ path: join(folder, `${id}.db`) })),
+  ]
+}

@@ -1,0 +1,39 @@
+import type { MessagingError } from '@waybill/core/driver'
+
+/** How one database writes what all have. Names of parameters are those in the SQL, such as `$1`. */
+export interface Dialect {
+  readonly name: 'postgres' | 'sqlite'
+  /** Moments are `timestamptz` in PostgreSQL and milliseconds since 1970 in SQLite. */
+  readonly types: {
+    readonly moment: string
+    readonly bytes: string
+    /** A column of ascending numbers that is the primary key. */
+    readonly position: string
+  }
+  /** The present moment, not that of the transaction's begin. */
+  readonly now: string
+  /** The moment so many milliseconds from now. */
+  after(milliseconds: string): string
+  /** The milliseconds since 1970 of a moment. */
+  epochMs(moment: string): string
+  /** Whether a value is one of an array that is given as a parameter. */
+  isIn(value: string, parameter: string, type: 'bigint' | 'text'): string
+  /** At the end of a SELECT: locks its rows, leaving out what others have locked. */
+  readonly lockingFree: string
+  /** A table of ours, quoted, with its schema. */
+  table(name: string): string
+  /** An index of ours, quoted, as CREATE INDEX takes it. */
+  index(name: string): string
+  /** What has to be there before the first table. */
+  readonly preparations: readonly string[]
+  /** Statements that keep others from applying migrations until the transaction ends. */
+  readonly migrationLock: readonly string[]
+  /** What the tables belong to, for errors: `schema "waybill"`. */
+  readonly place: string
+  /** Identifies the tables among those of all installations in the same database. */
+  readonly namespace: string
+  /** An expression that wakes those who listen once the transaction has committed; undefined: the database cannot. */
+  readonly notify: string | undefined
+  /** A known condition as an error of ours; anything else as it is. */
+  explain(error: unknown): MessagingError | undefined
+}

@@ -1,0 +1,9 @@
+import { marks } from './0001-marks.ts'
+import { outbox } from './0002-outbox.ts'
+import type { MigrationStep } from './migration.ts'
+
+/** All of them, in their order. */
+export const steps: readonly MigrationStep[] = [marks, outbox]
+
+/** The version of the schema that this code was written for. */
+export const currentVersion = steps.length

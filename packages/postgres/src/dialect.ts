@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto'
+import type { Dialect } from '@waybill/database'
+import { explainPostgresError } from './errors.ts'
+
+// "WAYB": keeps the lock of migrations apart from an application's own advisory locks.
+const migrationLock = 0x57415942
+
+export function postgresDialect(schema: string, prefix: string): Dialect {
+  const now = 'clock_timestamp()'
+  return {
+    name: 'postgres',
+    types: {
+      moment: 'timestamptz',
+      bytes: 'bytea',
+      position: 'bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
+    },
+    now,
+    after: (milliseconds) => `(${now} + ${milliseconds}::double precision * interval '1 millisecond')`,
+    epochMs: (moment) => `(extract(epoch FROM ${moment}) * 1000)::double precision`,
+    isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,
+    lockingFree: 'FOR UPDATE SKIP LOCKED',
+    table: (name) => `"${schema}"."${prefix}${name}"`,
+    // An index is made in the schema of its table.
+    index: (name) => `"${prefix}${name}"`,
+    preparations: [`CREATE SCHEMA IF NOT EXISTS "${schema}"`],
+    migrationLock: [`SELECT pg_advisory_xact_lock(${migrationLock}, hashtext('${schema}.${prefix}'))`],
+    place: prefix === '' ? `schema "${schema}"` : `set of tables "${schema}"."${prefix}…"`,
+    namespace: `${schema}.${prefix}`,
+    notify: `pg_notify('${channelOf(schema, prefix)}', '')`,
+    explain: explainPostgresError,
+  }
+}
+
+/** What is notified when something is in the outbox. A channel's name has 63 bytes at most, like any (PostgreSQL, "NOTIFY"). */
+export function channelOf(schema: string, prefix: string): string {
+  return `waybill_${createHash('sha256').update(`${schema}.${prefix}`).digest('hex').slice(0, 16)}`
+}

@@ -1,0 +1,67 @@
+import { type ErrorCode, MessagingError } from '@waybill/core/driver'
+
+interface Meaning {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly text: string
+}
+
+const meaning = (code: ErrorCode, retryable: boolean, text: string): Meaning => ({ code, retryable, text })
+
+const away = 'The database does not answer'
+const missing = 'A table or column is missing. Run database.migrate(), or the SQL of database.migrations()'
+
+// By SQLSTATE (PostgreSQL documentation, appendix A).
+const byState: ReadonlyMap<string, Meaning> = new Map([
+  [
+    '25006',
+    meaning('rejected', true, 'The database is read-only, a standby perhaps. Connect to the primary'),
+  ],
+  ['25P02', meaning('failed', true, 'A statement of the transaction failed, so it was rolled back')],
+  ['3D000', meaning('topology-missing', false, 'There is no such database')],
+  ['3F000', meaning('topology-missing', false, missing)],
+  ['42P01', meaning('topology-missing', false, missing)],
+  ['42703', meaning('topology-missing', false, missing)],
+  ['42501', meaning('access-denied', true, 'The role lacks a right; docs/database.md lists what it takes')],
+  ['40001', meaning('failed', true, 'Another transaction was first. Run the transaction again')],
+  ['40P01', meaning('failed', true, 'Transactions waited for each other. Run the transaction again')],
+  ['55P03', meaning('timeout', true, 'Another transaction held a lock for too long')],
+  ['57014', meaning('timeout', true, 'The statement took longer than allowed')],
+  ['57P01', meaning('disconnected', true, 'The database ended the connection')],
+  ['57P02', meaning('disconnected', true, 'The database ended the connection')],
+  ['57P03', meaning('disconnected', true, 'The database is starting, or in recovery')],
+])
+
+// By the first two characters, the class.
+const byClass: ReadonlyMap<string, Meaning> = new Map([
+  ['08', meaning('disconnected', true, away)],
+  ['28', meaning('access-denied', true, 'The database refused the credentials')],
+  ['53', meaning('throttled', true, 'The database lacks room for more')],
+  ['58', meaning('failed', true, 'The database could not read or write a file')],
+])
+
+// What `pg` and Node throw without a state (Node.js documentation, "Common system errors").
+const systemErrors = /^E(?:CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)$/
+const lost =
+  /^(?:Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|timeout expired|PGlite is closed)/
+
+/** A condition of the database that is known; undefined for what a statement itself is to blame for. */
+export function explainPostgresError(error: unknown): MessagingError | undefined {
+  if (!(error instanceof Error) || MessagingError.is(error)) return undefined
+  const code: unknown = Reflect.get(error, 'code')
+  const found = typeof code === 'string' ? meaningOf(code) : undefined
+  const known = found ?? (lost.test(error.message) ? meaning('disconnected', true, away) : undefined)
+  if (known === undefined) return undefined
+  // A refusal on each of a host's addresses has no message of its own.
+  const detail = error.message === '' ? String(code) : error.message
+  return new MessagingError(known.code, `${known.text} (${detail})`, {
+    retryable: known.retryable,
+    cause: error,
+  })
+}
+
+function meaningOf(code: string): Meaning | undefined {
+  if (systemErrors.test(code)) return meaning('disconnected', true, away)
+  if (code.length !== 5) return undefined
+  return byState.get(code) ?? byClass.get(code.slice(0, 2))
+}

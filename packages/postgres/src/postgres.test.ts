@@ -1,0 +1,66 @@
+import { PGlite } from '@electric-sql/pglite'
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import { postgres } from './postgres.ts'
+
+describe('the options', () => {
+  test('name every problem', () => {
+    expect(() => postgres({ schema: 'Way Bill', prefix: '1' })).toThrow(/schema: .*\n.*prefix: /)
+    expect(() => postgres({})).toThrow('exactly one of url, pool, pglite and queries')
+    expect(() => postgres({ url: 'mysql://localhost' })).toThrow('url: expected postgres://')
+    expect(() => postgres({ url: 'pglite:', schema: 'pg_catalog' })).toThrow('schema: ')
+    expect(() => postgres({ url: 'pglite:', schema: 'a"; DROP TABLE users; --' })).toThrow('schema: ')
+    expect(() => postgres({ pool: {} } as never)).toThrow('pool: expected a Pool of pg')
+  })
+
+  test('take what pg and PGlite make', async () => {
+    const pool = new pg.Pool()
+    await postgres({ pool }).close()
+    await pool.end()
+    await using pglite = await PGlite.create()
+    const database = postgres({ pglite, schema: 'messaging', prefix: 'x_' })
+    await database.migrate()
+    await database.close()
+    const { rows } = await pglite.query('SELECT count(*)::int AS count FROM messaging.x_slots')
+    expect(rows).toEqual([{ count: 64 }])
+  })
+})
+
+test('a failed statement fails its transaction, even if its error was caught', async () => {
+  await using database = postgres({ url: 'pglite:' })
+  await database.query('CREATE TABLE accounts (id integer)')
+  const careless = database.transaction(async (transaction) => {
+    await transaction.query('INSERT INTO accounts VALUES (1)')
+    await transaction.query('SELECT 1 / 0').catch(() => {})
+  })
+  await expect(careless).rejects.toMatchObject({
+    code: 'failed',
+    message: expect.stringContaining('rolled back'),
+  })
+  await database.transaction(async (transaction) => {
+    await transaction.query('SAVEPOINT a')
+    await transaction.query('SELECT 1 / 0').catch(() => {})
+    await transaction.query('ROLLBACK TO SAVEPOINT a')
+    await transaction.query('INSERT INTO accounts VALUES (2)')
+  })
+  expect(await database.query('SELECT id FROM accounts')).toEqual([{ id: 2 }])
+})
+
+test('a server that is not there is told in one sentence, and may be tried again', async () => {
+  await using database = postgres({ url: 'postgres://127.0.0.1:1/shop' })
+  await expect(database.migrate()).rejects.toMatchObject({
+    code: 'disconnected',
+    retryable: true,
+    message: expect.stringContaining('does not answer'),
+  })
+})
+
+test('a read-only database is told in one sentence', async () => {
+  await using database = postgres({ url: 'pglite:' })
+  await database.migrate()
+  const writing = database.transaction(async (transaction) => {
+    await transaction.query('SET TRANSACTION READ ONLY')
+    await transaction.query('DELETE FROM waybill.marks')
+  })
+  await expect(writing).rejects.toMatchObject({ code: 'rejected', retryable: true })
+})

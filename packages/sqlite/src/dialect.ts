@@ -1,0 +1,25 @@
+import type { Dialect } from '@waybill/database'
+import { explainSqliteError } from './errors.ts'
+
+const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+
+/** There are no schemas and no locks of rows: one transaction writes at a time. */
+export function sqliteDialect(prefix: string): Dialect {
+  return {
+    name: 'sqlite',
+    types: { moment: 'integer', bytes: 'blob', position: 'integer PRIMARY KEY AUTOINCREMENT' },
+    now,
+    after: (milliseconds) => `(${now} + CAST(${milliseconds} AS INTEGER))`,
+    epochMs: (moment) => moment,
+    isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
+    lockingFree: '',
+    table: (name) => `"${prefix}${name}"`,
+    index: (name) => `"${prefix}${name}"`,
+    preparations: [],
+    migrationLock: [],
+    place: `set of tables "${prefix}…"`,
+    namespace: prefix,
+    notify: undefined,
+    explain: explainSqliteError,
+  }
+}
