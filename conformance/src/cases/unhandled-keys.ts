@@ -1,46 +1,10 @@
 import assert from 'node:assert/strict'
-import type { Bus, ConsumerOptions, Message, MessageDefinition } from '@waybill/core'
+import type { Message } from '@waybill/core'
 import type { Case } from '../case/case.ts'
-import type { CaseContext } from '../case/case-context.ts'
 import { checkKeyOrder } from '../case/key-order.ts'
-import type { Recorder } from '../case/recorder.ts'
-import type { Stage } from '../case/stage.ts'
-import { type Numbered, numbered } from '../fixtures/numbered.ts'
-
-type Type = MessageDefinition<Numbered, Numbered>
-
-interface Scene {
-  readonly stage: Stage
-  readonly placed: Type
-  readonly shipped: Type
-  readonly recorder: Recorder
-}
+import { member, openScene, type Scene } from '../case/two-types.ts'
 
 const keys = ['a', 'b', 'c', 'd', 'e']
-
-async function openScene(context: CaseContext): Promise<Scene> {
-  const types = ['order.placed', 'order.shipped']
-  const groups = [{ name: context.unique('group'), types }]
-  const stage = await context.stage({ topic: { ordered: true, groups } })
-  return {
-    stage,
-    placed: numbered(stage.topic, 'order.placed'),
-    shipped: numbered(stage.topic, 'order.shipped'),
-    recorder: context.recorder(),
-  }
-}
-
-async function member(
-  { stage, recorder }: Scene,
-  name: string,
-  types: readonly Type[],
-  options: ConsumerOptions & { readonly bus?: Bus } = {},
-) {
-  const { bus = stage.bus, ...rest } = options
-  const consumer = bus.consumer(stage.group, rest)
-  for (const type of types) consumer.on(type, recorder.handler(name))
-  await consumer.start()
-}
 
 /** Of each key both types in turn, in the order of their numbers. */
 async function sendAll({ stage, placed, shipped }: Scene, count: number): Promise<readonly Message[]> {
@@ -76,7 +40,7 @@ export const unhandledKeys: readonly Case[] = [
     requires: ['ordered', 'yieldsKeys'],
     timeoutMs: 120_000,
     async run(context) {
-      const scene = await openScene(context)
+      const scene = await openScene(context, { ordered: true, declared: true })
       const { placed, shipped, recorder } = scene
       await member(scene, 'old', [placed])
       await member(scene, 'new', [placed, shipped], { bus: await context.bus() })
@@ -92,7 +56,7 @@ export const unhandledKeys: readonly Case[] = [
     requires: ['ordered', 'yieldsKeys'],
     timeoutMs: 120_000,
     async run(context) {
-      const scene = await openScene(context)
+      const scene = await openScene(context, { ordered: true, declared: true })
       const { stage, placed, shipped, recorder } = scene
       const deferred = new Set<string | undefined>()
       stage.bus.on('deferred', ({ message }) => deferred.add(message?.id))
@@ -112,7 +76,7 @@ export const unhandledKeys: readonly Case[] = [
     requires: ['ordered', 'yieldsKeys'],
     timeoutMs: 120_000,
     async run(context) {
-      const scene = await openScene(context)
+      const scene = await openScene(context, { ordered: true, declared: true })
       const { stage, placed, shipped, recorder } = scene
       const unhandledAfter = context.pace(2500)
       const options = { unhandledAfter }

@@ -1,47 +1,8 @@
 import assert from 'node:assert/strict'
-import type { Bus, ConsumerOptions, Message, MessageDefinition } from '@waybill/core'
+import type { Message } from '@waybill/core'
 import type { Case } from '../case/case.ts'
-import type { CaseContext } from '../case/case-context.ts'
-import type { Recorder } from '../case/recorder.ts'
-import type { Stage } from '../case/stage.ts'
-import { type Numbered, numbered } from '../fixtures/numbered.ts'
-
-type Type = MessageDefinition<Numbered, Numbered>
-
-interface Scene {
-  readonly stage: Stage
-  readonly placed: Type
-  readonly shipped: Type
-  readonly recorder: Recorder
-}
-
-/** A topic with one group and two types; the group is declared for the types given, or by its name alone. */
-async function openScene(context: CaseContext, declared?: readonly string[]): Promise<Scene> {
-  const name = context.unique('group')
-  const groups = declared === undefined ? [name] : [{ name, types: declared }]
-  const stage = await context.stage({ topic: { groups } })
-  return {
-    stage,
-    placed: numbered(stage.topic, 'order.placed'),
-    shipped: numbered(stage.topic, 'order.shipped'),
-    recorder: context.recorder(),
-  }
-}
-
-/** A consumer of some types. */
-async function member(
-  { stage, recorder }: Scene,
-  name: string,
-  types: readonly Type[],
-  options: ConsumerOptions & { readonly bus?: Bus } = {},
-  work?: (message: Message) => unknown,
-) {
-  const { bus = stage.bus, ...rest } = options
-  const consumer = bus.consumer(stage.group, rest)
-  for (const type of types) consumer.on(type, recorder.handler(name, work))
-  await consumer.start()
-  return consumer
-}
+import { member, openScene, type Scene, type Type } from '../case/two-types.ts'
+import { numbered } from '../fixtures/numbered.ts'
 
 const sendAll = ({ stage }: Scene, types: readonly Type[], count: number) =>
   Promise.all(
@@ -96,7 +57,7 @@ export const unhandled: readonly Case[] = [
     title: 'A declared type that old members do not know waits for the new member that is deployed after it',
     timeoutMs: 120_000,
     async run(context) {
-      const scene = await openScene(context, ['order.placed', 'order.shipped'])
+      const scene = await openScene(context, { declared: true })
       const { stage, placed, shipped, recorder } = scene
       const deferred = new Set<string | undefined>()
       stage.bus.on('deferred', ({ message }) => deferred.add(message?.id))
