@@ -7,9 +7,8 @@ import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
 import { Answers, type Replies } from '../handling/answers.ts'
 import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
-import { coversPattern } from '../handling/covers-pattern.ts'
 import { type HandlerOptions, handlerSchema } from '../handling/handler-policies.ts'
-import { type Handler, Handlers, type Registration } from '../handling/handlers.ts'
+import { type Handler, Handlers } from '../handling/handlers.ts'
 import { Slots } from '../handling/lanes.ts'
 import { type HandlerMiddleware, Processing } from '../handling/processing.ts'
 import type { Propagation } from '../handling/propagation.ts'
@@ -43,6 +42,7 @@ import type { StopReport } from './drain.ts'
 import { effectivePolicies } from './effective-policies.ts'
 import { gateRooms } from './gate-rooms.ts'
 import type { Memberships } from './memberships.ts'
+import { type Bound, Registrations } from './registrations.ts'
 import { Worker, type WorkerHealth } from './worker.ts'
 
 /** Holding more hardly makes a broker deliver faster. */
@@ -70,11 +70,6 @@ export interface ConsumerHost {
   forget(consumer: Consumer): void
 }
 
-/** A registration, and the topic it was made for; undefined: every topic of the consumer. */
-interface Bound extends Registration {
-  readonly topic: Topic | undefined
-}
-
 /** One topic of a consumer. */
 interface Working {
   readonly worker: Worker
@@ -95,7 +90,7 @@ export class Consumer<Name extends string = string> {
   readonly group: string
   readonly #host: ConsumerHost
   readonly #options: z.output<ReturnType<typeof consumerSchema>>
-  readonly #registrations: Bound[] = []
+  readonly #registrations: Registrations
   readonly #middleware: HandlerMiddleware[] = []
   #workers: readonly Working[] = []
   #state: 'new' | 'started' | 'stopped' = 'new'
@@ -113,6 +108,7 @@ export class Consumer<Name extends string = string> {
       `options of consumer ${describe(group)}`,
     )
     this.group = group
+    this.#registrations = new Registrations(group)
     requireWithinLimits(host.driver, options, `options of consumer ${describe(group)}`)
     if (this.#options.broadcast) host.require('broadcast', `consumer "${group}" with broadcast`)
     else host.require('deadLetters', `consumer "${group}"`)
@@ -259,7 +255,10 @@ export class Consumer<Name extends string = string> {
     this.#host.ensureOpen()
     const { timeout, signal } = parseOptions(startSchema(), options, 'start options')
     this.#ensureNew('start')
-    const topics = this.#topics()
+    const topics = this.#registrations.topics()
+    for (const { name, ordered } of topics) {
+      if (ordered) this.#host.require('ordered', `ordered topic "${name}"`)
+    }
     this.#workers = topics.map((topic) => this.#createWorker(topic))
     this.#state = 'started'
     if (this.#paused) this.pause()
@@ -409,63 +408,21 @@ export class Consumer<Name extends string = string> {
 
   #register(registration: Bound): this {
     this.#ensureNew('on')
-    const { definition, topic, types } = registration
+    const { topic } = registration
     const { broadcast, allowUndeclaredGroup } = this.#options
     if (topic !== undefined && !broadcast && !allowUndeclaredGroup) requireDeclared(topic, this.group)
-    const problem = this.#neverReached(registration)
-    if (problem !== undefined) {
-      const path = definition === undefined ? 'pattern' : 'type'
-      throw new ConfigurationError(`handler of "${types}"`, [{ path, message: problem }])
-    }
-    if (typeof (registration.batch ?? registration).handle !== 'function') {
-      const issue = { path: 'handler', message: 'expected a function' }
-      throw new ConfigurationError(`handler of "${types}"`, [issue])
-    }
-    this.#registrations.push(registration)
+    this.#registrations.add(registration)
     return this
-  }
-
-  /** Why one of two handlers would never be called; undefined when each has its types. */
-  #neverReached({ definition, topic, types }: Bound): string | undefined {
-    const where = topic === undefined ? '' : ` of topic "${topic.name}"`
-    for (const other of this.#registrations) {
-      if (other.topic !== undefined && other.topic.name !== topic?.name) continue
-      if (other.types === types && (other.topic === topic || definition === undefined)) {
-        return `"${types}"${where} already has a handler in this consumer`
-      }
-      const isShadowed = definition === undefined && other.definition === undefined
-      if (isShadowed && coversPattern(other.types, types)) {
-        return `it would never be called: "${other.types}" was registered before it and takes all of its types; register it first`
-      }
-    }
-    return undefined
-  }
-
-  #topics(): readonly Topic[] {
-    const topics = new Map<string, Topic>()
-    for (const { topic } of this.#registrations) if (topic !== undefined) topics.set(topic.name, topic)
-    if (topics.size > 0) {
-      for (const topic of topics.values()) {
-        if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
-      }
-      return [...topics.values()]
-    }
-    const message =
-      this.#registrations.length === 0
-        ? 'there is no handler; call on(definition, handler) before start()'
-        : 'no handler names a topic; use on(topic, pattern, handler) for patterns'
-    throw new ConfigurationError(`consumer "${this.group}"`, [{ path: 'handlers', message }])
   }
 
   #createWorker(topic: Topic): Working {
     const { lease, maxLease, stuckAfter, maxDeliveries, idempotency, from, broadcast } = this.#options
     const concurrency = this.#options.concurrency.total ?? defaultConcurrency
     const { driver, provisioner, clock, emit, memberships, handledInVain, formats } = this.#host
-    for (const { definition } of this.#registrations) if (definition !== undefined) formats.learn(definition)
+    for (const { definition } of this.#registrations.all)
+      if (definition !== undefined) formats.learn(definition)
     formats.learn(topic)
-    const registrations = this.#registrations.filter(
-      (each) => (each.topic?.name ?? topic.name) === topic.name,
-    )
+    const registrations = this.#registrations.of(topic)
     const { durableRetry, changesFilters, maxDelayMs, ...most } = driver.capabilities
     const slots = new Slots(concurrency)
     const batchSize = Math.max(1, ...registrations.map(({ batch }) => batch?.settings.size ?? 1))
