@@ -8,8 +8,9 @@ import {
   timeoutSchema,
 } from '../handling/handler-policies.ts'
 import type { IdempotencyStore } from '../idempotency/idempotency.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { durationSchema, partialRetrySchema } from '../lib/retry.ts'
+import type { Duration } from '../lib/duration.ts'
+import { millisecondsSchema } from '../lib/duration-schema.ts'
+import { partialRetrySchema } from '../lib/retry.ts'
 import { lazily } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 import { nameSchema } from '../messages/topic.ts'
@@ -100,10 +101,7 @@ const isStore = (value: unknown): value is IdempotencyStore =>
 const storeSchema = lazily(() =>
   z.custom<IdempotencyStore>(isStore, 'expected an idempotency store, such as memoryIdempotencyStore()'),
 )
-const milliseconds = (initial: Duration) =>
-  durationSchema()
-    .default(initial)
-    .transform((value) => toMilliseconds(value))
+const milliseconds = (initial: Duration) => millisecondsSchema().prefault(initial)
 
 // It is renewed at a third of it.
 const leaseSchema = (initial: Duration) =>

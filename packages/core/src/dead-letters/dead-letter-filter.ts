@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { matchesPattern } from '../driver/pattern.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { durationSchema } from '../lib/retry.ts'
+import { durationSchema } from '../lib/duration-schema.ts'
 import { lazily } from '../lib/validation.ts'
 import { typeSchema } from '../messages/topic.ts'
 import type { DeadLetter } from './dead-letter.ts'

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Duration } from '../lib/duration.ts'
+import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { MessagingError } from '../lib/errors.ts'
-import { durationSchema } from '../lib/retry.ts'
 import { functionSchema, lazily } from '../lib/validation.ts'
 
 export interface CircuitBreakerOptions {
@@ -26,11 +26,7 @@ export interface CircuitBreakerOptions {
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
-const milliseconds = (initial: Duration) =>
-  durationSchema()
-    .default(initial)
-    .transform((value) => toMilliseconds(value))
-    .refine((value) => value > 0, 'expected more than 0')
+const milliseconds = (initial: Duration) => someMillisecondsSchema().prefault(initial)
 
 export const circuitBreakerSchema = lazily(() =>
   z.strictObject({

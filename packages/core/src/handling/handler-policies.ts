@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { durationSchema, type PartialRetry, partialRetrySchema, type RetryPolicy } from '../lib/retry.ts'
+import type { Duration } from '../lib/duration.ts'
+import { someMillisecondsSchema } from '../lib/duration-schema.ts'
+import { type PartialRetry, partialRetrySchema, type RetryPolicy } from '../lib/retry.ts'
 import { functionSchema, lazily } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 import {
@@ -48,11 +49,7 @@ export interface HandlerOptions<Handled extends Message = Message> extends Handl
 
 const most = 10_000
 
-export const timeoutSchema = () =>
-  durationSchema()
-    .transform((value) => toMilliseconds(value))
-    .refine((value) => value > 0, 'expected more than 0')
-    .optional()
+export const timeoutSchema = () => someMillisecondsSchema().optional()
 
 export const handlerConcurrencySchema = lazily(() =>
   z.union(

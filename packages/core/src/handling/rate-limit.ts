@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type Clock, systemClock } from '../lib/clock.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
-import { durationSchema } from '../lib/retry.ts'
+import type { Duration } from '../lib/duration.ts'
+import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { functionSchema, lazily } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 
@@ -45,9 +45,7 @@ export interface RateLimitOptions<Handled extends Message = Message> {
 export const rateLimitSchema = lazily(() =>
   z.strictObject({
     max: z.int().min(1).max(1_000_000),
-    per: durationSchema()
-      .transform((value) => toMilliseconds(value))
-      .refine((value) => value > 0, 'expected more than 0'),
+    per: someMillisecondsSchema(),
     by: functionSchema().optional(),
     store: z
       .custom<RateLimitStore>(

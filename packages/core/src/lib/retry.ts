@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Backoff, type Growth, growing } from './backoff.ts'
-import { type Duration, durationHint, parseDuration, toMilliseconds } from './duration.ts'
+import { type Duration, parseDuration, toMilliseconds } from './duration.ts'
+import { millisecondsSchema } from './duration-schema.ts'
 import { MessagingError } from './errors.ts'
 import type { RetryAfter } from './retry-after.ts'
 import { lazily, parseOptions } from './validation.ts'
@@ -39,20 +40,12 @@ export function fixed(delay: Duration): Backoff {
   return () => delayMs
 }
 
-export const durationSchema = lazily(() =>
-  z.custom<Duration>((value) => parseDuration(value) !== undefined, durationHint),
-)
-
 const defaultGrowth: Growth = { initial: 1000, max: 300_000, factor: 2, jitter: 0.1 }
 
 const exponentialSchema = lazily(() =>
   z.strictObject({
-    initial: durationSchema()
-      .default(defaultGrowth.initial)
-      .transform((value) => toMilliseconds(value)),
-    max: durationSchema()
-      .default(defaultGrowth.max)
-      .transform((value) => toMilliseconds(value)),
+    initial: millisecondsSchema().prefault(defaultGrowth.initial),
+    max: millisecondsSchema().prefault(defaultGrowth.max),
     factor: z.number().min(1).default(defaultGrowth.factor),
     jitter: z.number().min(0).max(1).default(defaultGrowth.jitter),
   }),

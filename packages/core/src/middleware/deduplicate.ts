@@ -2,9 +2,9 @@ import { z } from 'zod'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Duration } from '../lib/duration.ts'
+import { millisecondsSchema } from '../lib/duration-schema.ts'
 import { describe, toError } from '../lib/errors.ts'
-import { durationSchema } from '../lib/retry.ts'
 import { SkipDuplicate } from '../lib/skip-duplicate.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
@@ -39,9 +39,7 @@ const isStore = (value: unknown): value is SeenStore =>
 
 const optionsSchema = lazily(() =>
   z.strictObject({
-    window: durationSchema()
-      .default('10m')
-      .transform((value) => toMilliseconds(value)),
+    window: millisecondsSchema().prefault('10m'),
     max: z.int().min(1).default(100_000),
     by: functionSchema().optional(),
     store: z.custom<SeenStore>(isStore, 'expected a store: an object with has and add').optional(),

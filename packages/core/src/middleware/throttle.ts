@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Duration } from '../lib/duration.ts'
+import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { MessagingError } from '../lib/errors.ts'
-import { durationSchema } from '../lib/retry.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import { clockSchema } from './clock-option.ts'
 
@@ -18,9 +18,7 @@ export interface ThrottleOptions {
 const optionsSchema = lazily(() =>
   z.strictObject({
     max: z.number().positive(),
-    per: durationSchema()
-      .transform((value) => toMilliseconds(value))
-      .refine((value) => value > 0, 'expected more than 0'),
+    per: someMillisecondsSchema(),
     clock: clockSchema(),
   }),
 )

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { AttemptContext } from '../deliveries/handler-context.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Duration } from '../lib/duration.ts'
+import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { MessagingError } from '../lib/errors.ts'
-import { durationSchema } from '../lib/retry.ts'
 import { lazily, parseOptions, withFields } from '../lib/validation.ts'
 import { clockSchema } from './clock-option.ts'
 
@@ -15,9 +15,7 @@ export interface TimeoutOptions {
 
 const optionsSchema = lazily(() =>
   z.strictObject({
-    duration: durationSchema()
-      .transform((value) => toMilliseconds(value))
-      .refine((value) => value > 0, 'expected more than 0'),
+    duration: someMillisecondsSchema(),
     clock: clockSchema(),
   }),
 )

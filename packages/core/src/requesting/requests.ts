@@ -3,10 +3,10 @@ import type { ConsumerHost } from '../consuming/consumer.ts'
 import type { WorkerHealth } from '../consuming/worker.ts'
 import { headerNames } from '../driver/transport-headers.ts'
 import { writeReplyAddress } from '../handling/reply-address.ts'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Duration } from '../lib/duration.ts'
+import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { ConfigurationError, MessagingError, RequestError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
-import { durationSchema } from '../lib/retry.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import { type RequestDefinition, validateData } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
@@ -28,10 +28,7 @@ export interface RequestOptions extends Omit<SendOptions, 'delay' | 'timeout'> {
 // The producer checks the rest.
 const requestSchema = lazily(() =>
   z.looseObject({
-    timeout: durationSchema()
-      .default('30s')
-      .transform((value) => toMilliseconds(value))
-      .refine((value) => value > 0, 'expected more than 0'),
+    timeout: someMillisecondsSchema().prefault('30s'),
     delay: z
       .undefined('a request is sent at once; send a message instead, and have the answer sent too')
       .optional(),

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { type Duration, toMilliseconds } from '../lib/duration.ts'
+import type { Duration } from '../lib/duration.ts'
+import { durationSchema, millisecondsSchema } from '../lib/duration-schema.ts'
 import type { Issue } from '../lib/errors.ts'
-import { durationSchema } from '../lib/retry.ts'
 import { lazily, toIssues } from '../lib/validation.ts'
 import { isReservedName } from '../messages/cloud-events.ts'
 import { isTraceparent, isTracestate } from '../messages/trace-context.ts'
@@ -86,9 +86,7 @@ export const producerSchema = lazily(() =>
         'expected a URI reference without spaces, such as "checkout" or "https://example.com/shop"',
       )
       .default('waybill'),
-    timeout: durationSchema()
-      .default('30s')
-      .transform((value) => toMilliseconds(value)),
+    timeout: millisecondsSchema().prefault('30s'),
     maxInFlightBytes: z
       .int()
       .min(1)
