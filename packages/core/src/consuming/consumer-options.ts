@@ -11,7 +11,7 @@ import type { IdempotencyStore } from '../idempotency/idempotency.ts'
 import type { Duration } from '../lib/duration.ts'
 import { millisecondsSchema } from '../lib/duration-schema.ts'
 import { partialRetrySchema } from '../lib/retry.ts'
-import { lazily } from '../lib/validation.ts'
+import { hasFunctions, lazily } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 import { nameSchema } from '../messages/topic.ts'
 
@@ -94,9 +94,7 @@ export interface StopOptions {
 }
 
 const isStore = (value: unknown): value is IdempotencyStore =>
-  typeof value === 'object' &&
-  value !== null &&
-  ['begin', 'extend', 'complete', 'abandon'].every((name) => typeof Reflect.get(value, name) === 'function')
+  hasFunctions(value, ['begin', 'extend', 'complete', 'abandon'])
 
 const storeSchema = lazily(() =>
   z.custom<IdempotencyStore>(isStore, 'expected an idempotency store, such as memoryIdempotencyStore()'),

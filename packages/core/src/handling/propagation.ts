@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
-import { lazily } from '../lib/validation.ts'
+import { hasFunctions, lazily } from '../lib/validation.ts'
 import { attributesIn } from '../messages/cloud-events.ts'
 import type { Message } from '../messages/message.ts'
 import type { TraceContext } from '../messages/trace-context.ts'
@@ -43,10 +43,7 @@ export interface Propagation<Context = unknown> {
 
 export const propagationSchema = lazily(() =>
   z.custom<Propagation>(
-    (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      ['inject', 'extract', 'run'].every((name) => typeof Reflect.get(value, name) === 'function'),
+    (value) => hasFunctions(value, ['inject', 'extract', 'run']),
     'expected a propagation: an object with inject, extract and run',
   ),
 )

@@ -49,5 +49,9 @@ test('a hundred thousand keys are forgotten when they are full again', async () 
   const store = memoryRateLimitStore({ clock })
   for (let key = 0; key < 100_000; key += 1) store.take({ ...limit, key: String(key) })
   await clock.advance(1000)
-  for (let key = 0; key < 300_000; key += 1) expect(store.take({ ...limit, key: `new ${key}` })).toBe(0)
+  let longest = 0
+  for (let key = 0; key < 300_000; key += 1) {
+    longest = Math.max(longest, await store.take({ ...limit, key: `new ${key}` }))
+  }
+  expect(longest).toBe(0)
 })

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { Duration } from '../lib/duration.ts'
 import { someMillisecondsSchema } from '../lib/duration-schema.ts'
-import { functionSchema, lazily } from '../lib/validation.ts'
+import { functionSchema, hasFunctions, lazily } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 
 /** One take of a rate limit. */
@@ -49,8 +49,7 @@ export const rateLimitSchema = lazily(() =>
     by: functionSchema().optional(),
     store: z
       .custom<RateLimitStore>(
-        (value) =>
-          typeof value === 'object' && value !== null && typeof Reflect.get(value, 'take') === 'function',
+        (value) => hasFunctions(value, ['take']),
         'expected a rate limit store: an object with take',
       )
       .optional(),

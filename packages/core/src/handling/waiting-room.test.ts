@@ -26,7 +26,7 @@ test('those turned away come one after the other, and within bounds, however man
   expect(Math.min(...delays.slice(0, 1000))).toBeGreaterThanOrEqual(1000)
   // Of a full rate of one in 20 ms, the thousandth comes after some 20 s.
   expect(delays[1000]).toBeGreaterThan(20_000)
-  for (const delay of delays) expect(delay).toSatisfy((ms: number) => ms >= 1000 && ms <= 330_000)
+  expect(delays.filter((ms) => ms < 1000 || ms > 330_000)).toEqual([])
 })
 
 test('nothing comes before it can be handled', () => {

@@ -25,6 +25,12 @@ export const functionSchema = lazily(() =>
   z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'expected a function'),
 )
 
+/** Whether a value has these methods, own or inherited. */
+export function hasFunctions(value: unknown, names: readonly string[]): boolean {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+  return isObject && names.every((name) => typeof Reflect.get(value, name) === 'function')
+}
+
 /** Problems as zod reports them, each with its dotted path. */
 export function toIssues(error: z.ZodError): Issue[] {
   return error.issues.map((issue) => ({ path: issue.path.map(String).join('.'), message: issue.message }))

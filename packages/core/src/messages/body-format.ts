@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { lazily } from '../lib/validation.ts'
+import { hasFunctions, lazily } from '../lib/validation.ts'
 import type { Codec } from './codec.ts'
 import type { Stage } from './stage.ts'
 
@@ -22,12 +22,9 @@ export interface BodyFormat {
   readonly stages: readonly Stage[] | undefined
 }
 
-const hasFunction = (value: unknown, name: string) =>
-  typeof value === 'object' && value !== null && typeof Reflect.get(value, name) === 'function'
-
 const codecSchema = lazily(() =>
   z.custom<Codec>(
-    (value) => hasFunction(value, 'decode') && 'name' in (value as object),
+    (value) => hasFunctions(value, ['decode']) && 'name' in (value as object),
     'expected a codec such as json(): an object with name, decode and perhaps encode',
   ),
 )
@@ -35,9 +32,7 @@ const codecSchema = lazily(() =>
 const stageSchema = lazily(() =>
   z.custom<Stage>(
     (value) =>
-      hasFunction(value, 'apply') &&
-      hasFunction(value, 'undo') &&
-      /^[a-z0-9-]{1,32}$/.test(String((value as Stage).name)),
+      hasFunctions(value, ['apply', 'undo']) && /^[a-z0-9-]{1,32}$/.test(String((value as Stage).name)),
     'expected a stage such as compress(): an object with apply, undo and a name of lower-case letters, digits and "-"',
   ),
 )

@@ -6,7 +6,7 @@ import type { Duration } from '../lib/duration.ts'
 import { millisecondsSchema } from '../lib/duration-schema.ts'
 import { describe, toError } from '../lib/errors.ts'
 import { SkipDuplicate } from '../lib/skip-duplicate.ts'
-import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
+import { functionSchema, hasFunctions, lazily, parseOptions } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 import { clockSchema } from './clock-option.ts'
 import { SeenInMemory } from './seen-in-memory.ts'
@@ -32,10 +32,7 @@ export interface DeduplicateOptions {
   readonly clock?: Clock
 }
 
-const isStore = (value: unknown): value is SeenStore =>
-  typeof value === 'object' &&
-  value !== null &&
-  ['has', 'add'].every((name) => typeof Reflect.get(value, name) === 'function')
+const isStore = (value: unknown): value is SeenStore => hasFunctions(value, ['has', 'add'])
 
 const optionsSchema = lazily(() =>
   z.strictObject({

@@ -3,7 +3,7 @@ import type { HandlerContext } from '../deliveries/handler-context.ts'
 import type { HandlerMiddleware } from '../handling/processing.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
-import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
+import { functionSchema, hasFunctions, lazily, parseOptions } from '../lib/validation.ts'
 import type { Message } from '../messages/message.ts'
 import { clockSchema } from './clock-option.ts'
 
@@ -45,10 +45,7 @@ const optionsSchema = lazily(() =>
 
 const loggerSchema = lazily(() =>
   z.custom<Logger>(
-    (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      levelSchema().options.every((level) => typeof Reflect.get(value, level) === 'function'),
+    (value) => hasFunctions(value, levelSchema().options),
     'expected a logger: an object with debug, info, warn and error',
   ),
 )

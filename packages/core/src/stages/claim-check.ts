@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { systemClock } from '../lib/clock.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import { type Size, sizeOption } from '../lib/size.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { hasFunctions, lazily, parseOptions } from '../lib/validation.ts'
 import type { Stage } from '../messages/stage.ts'
 import { type Claim, formatClaim, parseClaim } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
@@ -23,10 +23,7 @@ export interface ClaimCheckOptions {
   readonly remove?: 'by-age' | 'when-done'
 }
 
-const isStore = (value: unknown): value is ClaimStore =>
-  typeof value === 'object' &&
-  value !== null &&
-  ['put', 'get', 'remove'].every((name) => typeof Reflect.get(value, name) === 'function')
+const isStore = (value: unknown): value is ClaimStore => hasFunctions(value, ['put', 'get', 'remove'])
 
 const storeSchema = lazily(() =>
   z.custom<ClaimStore>(

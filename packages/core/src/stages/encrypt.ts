@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
 import { andThen } from '../lib/and-then.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { hasFunctions, lazily, parseOptions } from '../lib/validation.ts'
 import type { IncomingBody, Stage } from '../messages/stage.ts'
 import {
   type EncryptionKey,
@@ -23,11 +23,7 @@ export type EncryptOptions =
     }
   | { readonly keys: KeyProvider }
 
-const isProvider = (value: unknown): value is KeyProvider =>
-  typeof value === 'object' &&
-  value !== null &&
-  typeof Reflect.get(value, 'find') === 'function' &&
-  typeof Reflect.get(value, 'current') === 'function'
+const isProvider = (value: unknown): value is KeyProvider => hasFunctions(value, ['find', 'current'])
 
 const fixedSchema = lazily(() =>
   z
