@@ -1,14 +1,8 @@
 import { MessagingError, parseBrokerUrl } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { brokerErrorOf, isOfSingles, toConnectError, toDriverError, toPublishError } from './errors.ts'
+import { badCredentials, exhausted, lost, refusal, unreachable } from './client/faults.fixture.ts'
+import { isOfSingles, toConnectError, toDriverError, toPublishError } from './errors.ts'
 import { parseKafkaOptions } from './options.ts'
-
-function clientError(name: string, extra: Readonly<Record<string, unknown>> = {}): Error {
-  return Object.assign(new Error(`${name} happened`), { name, ...extra })
-}
-
-const protocolError = (type: string) => clientError('KafkaJSProtocolError', { type })
-const exhausted = (cause: Error) => clientError('KafkaJSNumberOfRetriesExceeded', { cause })
 
 test.each([
   ['MESSAGE_TOO_LARGE', 'too-large', false],
@@ -19,19 +13,14 @@ test.each([
   ['REQUEST_TIMED_OUT', 'timeout', true],
   ['SOMETHING_NEW', 'failed', true],
 ] as const)('the broker’s %s is %s', (type, code, retryable) => {
-  expect(toDriverError(protocolError(type), 'x')).toMatchObject({ code, retryable })
+  expect(toDriverError(refusal(type), 'x')).toMatchObject({ code, retryable })
 })
 
 test('what the client gave up on is judged by its cause', () => {
-  const error = toDriverError(exhausted(protocolError('MESSAGE_TOO_LARGE')), 'Producing')
+  const error = toDriverError(exhausted(refusal('MESSAGE_TOO_LARGE')), 'Producing')
   expect(error).toMatchObject({ code: 'too-large', retryable: false })
   expect(error.message).toContain('Producing')
-  expect(toDriverError(exhausted(clientError('KafkaJSConnectionError')), 'x').code).toBe('disconnected')
-})
-
-test('of several errors at once one is told', () => {
-  const several = Object.assign(new Error('several'), { errors: [protocolError('POLICY_VIOLATION')] })
-  expect(brokerErrorOf(several)).toBe('POLICY_VIOLATION')
+  expect(toDriverError(exhausted(unreachable()), 'x').code).toBe('disconnected')
 })
 
 test('an error of ours stays as it is', () => {
@@ -40,20 +29,20 @@ test('an error of ours stays as it is', () => {
 })
 
 test('the client’s error is the cause', () => {
-  const error = clientError('KafkaJSConnectionClosedError')
+  const error = lost()
   expect(toDriverError(error, 'x').cause).toBe(error)
 })
 
 const settings = parseKafkaOptions(parseBrokerUrl('kafka://me:secret@one,two:9093'), undefined)
 
 test('a broker that is not there may be there later, one that refuses us will not change its mind', () => {
-  const unreachable = toConnectError(clientError('KafkaJSConnectionError'), settings)
-  expect(unreachable).toMatchObject({ code: 'connection-failed', retryable: true })
-  expect(unreachable.message).toContain('one:9092, two:9093')
-  const refused = toConnectError(clientError('KafkaJSSASLAuthenticationError'), settings)
+  const absent = toConnectError(unreachable(), settings)
+  expect(absent).toMatchObject({ code: 'connection-failed', retryable: true })
+  expect(absent.message).toContain('one:9092, two:9093')
+  const refused = toConnectError(badCredentials(), settings)
   expect(refused).toMatchObject({ code: 'access-denied', retryable: false })
   expect(refused.message).toContain('"me"')
-  const tls = Object.assign(clientError('KafkaJSConnectionError'), { message: 'self-signed certificate' })
+  const tls = unreachable('self-signed certificate')
   expect(toConnectError(tls, settings).retryable).toBe(false)
   // As it comes from a call that has put it into words already.
   expect(toConnectError(toDriverError(exhausted(tls), 'Connecting failed'), settings)).toMatchObject({
@@ -67,12 +56,12 @@ test.each([
   ['NOT_ENOUGH_REPLICAS', false],
   ['TOPIC_AUTHORIZATION_FAILED', false],
 ])('a batch refused for %s is divided: %s', (type, expected) => {
-  expect(isOfSingles(toPublishError(protocolError(type), 't', true))).toBe(expected)
+  expect(isOfSingles(toPublishError(refusal(type), 't', true))).toBe(expected)
 })
 
 test('the fate of a message is unknown once it may have left, unless the broker refused it', () => {
-  expect(toPublishError(protocolError('MESSAGE_TOO_LARGE'), 't', true).fate).toBe('not-sent')
-  expect(toPublishError(clientError('KafkaJSConnectionClosedError'), 't', true).fate).toBe('unknown')
-  expect(toPublishError(clientError('KafkaJSConnectionError'), 't', false).fate).toBe('not-sent')
-  expect(toPublishError(protocolError('NOT_ENOUGH_REPLICAS_AFTER_APPEND'), 't', true).fate).toBe('unknown')
+  expect(toPublishError(refusal('MESSAGE_TOO_LARGE'), 't', true).fate).toBe('not-sent')
+  expect(toPublishError(lost(), 't', true).fate).toBe('unknown')
+  expect(toPublishError(unreachable(), 't', false).fate).toBe('not-sent')
+  expect(toPublishError(refusal('NOT_ENOUGH_REPLICAS_AFTER_APPEND'), 't', true).fate).toBe('unknown')
 })

@@ -1,5 +1,6 @@
 import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
 import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import { brokerErrorOf, type Fault, faultOf, handshakeFaultOf } from './client/faults.ts'
 import type { KafkaSettings } from './options.ts'
 
 interface Meaning {
@@ -18,7 +19,7 @@ const tooLarge: Meaning = { code: 'too-large', retryable: false, refused: true, 
 const passing: Meaning = { code: 'failed', retryable: true }
 const invalid: Meaning = { code: 'rejected', retryable: false, refused: true }
 
-/** Error codes of the broker by their names (Kafka protocol guide, "Error Codes"), as the client spells them. */
+/** Error codes of the broker by their names (Kafka protocol guide, "Error Codes"). */
 const brokerErrors: Readonly<Record<string, Meaning>> = {
   UNKNOWN_TOPIC_OR_PARTITION: missing,
   INVALID_TOPIC_EXCEPTION: invalid,
@@ -56,53 +57,18 @@ const brokerErrors: Readonly<Record<string, Meaning>> = {
   INCONSISTENT_GROUP_PROTOCOL: { code: 'topology-mismatch', retryable: true },
 }
 
-/** The client's own errors by their names. */
-const clientErrors: Readonly<Record<string, Meaning>> = {
-  KafkaJSConnectionError: gone,
-  KafkaJSConnectionClosedError: gone,
-  KafkaJSBrokerNotFound: gone,
-  KafkaJSNoBrokerAvailableError: gone,
-  KafkaJSGroupCoordinatorNotFound: gone,
-  KafkaJSMetadataNotLoaded: gone,
-  KafkaJSTopicMetadataNotLoaded: gone,
-  KafkaJSLockTimeout: gone,
-  KafkaJSRequestTimeoutError: { code: 'timeout', retryable: true },
-  KafkaJSTimeout: { code: 'timeout', retryable: true },
-  KafkaJSSASLAuthenticationError: denied,
-  // A codec that is not registered.
-  KafkaJSNotImplemented: { code: 'unsupported', retryable: false },
-}
-
-/** Causes, the outermost first: the client wraps what it gave up on. */
-function chain(thrown: unknown): Error[] {
-  const errors: Error[] = []
-  for (let error: unknown = thrown; error instanceof Error && errors.length < 8; error = error.cause) {
-    errors.push(error)
-    // Several at once, of which each tells of one topic.
-    if ('errors' in error && Array.isArray(error.errors) && error.errors[0] instanceof Error) {
-      errors.push(error.errors[0])
-    }
-  }
-  return errors
-}
-
-/** The broker's name for the error, such as `UNKNOWN_MEMBER_ID`. */
-export function brokerErrorOf(thrown: unknown): string | undefined {
-  for (const error of chain(thrown)) {
-    const type: unknown = 'type' in error ? error.type : undefined
-    if (typeof type === 'string') return type
-  }
-  return undefined
+/** What went wrong on the way, by its kind. */
+const otherFaults: Readonly<Record<Exclude<Fault['kind'], 'refused'>, Meaning>> = {
+  disconnected: gone,
+  timeout: { code: 'timeout', retryable: true },
+  'credentials-refused': denied,
+  'unknown-compression': { code: 'unsupported', retryable: false },
+  other: passing,
 }
 
 function meaningOf(thrown: unknown): Meaning {
-  const type = brokerErrorOf(thrown)
-  if (type !== undefined) return brokerErrors[type] ?? passing
-  for (const error of chain(thrown).reverse()) {
-    const meaning = clientErrors[error.name]
-    if (meaning !== undefined) return meaning
-  }
-  return passing
+  const fault = faultOf(thrown)
+  return fault.kind === 'refused' ? (brokerErrors[fault.brokerError] ?? passing) : otherFaults[fault.kind]
 }
 
 /** The one table: whatever the client or the broker reported, as an error of ours. */
@@ -127,10 +93,6 @@ export function isOfSingles(error: MessagingError): boolean {
   return meaningOf(error.cause).isOfSingles === true
 }
 
-// What a port without TLS does to a handshake, and a broker that is restarting, too.
-const handshakeCut = /before secure TLS connection was established/
-const tlsProblem = /certificate|self.signed|ssl routines|tlsv1/i
-
 /** The same for a connection that could not be made. */
 export function toConnectError(error: unknown, { addresses, tls, sasl }: KafkaSettings): MessagingError {
   const thrown = MessagingError.is(error) && error.cause instanceof Error ? error.cause : error
@@ -145,11 +107,12 @@ export function toConnectError(error: unknown, { addresses, tls, sasl }: KafkaSe
       user: sasl !== undefined && 'username' in sasl ? sasl.username : undefined,
     })
   }
+  const handshake = handshakeFaultOf(thrown)
   // A certificate that will not do today will not do tomorrow either.
-  if (chain(thrown).some(({ message }) => tlsProblem.test(message))) {
+  if (handshake === 'refused') {
     return tlsFailed({ ...peer, isOurs: tls !== undefined, reason, secureScheme: 'kafka+ssl' })
   }
-  if (tls !== undefined && chain(thrown).some(({ message }) => handshakeCut.test(message))) {
+  if (tls !== undefined && handshake === 'cut-short') {
     return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'kafka+ssl', retryable: true })
   }
   if (code === 'disconnected' || code === 'timeout' || code === 'failed')

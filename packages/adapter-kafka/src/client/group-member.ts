@@ -1,9 +1,9 @@
 import type { Assigner, Broker, Cluster, Consumer } from 'kafkajs'
-import { brokerErrorOf } from '../errors.ts'
 import type { KafkaSettings } from '../options.ts'
 import { assignPartitions, decodeOwned, encodeOwned } from '../wire/assignment.ts'
 import type { ConsumedRecord } from '../wire/records.ts'
 import { atMost, type Client, createClient } from './client.ts'
+import { brokerErrorOf } from './faults.ts'
 import { GroupCoordinator, type Membership, type TopicCommits } from './group-coordinator.ts'
 import { kafkajs } from './kafkajs.ts'
 

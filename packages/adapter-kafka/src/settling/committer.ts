@@ -1,6 +1,7 @@
 import { type Clock, type MessagingError, toError } from '@waybill/core/driver'
+import { brokerErrorOf } from '../client/faults.ts'
 import type { Membership, PartitionCommit, TopicCommits } from '../client/group-coordinator.ts'
-import { brokerErrorOf, toDriverError } from '../errors.ts'
+import { toDriverError } from '../errors.ts'
 import type { OffsetCommit } from './offsets.ts'
 import type { Partition } from './partition.ts'
 

@@ -5,9 +5,9 @@ import {
   type SeekPosition,
   type TopicSpec,
 } from '@waybill/core/driver'
+import { brokerErrorOf } from '../client/faults.ts'
 import type { Gateway } from '../client/gateway.ts'
 import type { PartitionCommit } from '../client/group-coordinator.ts'
-import { brokerErrorOf } from '../errors.ts'
 import { groupNames } from '../wire/names.ts'
 import { parseRecord } from './offsets.ts'
 

@@ -1,7 +1,7 @@
 import { type Administration, MessagingError, type TopicSpec } from '@waybill/core/driver'
+import { brokerErrorOf } from '../client/faults.ts'
 import type { Gateway } from '../client/gateway.ts'
 import type { Administer } from '../connection/lent-gateway.ts'
-import { brokerErrorOf } from '../errors.ts'
 import { bookTopic, groupNames, mainTopic, topicOfBook } from '../wire/names.ts'
 import type { TopicBook } from './topic-book.ts'
 
@@ -69,10 +69,9 @@ async function deleteGroup(gateway: Gateway, groupId: string): Promise<void> {
   try {
     await gateway.deleteGroup(groupId)
   } catch (error) {
-    const text = error instanceof Error && 'groups' in error ? JSON.stringify(error.groups) : String(error)
     const type = brokerErrorOf(error)
-    if (type === 'GROUP_ID_NOT_FOUND' || text.includes('GROUP_ID_NOT_FOUND')) return
-    if (type !== 'NON_EMPTY_GROUP' && !text.includes('NON_EMPTY_GROUP')) throw error
+    if (type === 'GROUP_ID_NOT_FOUND') return
+    if (type !== 'NON_EMPTY_GROUP') throw error
     throw new MessagingError(
       'rejected',
       `Group ${groupId} has consumers; stop them all before it is deleted`,

@@ -6,9 +6,9 @@ import {
   type TopologyReport,
 } from '@waybill/core/driver'
 import { definedOtherwise } from '@waybill/core/driver-kit'
+import { brokerErrorOf, brokerErrorsOf } from '../client/faults.ts'
 import type { Gateway } from '../client/gateway.ts'
 import type { TopicCommits } from '../client/group-coordinator.ts'
-import { brokerErrorOf } from '../errors.ts'
 import { type KafkaSettings, parseTopicOptions } from '../options.ts'
 import { bookTopic, type GroupNames, groupNames, mainTopic } from '../wire/names.ts'
 import { batchBytes } from '../wire/record-limits.ts'
@@ -157,9 +157,7 @@ async function createTopics(gateway: Gateway, topics: readonly WantedTopic[]): P
 
 /** Others may be creating the same at the same time. */
 function isOnlyExisting(error: unknown): boolean {
-  const errors: readonly unknown[] =
-    error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors : [error]
-  return errors.every((each) => brokerErrorOf(each) === 'TOPIC_ALREADY_EXISTS')
+  return brokerErrorsOf(error).every((each) => each === 'TOPIC_ALREADY_EXISTS')
 }
 
 async function waitForTopics(gateway: Gateway, topics: readonly Pick<WantedTopic, 'name'>[]): Promise<void> {
