@@ -16,7 +16,7 @@ import {
   type Topology as WantedTopology,
 } from '@waybill/core/driver'
 import { bounded } from '@waybill/core/driver-kit'
-import type { ChannelModel } from 'amqplib'
+import type { ChannelModel } from './client/amqplib.ts'
 import { Link } from './connection/link.ts'
 import { blockedLoopWarning, LoopDelay } from './connection/loop-delay.ts'
 import { describeServer, requireSupported, type Server } from './connection/server.ts'

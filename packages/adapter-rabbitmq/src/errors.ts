@@ -1,5 +1,6 @@
 import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
 import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import { faultOf, replyCodeOf as replyCode } from './client/faults.ts'
 import type { RabbitmqSettings } from './options.ts'
 
 /** What the client was doing when it failed. */
@@ -28,28 +29,20 @@ const replyCodes: Readonly<Record<number, Meaning>> = {
   541: { code: 'failed', retryable: true },
 }
 
-/** OpenSSL's and Node's codes for a certificate or protocol that will not do, today or tomorrow. */
-const tlsProblem = /^(?:ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/
-
 function meaningOf(error: Error, stage: Stage): Meaning {
-  const code: unknown = 'code' in error ? error.code : undefined
-  // The virtual host does not exist or is not ours; amqplib keeps the broker's words to itself.
-  if (error.message.startsWith('Expected ConnectionOpenOk'))
-    return { code: 'access-denied', retryable: false }
-  const inHandshake = /^Handshake terminated by server: (\d{3})/.exec(error.message)?.[1]
-  const replyCode = inHandshake === undefined ? code : Number(inHandshake)
-  if (typeof replyCode === 'number') {
+  const fault = faultOf(error)
+  if (fault.kind === 'virtual-host-refused') return { code: 'access-denied', retryable: false }
+  if (fault.kind === 'closed-by-broker') {
     // A virtual host that is still being recovered refuses connections for a while, with a code for good.
-    if (replyCode === 530 && /is down/.test(error.message))
+    if (fault.replyCode === 530 && /is down/.test(error.message))
       return { code: 'connection-failed', retryable: true }
     // A limit of the virtual host, with the code of a mismatch: an operator raises it, or something is deleted.
     if (/\blimit\b.*\breached\b/.test(error.message)) return { code: 'failed', retryable: true }
-    const meaning = replyCodes[replyCode]
+    const meaning = replyCodes[fault.replyCode]
     if (meaning !== undefined) return meaning
   }
-  if (typeof code === 'string' && tlsProblem.test(code))
-    return { code: 'connection-failed', retryable: false }
-  // What is left are the texts of amqplib for a channel or connection that is gone, and those of the socket.
+  if (fault.kind === 'tls-refused') return { code: 'connection-failed', retryable: false }
+  // What is left says that a channel, a connection or the socket is gone.
   return { code: stage === 'connecting' ? 'connection-failed' : 'disconnected', retryable: true }
 }
 
@@ -82,7 +75,8 @@ export function toConnectError(
   const user = authentication === 'external' ? undefined : (settings.username ?? 'guest')
   const peer = { broker: 'RabbitMQ', address, cause: thrown }
   const { code, retryable } = meaningOf(error, 'connecting')
-  if (code === 'access-denied' && error.message.startsWith('Handshake terminated')) {
+  const fault = faultOf(error)
+  if (code === 'access-denied' && fault.kind === 'closed-by-broker' && fault.inHandshake) {
     return refusedCredentials({ ...peer, user })
   }
   if (code === 'access-denied') {
@@ -94,32 +88,17 @@ export function toConnectError(
   const reason = error.message.trim()
   if (!retryable) return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'amqps' })
   const isOurs = settings.tls !== undefined
-  const isRetryable = isHangUp(error)
-  if (isRetryable || (!isOurs && isForeignFrame(error))) {
+  const isRetryable = fault.kind === 'hung-up'
+  if (isRetryable || (!isOurs && fault.kind === 'not-amqp')) {
     // A broker that is starting, or a proxy without one, hangs up in the same way.
     return tlsFailed({ ...peer, isOurs, reason, secureScheme: 'amqps', retryable: isRetryable })
   }
   return unreachable({ ...peer, reason })
 }
 
-function isForeignFrame({ message }: Error): boolean {
-  return /^Invalid frame|^Unexpected frame|^Expected ConnectionStart/.test(message)
-}
-
-/**
- * What comes of TLS on one side only: amqplib's words for a TLS alert, which is shorter than a frame, and Node's for a peer
- * that hangs up on a TLS greeting.
- */
-function isHangUp({ message }: Error): boolean {
-  return /^Socket closed abruptly during opening|before secure TLS connection was established$/.test(message)
-}
-
 /** The reply code with which the broker closed a channel, of an error as it came. */
 export function replyCodeOf(thrown: unknown): number | undefined {
-  const cause = MessagingError.is(thrown) ? thrown.cause : thrown
-  const code: unknown =
-    typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
-  return typeof code === 'number' ? code : undefined
+  return replyCode(MessagingError.is(thrown) ? thrown.cause : thrown)
 }
 
 /** What a publish tells of itself when the broker closed the channel over one of several under way. */

@@ -40,7 +40,7 @@ export function confirmedPublish(channel: ConfirmChannel, message: Outgoing, con
     messageId: options.messageId,
     timestamp: options.timestamp,
     type: options.type,
-    userId: options.userId,
+    userId: undefined,
     appId: options.appId,
     clusterId: undefined,
   }

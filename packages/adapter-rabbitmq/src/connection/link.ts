@@ -7,8 +7,9 @@ import {
   connect,
   credentials,
   type SocketOptions,
-} from 'amqplib'
+} from '../client/amqplib.ts'
 import { encodeMessages } from '../client/encode-messages.ts'
+import { isChannelGone } from '../client/faults.ts'
 import { coalesceWrites, socketClosed } from '../client/sockets.ts'
 import { toConnectError, toDriverError } from '../errors.ts'
 import type { RabbitmqSettings } from '../options.ts'
@@ -102,8 +103,7 @@ export class Link {
 
   /** amqplib only says that a channel closed with its connection; the connection knows why. */
   #reasonOf(error: unknown): unknown {
-    const isGone = error instanceof Error && /^Channel (ended|closed)/.test(error.message)
-    return isGone && this.#lossReason !== undefined ? this.#lossReason : error
+    return isChannelGone(error) && this.#lossReason !== undefined ? this.#lossReason : error
   }
 
   async #withChannel<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {

@@ -6,12 +6,13 @@ import {
   type StoredDeadLetter,
   sleep,
 } from '@waybill/core/driver'
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel } from '../client/amqplib.ts'
 import { closeChannel } from '../connection/close-channel.ts'
 import type { Link } from '../connection/link.ts'
 import { toDriverError } from '../errors.ts'
 import { toQueue } from '../sending/copies.ts'
 import type { Publisher } from '../sending/publisher.ts'
+import type { AmqpMessage } from '../wire/amqp.ts'
 import { fromAmqp, letterId, partitionOfLetter, toCopy } from '../wire/messages.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
 
@@ -29,7 +30,7 @@ const idleMs = 1000
 const backMs = 3000
 
 interface Letter extends StoredDeadLetter {
-  readonly source: ConsumeMessage
+  readonly source: AmqpMessage
 }
 
 /** What a visitor does with a window of letters. */

@@ -1,6 +1,7 @@
 import type { SubscriptionRequest } from '@waybill/core/driver'
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel } from '../client/amqplib.ts'
 import type { RabbitmqSettings } from '../options.ts'
+import type { AmqpMessage } from '../wire/amqp.ts'
 import { partitionPriorities } from '../wire/partitions.ts'
 
 export interface ConsumersParts {
@@ -14,7 +15,7 @@ export interface ConsumersParts {
   /** Unique to the subscription. */
   readonly member: string
   /** Null when the broker has cancelled the consumer. */
-  readonly onMessage: (message: ConsumeMessage | null, partition: number) => void
+  readonly onMessage: (message: AmqpMessage | null, partition: number) => void
 }
 
 /** The consumers of one channel: on each queue one, and more where the prefetch has grown. */

@@ -10,7 +10,7 @@ import {
   sleep,
   type TopicSpec,
 } from '@waybill/core/driver'
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel } from '../client/amqplib.ts'
 import { closeChannel } from '../connection/close-channel.ts'
 import type { Link } from '../connection/link.ts'
 import { streamRefused, toDriverError } from '../errors.ts'
@@ -19,6 +19,7 @@ import type { Copies } from '../sending/copies.ts'
 import type { HandledInVain } from '../settling/handled-in-vain.ts'
 import { InHand } from '../settling/in-hand.ts'
 import { bindQueue } from '../topology/declarations.ts'
+import type { AmqpMessage } from '../wire/amqp.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
 import { fromAmqp } from '../wire/messages.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
@@ -245,7 +246,7 @@ export class RabbitmqSubscription implements Subscription {
     await sleep(this.#parts.clock, queueDelayMs)
   }
 
-  #onMessage(message: ConsumeMessage | null, partition: number): void {
+  #onMessage(message: AmqpMessage | null, partition: number): void {
     if (message === null) {
       const queue = this.#queues[partition]
       const error = new MessagingError(

@@ -1,7 +1,7 @@
 import type { Clock, Outcome, Verdict } from '@waybill/core/driver'
 import { eachGroup, outcomesOf } from '@waybill/core/driver-kit'
-import type { Message } from 'amqplib'
 import type { Ladders } from '../topology/ladders.ts'
+import type { AmqpMessage } from '../wire/amqp.ts'
 import { type Ladder, levelName, planDelay } from '../wire/delays.ts'
 import {
   type Counts,
@@ -20,7 +20,7 @@ export type CopyPurpose =
   | { readonly kind: 'return'; readonly headers: Readonly<Record<string, string>>; readonly counts: Counts }
 
 export interface CopyRequest {
-  readonly source: Pick<Message, 'content' | 'properties'>
+  readonly source: Pick<AmqpMessage, 'content' | 'properties'>
   readonly purpose: CopyPurpose
   /** The group's queue that a retry comes back to, and its number among the group's queues. */
   readonly queue: string

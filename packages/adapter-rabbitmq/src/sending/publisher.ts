@@ -1,7 +1,8 @@
 import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
 import { done, type Failure, withheld } from '@waybill/core/driver-kit'
-import type { ConfirmChannel } from 'amqplib'
+import type { ConfirmChannel } from '../client/amqplib.ts'
 import { confirmedPublish } from '../client/confirmed-publish.ts'
+import { faultOf } from '../client/faults.ts'
 import type { Link } from '../connection/link.ts'
 import { toDriverError, toPublishError } from '../errors.ts'
 import type { Outgoing } from '../wire/messages.ts'
@@ -192,7 +193,7 @@ class Line<Message extends Outgoing> {
   #outcomeOf(message: Message, error: unknown): Outcome {
     if (error === null)
       return this.#returned.size > 0 && this.#takeReturned(message) ? this.#hooks.onUnroutable(message) : done
-    if (error instanceof Error && error.message === 'message nacked') {
+    if (faultOf(error).kind === 'nacked') {
       return failed(
         new MessagingError('rejected', 'RabbitMQ refused the message: a queue is full or not available', {
           retryable: true,
@@ -252,20 +253,19 @@ function returnKey(exchange: string, routingKey: string, messageId: unknown): st
 }
 
 function toEncodingError(thrown: unknown): MessagingError {
-  const { code, message } =
-    thrown instanceof RangeError
-      ? ({
-          code: 'too-large',
-          message: 'The headers do not fit AMQP: 64 KiB in all, names of up to 255 bytes',
-        } as const)
-      : ({ code: 'rejected', message: 'The message cannot be put into AMQP' } as const)
   const detail = thrown instanceof Error ? `: ${thrown.message}` : ''
-  const isGone = thrown instanceof Error && thrown.name === 'IllegalOperationError'
-  return isGone
-    ? new MessagingError('disconnected', `The channel is closed${detail}`, {
-        retryable: true,
-        fate: 'not-sent',
-        cause: thrown,
-      })
-    : new MessagingError(code, message + detail, { fate: 'not-sent', cause: thrown })
+  const { kind } = faultOf(thrown)
+  if (kind === 'channel-closed') {
+    return new MessagingError('disconnected', `The channel is closed${detail}`, {
+      retryable: true,
+      fate: 'not-sent',
+      cause: thrown,
+    })
+  }
+  const options = { fate: 'not-sent', cause: thrown } as const
+  if (kind !== 'headers-too-long') {
+    return new MessagingError('rejected', `The message cannot be put into AMQP${detail}`, options)
+  }
+  const message = `The headers do not fit AMQP: 64 KiB in all, names of up to 255 bytes${detail}`
+  return new MessagingError('too-large', message, options)
 }

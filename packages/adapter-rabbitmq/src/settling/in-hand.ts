@@ -1,6 +1,6 @@
 import { type Delivery, MessagingError, type Outcome, type Settlement } from '@waybill/core/driver'
 import { done, failed } from '@waybill/core/driver-kit'
-import type { Channel } from 'amqplib'
+import type { Channel } from '../client/amqplib.ts'
 import type { Copies, CopyPurpose } from '../sending/copies.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
 import type { TopicObjects } from '../wire/names.ts'

@@ -1,4 +1,4 @@
-import type { Channel } from 'amqplib'
+import type { Channel } from '../client/amqplib.ts'
 import type { Link } from '../connection/link.ts'
 import type { Server } from '../connection/server.ts'
 import { replyCodeOf } from '../errors.ts'

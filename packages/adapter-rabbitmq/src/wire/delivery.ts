@@ -1,5 +1,5 @@
 import type { Delivery } from '@waybill/core/driver'
-import type { ConsumeMessage } from 'amqplib'
+import type { AmqpMessage } from './amqp.ts'
 import type { Incoming } from './messages.ts'
 
 type Carried = Pick<Incoming, 'body' | 'contentType' | 'headers' | 'attempt' | 'deliveries' | 'crashes'> &
@@ -17,14 +17,14 @@ export class RabbitmqDelivery implements Delivery {
   readonly transportId: string | undefined
   readonly subject: string | undefined
   readonly key = undefined
-  readonly source: ConsumeMessage
+  readonly source: AmqpMessage
   readonly tag: number
   /** Which of the group's queues it came from. */
   readonly partition: number
   /** Set while its verdict is on its way, and after that. */
   settled = false
 
-  constructor(source: ConsumeMessage, incoming: Carried, partition: number) {
+  constructor(source: AmqpMessage, incoming: Carried, partition: number) {
     this.body = incoming.body
     this.contentType = incoming.contentType
     this.headers = incoming.headers

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { attemptOf, deadLetterIdOf, headerNames, type OutboundMessage, prefixing } from '@waybill/core/driver'
 import { type Mirror, mirroredNames } from '@waybill/core/driver-kit'
-import type { Message, MessageProperties, Options } from 'amqplib'
+import type { AmqpMessage, AmqpProperties, PublishOptions } from './amqp.ts'
 import { unpacked } from './content-encoding.ts'
 import { dueKey } from './delays.ts'
 import { headerText, toMilliseconds } from './header-values.ts'
@@ -11,7 +11,7 @@ export interface Outgoing {
   readonly exchange: string
   readonly routingKey: string
   readonly body: Buffer
-  readonly options: Options.Publish
+  readonly options: PublishOptions
 }
 
 /** How often a message was handed out before, and how often its consumer was lost with it. */
@@ -95,7 +95,7 @@ export function toAmqp(
     if (value !== undefined) headers[attributeHeader(name)] = value
   }
   addHeaders(headers, message.headers)
-  const options: Options.Publish = {
+  const options: PublishOptions = {
     persistent: true,
     mandatory: true,
     contentType: message.contentType,
@@ -118,10 +118,10 @@ export function toAmqp(
  * "Sender-selected Distribution"), as does the one that leads out at the end; what is left to wait after the ladder goes along in a header.
  */
 export function withDelay(
-  options: Options.Publish,
+  options: PublishOptions,
   remainingMs: number,
   delayKey: string | undefined,
-): Options.Publish {
+): PublishOptions {
   const headers: Record<string, unknown> = { ...options.headers }
   if (remainingMs > 0) headers[remainingHeader] = String(remainingMs)
   return delayKey === undefined ? { ...options, headers } : { ...options, headers, CC: [delayKey, dueKey] }
@@ -132,8 +132,8 @@ function text(value: unknown): string {
 }
 
 /** The properties of a message that its copies keep: not its expiry, nor a user id, which the broker would check. */
-function keptProperties(properties: MessageProperties): Options.Publish {
-  const kept: Options.Publish = {}
+function keptProperties(properties: AmqpProperties): PublishOptions {
+  const kept: PublishOptions = {}
   if (properties.contentEncoding !== undefined) kept.contentEncoding = text(properties.contentEncoding)
   if (properties.correlationId !== undefined) kept.correlationId = text(properties.correlationId)
   if (properties.replyTo !== undefined) kept.replyTo = text(properties.replyTo)
@@ -154,7 +154,7 @@ export interface CopyExtras {
 
 /** A copy of a received message with other headers, for a retry, a dead letter, a replay or a return. */
 export function toCopy(
-  source: Pick<Message, 'content' | 'properties'>,
+  source: Pick<AmqpMessage, 'content' | 'properties'>,
   headers: Readonly<Record<string, string>>,
   { partition, counts }: CopyExtras = {},
 ): Pick<Outgoing, 'body' | 'options'> {
@@ -166,7 +166,7 @@ export function toCopy(
     own[deliveriesHeader] = counts.deliveries
     own[crashesHeader] = counts.crashes
   }
-  const options: Options.Publish = {
+  const options: PublishOptions = {
     ...keptProperties(source.properties),
     persistent: true,
     mandatory: true,
@@ -215,7 +215,7 @@ function plainName(name: string): string {
 }
 
 /** `isOrdered`: the queue has one active consumer, and what is given back keeps its place. */
-export function fromAmqp({ content, properties, fields }: Message, isOrdered = false): Incoming {
+export function fromAmqp({ content, properties, fields }: AmqpMessage, isOrdered = false): Incoming {
   const raw: Readonly<Record<string, unknown>> = properties.headers ?? {}
   const headers = toHeaders(raw)
   const returned = count(raw['x-delivery-count'])
@@ -241,14 +241,14 @@ export function fromAmqp({ content, properties, fields }: Message, isOrdered = f
 }
 
 /** The partition that a dead letter came from. */
-export function partitionOfLetter({ properties }: Pick<Message, 'properties'>): number {
+export function partitionOfLetter({ properties }: Pick<AmqpMessage, 'properties'>): number {
   const partition = Number(properties.headers?.[partitionHeader] ?? 0)
   return Number.isSafeInteger(partition) && partition >= 0 ? partition : 0
 }
 
 /** A letter's id; of one that the broker moved there itself, something that stays the same. */
 export function letterId(
-  { content, properties }: Pick<Message, 'content' | 'properties'>,
+  { content, properties }: Pick<AmqpMessage, 'content' | 'properties'>,
   headers: Incoming['headers'],
 ): string {
   const id: unknown = deadLetterIdOf(headers) ?? properties.messageId
@@ -259,7 +259,7 @@ export function letterId(
  * For headers that became too long for AMQP by what was added on the way: cuts the longest text of the failure record, or
  * else leaves out the attributes that are also in the body. The message must still be written.
  */
-export function shortenHeaders(options: Options.Publish): Options.Publish {
+export function shortenHeaders(options: PublishOptions): PublishOptions {
   const headers: Record<string, unknown> = { ...options.headers }
   for (const name of [headerNames.errorStack, headerNames.errorMessage, headerNames.reason]) {
     const value = headers[name]
