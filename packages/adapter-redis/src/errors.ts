@@ -1,5 +1,6 @@
 import { MessagingError, toError } from '@waybill/core/driver'
 import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
+import { faultOf, isTlsFault } from './client/faults.ts'
 import type { RedisSettings } from './options.ts'
 
 type Row = readonly [pattern: RegExp, code: MessagingError['code'], retryable: boolean]
@@ -29,9 +30,6 @@ export function isMemoryFull(error: unknown): boolean {
   return /(^|: )OOM\b/.test(toError(error).message)
 }
 
-// ioredis' words for a command that it never wrote to the socket.
-const neverWritten = "Stream isn't writeable"
-
 const needsFlags =
   'This server does not know "#!lua" script flags, which the adapter needs: use Redis 7 or later, or Valkey'
 
@@ -44,35 +42,37 @@ export function fromErrorReply(reply: string, what: string, cause?: Error): Mess
   return new MessagingError(code, text, cause === undefined ? options : { ...options, cause })
 }
 
-/** Whatever ioredis rejects with, as one of ours. `cause` is the connection's own error, which ioredis reports elsewhere. */
+/** Whatever the client rejects with, as one of ours. `cause` is the connection's own error, which clients report elsewhere. */
 export function toRedisError(thrown: unknown, what: string, cause?: Error): MessagingError {
   if (MessagingError.is(thrown)) return thrown
   const error = toError(thrown)
-  if (error.name === 'ReplyError') return fromErrorReply(error.message, what, error)
+  const fault = faultOf(error)
+  if (fault.kind === 'refused') return fromErrorReply(fault.reply, what, error)
   // A connection that the server refused is only reported as closed.
-  if (cause?.name === 'ReplyError') return fromErrorReply(cause.message, what, cause)
+  const connectionFault = cause === undefined ? undefined : faultOf(cause)
+  if (connectionFault?.kind === 'refused') return fromErrorReply(connectionFault.reply, what, cause)
   const because = cause === undefined || cause.message === error.message ? '' : ` (${cause.message})`
   return new MessagingError('disconnected', `${what}: ${error.message}${because}`, {
     retryable: true,
     cause: cause ?? error,
-    fate: error.message.startsWith(neverWritten) ? 'not-sent' : 'unknown',
+    fate: fault.kind === 'not-sent' ? 'not-sent' : 'unknown',
   })
 }
 
 const credentialsProblem = /WRONGPASS|NOAUTH|invalid password|without any password configured/
-const tlsProblem = /certificate|self.signed|ssl routines|wrong version number|EPROTO/i
 
 /** Why no connection could be opened, in the words that every adapter has for it. */
 export function toConnectError(
   error: MessagingError,
   { hosts, username, tls }: Pick<RedisSettings, 'hosts' | 'username' | 'tls'>,
 ): MessagingError {
-  const reason = error.cause === undefined ? error.message : toError(error.cause).message
+  const cause = error.cause === undefined ? error : toError(error.cause)
+  const reason = cause.message
   const address = hosts.map(({ host, port }) => `${host}:${port}`).join(', ')
   const peer = { broker: 'Redis', address, cause: error.cause }
   if (credentialsProblem.test(reason)) return refusedCredentials({ ...peer, user: username })
   const overTls = { ...peer, reason, isOurs: tls !== undefined, secureScheme: 'rediss' }
-  if (tlsProblem.test(reason)) return tlsFailed(overTls)
+  if (isTlsFault(cause)) return tlsFailed(overTls)
   // A server that speaks no TLS waits for the rest of what it takes for a command.
   if (tls !== undefined && error.code === 'timeout') return tlsFailed({ ...overTls, retryable: true })
   return error.code === 'timeout' || error.code === 'disconnected' ? unreachable({ ...peer, reason }) : error

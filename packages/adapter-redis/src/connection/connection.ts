@@ -1,9 +1,8 @@
 import { type Clock, MessagingError } from '@waybill/core/driver'
-import { Cluster } from 'ioredis'
-import { causeOf } from '../client/cause-of.ts'
+import { connectionsOf, isCluster } from '../client/connections-of.ts'
+import { causeOf, connectionClosed, saysOnlyClosed } from '../client/faults.ts'
 import { ignoreFurtherErrors } from '../client/ignore-further-errors.ts'
 import type { Client } from '../client/make-client.ts'
-import { subscriberOf } from '../client/subscriber-of.ts'
 import { needsNewConnection, toRedisError } from '../errors.ts'
 import { type ScriptName, script } from '../scripts/script.ts'
 import { type Answer, type Argument, type Call, decodeAnswer, encodeCall } from '../wire/call.ts'
@@ -41,13 +40,12 @@ export class Connection {
       ignoreFurtherErrors(client)
       const cause = causeOf(error)
       // Of a node that cannot be reached, a cluster repeats in the end only that its connection is closed.
-      if (this.#lastError === undefined || cause.message !== 'Connection is closed.') this.#lastError = cause
+      if (this.#lastError === undefined || !saysOnlyClosed(cause)) this.#lastError = cause
     }
     client.on('error', note)
     client.on('node error', note)
     client.on('end', () => {
-      if (!this.#closing)
-        this.#lost?.(this.#toError(new Error('Connection is closed.'), 'The connection was lost'))
+      if (!this.#closing) this.#lost?.(this.#toError(connectionClosed(), 'The connection was lost'))
     })
   }
 
@@ -123,14 +121,12 @@ export class Connection {
     this.client.disconnect()
   }
 
-  /** Bounded by ioredis' `disconnectTimeout`. */
+  /** Bounded by the time that the client gives the server to close its side. */
   async close(): Promise<void> {
     this.#closing = true
     const { client } = this
-    // A cluster is through before the connections to its nodes are.
-    const nodes = client instanceof Cluster ? [...client.nodes('all'), subscriberOf(client) ?? client] : []
     const ended = Promise.all(
-      [client, ...nodes]
+      connectionsOf(client)
         .filter(({ status }) => status !== 'end')
         .map((each) => new Promise<void>((resolve) => each.once('end', resolve))),
     )
@@ -145,7 +141,7 @@ export class Connection {
     await this.client.connect()
     // Before anything else, and answered: commands must not reach another database than the URL's.
     if (database !== 0) await this.client.callBuffer('SELECT', database)
-    if (this.client instanceof Cluster) return
+    if (isCluster(this.client)) return
     try {
       this.id = asText(await this.client.callBuffer('CLIENT', 'ID'))
     } catch (thrown) {
