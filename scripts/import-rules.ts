@@ -2,7 +2,8 @@
  * Holds the imports of every package against the arrows of the layout. Between packages: application → core, adapter →
  * core's doors for drivers; never adapter → adapter, never core → a broker's client. Within a package: a room (a folder
  * of `src`, or a file at its root) imports only rooms that stand before it in the package's list, so there are no
- * circles of rooms; nor are there circles of files. Exits non-zero with a line a breach.
+ * circles of rooms; nor are there circles of files. An adapter's client library is imported in its room `client/` alone,
+ * but for types in `options.ts`, where users hand over clients of their own. Exits non-zero with a line a breach.
  */
 import { glob, readFile } from 'node:fs/promises'
 import { posix } from 'node:path'
@@ -14,6 +15,8 @@ interface Rule {
   readonly allowed: readonly RegExp[]
   /** What they may import as types besides. */
   readonly typesToo: readonly RegExp[]
+  /** What the room `client` may import besides, and `options` as types. */
+  readonly client?: readonly RegExp[]
   /** The rooms, each after those that it may import. Undefined: the package has no rooms. */
   readonly rooms?: readonly string[]
 }
@@ -24,9 +27,9 @@ const driverDoors = /^@waybill\/core\/driver(-kit)?$/
 
 const adapterRooms = [
   'options',
-  'errors',
   'wire',
   'client',
+  'errors',
   'scripts',
   'connection',
   'topology',
@@ -41,8 +44,9 @@ const adapterRooms = [
 
 const adapter = (name: string, client: readonly RegExp[]): Rule => ({
   folder: `packages/adapter-${name}`,
-  allowed: [/^zod$/, driverDoors, ...client],
+  allowed: [/^zod$/, driverDoors],
   typesToo: coreTypes,
+  client,
   rooms: adapterRooms,
 })
 
@@ -199,11 +203,22 @@ function circleIn(graph: ReadonlyMap<string, readonly string[]>): string | undef
   return undefined
 }
 
+/** What a file may import from outside of its package. */
+function permitted(
+  { allowed, typesToo, client = [] }: Rule,
+  room: string,
+  isType: boolean,
+): readonly RegExp[] {
+  const isOfClient = room === 'client' || (isType && room === 'options')
+  return [...allowed, ...(isType ? typesToo : []), ...(isOfClient ? client : [])]
+}
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 const breaches: string[] = []
 let files = 0
 
-for (const { folder, allowed, typesToo, rooms } of rules) {
+for (const rule of rules) {
+  const { folder, rooms } = rule
   const source = `${folder}/src/`
   const graph = new Map<string, string[]>()
   for await (const found of glob(`${source}**/*.ts`, { cwd: root })) {
@@ -212,11 +227,12 @@ for (const { folder, allowed, typesToo, rooms } of rules) {
     files += 1
     const own: string[] = []
     graph.set(file, own)
+    const from = roomOf(file.slice(source.length), rooms ?? [])
     for (const { name, isType } of importsIn(await readFile(`${root}/${file}`, 'utf8'))) {
       if (name.startsWith('node:')) continue
       if (!name.startsWith('.')) {
-        const permitted = isType ? [...allowed, ...typesToo] : allowed
-        if (!permitted.some((rule) => rule.test(name))) breaches.push(`${file} imports ${name}`)
+        if (!permitted(rule, from, isType).some((known) => known.test(name)))
+          breaches.push(`${file} imports ${name}`)
         continue
       }
       const target = posix.join(posix.dirname(file), name)
@@ -226,7 +242,6 @@ for (const { folder, allowed, typesToo, rooms } of rules) {
       }
       own.push(target)
       if (rooms === undefined) continue
-      const from = roomOf(file.slice(source.length), rooms)
       const to = roomOf(target.slice(source.length), rooms)
       if (!rooms.includes(from)) breaches.push(`${file} is in no room of ${folder}: ${rooms.join(', ')}`)
       else if (rooms.indexOf(to) > rooms.indexOf(from))

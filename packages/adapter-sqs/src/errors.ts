@@ -1,5 +1,6 @@
-import { type ErrorCode, type Fate, MessagingError, toError } from '@waybill/core/driver'
+import { type ErrorCode, type Fate, MessagingError } from '@waybill/core/driver'
 import { missingRights } from '@waybill/core/driver-kit'
+import { detailOf, errorCodesOf, type Fault, faultOf } from './client/faults.ts'
 
 interface Meaning {
   readonly code: ErrorCode
@@ -26,7 +27,6 @@ const meanings: Readonly<Record<string, Meaning>> = {
   AccessDeniedException: refused('access-denied'),
   AuthorizationError: refused('access-denied'),
   AuthorizationErrorException: refused('access-denied'),
-  CredentialsProviderError: refused('access-denied'),
   // The next try asks for fresh credentials.
   ExpiredToken: refused('access-denied', true),
   ExpiredTokenException: refused('access-denied', true),
@@ -55,41 +55,24 @@ const meanings: Readonly<Record<string, Meaning>> = {
   TooManyRequestsException: refused('throttled', true),
   BatchRequestTooLong: refused('too-large'),
   'AWS.SimpleQueueService.BatchRequestTooLong': refused('too-large'),
-  TimeoutError: { code: 'timeout', retryable: true, fate: 'unknown' },
 }
 
-/** Node.js system errors that come before anything was sent (Node.js documentation, "Common system errors"; DNS errors). */
-const neverConnected = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])
-const connectionLost = new Set([
-  'ECONNRESET',
-  'EPIPE',
-  'ECONNABORTED',
-  'ETIMEDOUT',
-  'ERR_STREAM_PREMATURE_CLOSE',
-])
-
-function textOf(value: unknown, name: string): string | undefined {
-  if (typeof value !== 'object' || value === null || !(name in value)) return undefined
-  const property: unknown = Reflect.get(value, name)
-  return typeof property === 'string' ? property : undefined
+/** Where the service did not answer. */
+const withoutAnswer: Readonly<Record<Exclude<Fault['kind'], 'answered'>, Meaning>> = {
+  unreachable: refused('disconnected', true),
+  'no-credentials': refused('access-denied'),
+  timeout: { code: 'timeout', retryable: true, fate: 'unknown' },
+  'connection-lost': { code: 'disconnected', retryable: true, fate: 'unknown' },
 }
 
-function statusOf(error: unknown): number | undefined {
-  if (typeof error !== 'object' || error === null || !('$metadata' in error)) return undefined
-  const metadata = error.$metadata
-  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata)) return undefined
-  return typeof metadata.httpStatusCode === 'number' ? metadata.httpStatusCode : undefined
-}
-
-function meaningOf(error: unknown): Meaning {
-  const systemCode = textOf(error, 'code') ?? ''
-  if (neverConnected.has(systemCode)) return refused('disconnected', true)
-  for (const name of [textOf(error, 'name'), textOf(error, 'Code')]) {
-    const meaning = name === undefined ? undefined : meanings[name]
+function meaningOf(thrown: unknown): Meaning {
+  const fault = faultOf(thrown)
+  if (fault.kind !== 'answered') return withoutAnswer[fault.kind]
+  for (const name of fault.errorCodes) {
+    const meaning = meanings[name]
     if (meaning !== undefined) return meaning
   }
-  if (connectionLost.has(systemCode)) return { code: 'disconnected', retryable: true, fate: 'unknown' }
-  const status = statusOf(error)
+  const { status } = fault
   // Whatever its name: who we are, or what we may do.
   if (status === 401 || status === 403) return refused('access-denied')
   if (status !== undefined && status >= 500) return { code: 'failed', retryable: true, fate: 'unknown' }
@@ -102,12 +85,11 @@ function meaningOf(error: unknown): Meaning {
  * credentials that are wrong have other names.
  */
 export function isForbidden({ code, cause }: MessagingError): boolean {
-  return code === 'access-denied' && hasForbiddenName(cause)
+  return code === 'access-denied' && hasForbiddenCode(cause)
 }
 
-function hasForbiddenName(error: unknown): boolean {
-  const names = [textOf(error, 'name'), textOf(error, 'Code')]
-  return names.some((name) => name !== undefined && forbidden.has(name))
+function hasForbiddenCode(error: unknown): boolean {
+  return errorCodesOf(error).some((code) => forbidden.has(code))
 }
 
 const forbidden = new Set([
@@ -117,17 +99,13 @@ const forbidden = new Set([
   'AuthorizationErrorException',
 ])
 
-/** What the SDK threw, as an error of ours. */
+/** Whatever a call to the service threw, as an error of ours. */
 export function toServiceError(thrown: unknown, what: string): MessagingError {
   if (MessagingError.is(thrown)) return thrown
   const { code, retryable, fate } = meaningOf(thrown)
-  const name = textOf(thrown, 'name')
-  const detail = toError(thrown).message || textOf(thrown, 'code') || 'no details'
-  if (hasForbiddenName(thrown)) {
-    return missingRights({ what, broker: 'SQS', reason: `${name}: ${detail}`, cause: thrown })
-  }
-  const message = `${what}: ${name === undefined || name === 'Error' ? '' : `${name}: `}${detail}`
-  return new MessagingError(code, message, { retryable, fate, cause: thrown })
+  const detail = detailOf(thrown)
+  if (hasForbiddenCode(thrown)) return missingRights({ what, broker: 'SQS', reason: detail, cause: thrown })
+  return new MessagingError(code, `${what}: ${detail}`, { retryable, fate, cause: thrown })
 }
 
 /** An entry of a batch that was not carried out (Amazon SQS API Reference, BatchResultErrorEntry). */

@@ -1,5 +1,3 @@
-import type { SNSClient } from '@aws-sdk/client-sns'
-import { GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import {
   type Clock,
   ConfigurationError,
@@ -8,6 +6,7 @@ import {
   MessagingError,
   toMessagingError,
 } from '@waybill/core/driver'
+import { GetQueueUrlCommand, type SNSClient, type SQSClient } from '../client/aws-sdk.ts'
 import { createServiceClients, isClockCorrected, type ServiceClients } from '../client/service-clients.ts'
 import { isForbidden, toServiceError } from '../errors.ts'
 import type { SqsSettings } from '../options.ts'

@@ -8,7 +8,7 @@ import {
   SendMessageBatchCommand,
   type SQSClient,
   TagQueueCommand,
-} from '@aws-sdk/client-sqs'
+} from '../client/aws-sdk.ts'
 import { isStaleReceipt } from '../errors.ts'
 import { decode, type Received } from '../wire/messages.ts'
 import { type BatchAnswer, type ItemResult, inBatches } from './batches.ts'

@@ -1,5 +1,5 @@
-import { type MessageAttributeValue, PublishBatchCommand } from '@aws-sdk/client-sns'
-import type { FifoPlace } from '../wire/messages.ts'
+import { PublishBatchCommand } from '../client/aws-sdk.ts'
+import type { AttributeValue, FifoPlace } from '../wire/messages.ts'
 import type { BatchAnswer } from './batches.ts'
 import type { Connection } from './connection.ts'
 
@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts'
 export interface Entry {
   readonly id: string
   readonly text: string
-  readonly attributes: Readonly<Record<string, MessageAttributeValue>>
+  readonly attributes: Readonly<Record<string, AttributeValue>>
   /** On FIFO queues and topics. */
   readonly fifo: FifoPlace | undefined
   /** Whole seconds, on standard queues. */

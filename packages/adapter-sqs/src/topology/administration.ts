@@ -1,5 +1,5 @@
-import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { type Administration, MessagingError, type TopicSpec } from '@waybill/core/driver'
+import { DeleteQueueCommand } from '../client/aws-sdk.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Queue } from '../connection/queue.ts'
 import type { ServiceTopology } from './topology.ts'

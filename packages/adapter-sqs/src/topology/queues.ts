@@ -1,11 +1,11 @@
+import { MessagingError, type TopicSpec } from '@waybill/core/driver'
+import { definedOtherwise } from '@waybill/core/driver-kit'
 import {
   CreateQueueCommand,
   GetQueueUrlCommand,
   paginateListQueues,
   SetQueueAttributesCommand,
-} from '@aws-sdk/client-sqs'
-import { MessagingError, type TopicSpec } from '@waybill/core/driver'
-import { definedOtherwise } from '@waybill/core/driver-kit'
+} from '../client/aws-sdk.ts'
 import type { Connection } from '../connection/connection.ts'
 import { Queue } from '../connection/queue.ts'
 import { parseSqsTopicOptions, type SqsSettings } from '../options.ts'

@@ -1,3 +1,5 @@
+import { MessagingError, type TopicSpec } from '@waybill/core/driver'
+import { definedOtherwise } from '@waybill/core/driver-kit'
 import {
   CreateTopicCommand,
   DeleteTopicCommand,
@@ -8,9 +10,7 @@ import {
   SetSubscriptionAttributesCommand,
   SubscribeCommand,
   UnsubscribeCommand,
-} from '@aws-sdk/client-sns'
-import { MessagingError, type TopicSpec } from '@waybill/core/driver'
-import { definedOtherwise } from '@waybill/core/driver-kit'
+} from '../client/aws-sdk.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Queue } from '../connection/queue.ts'
 import { SnsTopic } from '../connection/sns-topic.ts'

@@ -1,7 +1,22 @@
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import type { Message, MessageAttributeValue } from '@aws-sdk/client-sqs'
 import { z } from 'zod'
+
+/** A message attribute, as both services write it. */
+export interface AttributeValue {
+  readonly DataType: string | undefined
+  readonly StringValue?: string | undefined
+  readonly BinaryValue?: Uint8Array | undefined
+}
+
+/** A received message, as the service writes it (Amazon SQS API Reference, Message). */
+export interface SqsMessage {
+  readonly MessageId?: string | undefined
+  readonly ReceiptHandle?: string | undefined
+  readonly Body?: string | undefined
+  readonly Attributes?: Readonly<Record<string, string>> | undefined
+  readonly MessageAttributes?: Readonly<Record<string, AttributeValue>> | undefined
+}
 
 /** What is carried, in Waybill's words. */
 export interface Content {
@@ -33,7 +48,7 @@ export interface Outgoing extends Content {
 /** A message as SQS and SNS take it. */
 export interface Encoded {
   readonly text: string
-  readonly attributes: Readonly<Record<string, MessageAttributeValue>>
+  readonly attributes: Readonly<Record<string, AttributeValue>>
   /** As the services count it: body, and name, type and value of each attribute (Amazon SQS Developer Guide, "Message metadata"). */
   readonly bytes: number
 }
@@ -78,7 +93,7 @@ const forbidden = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u
 /** Of these, the only ones that JSON does not escape by itself. */
 const unescaped = /[\uFFFE\uFFFF]/g
 
-function attribute(value: string): MessageAttributeValue {
+function attribute(value: string): AttributeValue {
   return { DataType: 'String', StringValue: value }
 }
 
@@ -94,7 +109,7 @@ export function encode(content: Content, asText = true): Encoded {
   const plain = asText ? plainText(content.body) : undefined
   // An empty body is not taken; decoding Base64 leaves the blank out.
   const text = plain ?? (Buffer.from(content.body).toString('base64') || ' ')
-  const attributes: Record<string, MessageAttributeValue> = {}
+  const attributes: Record<string, AttributeValue> = {}
   if (content.contentType !== undefined) attributes[contentTypeName] = attribute(content.contentType)
   const headers: Record<string, string> = {}
   let mirrored = 0
@@ -122,7 +137,7 @@ export function encode(content: Content, asText = true): Encoded {
   return { text, attributes, bytes: sizeOf(text, attributes) }
 }
 
-function sizeOf(text: string, attributes: Readonly<Record<string, MessageAttributeValue>>): number {
+function sizeOf(text: string, attributes: Readonly<Record<string, AttributeValue>>): number {
   let bytes = Buffer.byteLength(text)
   for (const name in attributes) {
     const { DataType = '', StringValue = '' } = attributes[name] ?? {}
@@ -141,7 +156,7 @@ function readWrapper(value: string): z.output<typeof wrapperSchema> | undefined 
 }
 
 /** A received message, from Waybill or any other sender. */
-export function decode(message: Message, isFifo = false): Received {
+export function decode(message: SqsMessage, isFifo = false): Received {
   const { MessageId = '', ReceiptHandle = '', Body = '', Attributes = {}, MessageAttributes = {} } = message
   let contentType: string | undefined
   let wrapped: ReturnType<typeof readWrapper>

@@ -1,0 +1,65 @@
+import { toError } from '@waybill/core/driver'
+
+/** What went wrong, said without the client: another client would bring a file like this one, and nothing else changes. */
+export type Fault =
+  /** The service answered, with error codes of its API, an HTTP status, or both. */
+  | {
+      readonly kind: 'answered'
+      readonly errorCodes: readonly string[]
+      readonly status: number | undefined
+    }
+  | {
+      readonly kind: /** No connection was made, so nothing was sent. */
+        | 'unreachable'
+        | 'connection-lost'
+        /** No answer in time; so the SDK also calls a connection that was reset under way. */
+        | 'timeout'
+        /** None were given, or they could not be fetched. */
+        | 'no-credentials'
+    }
+
+/** Node.js system errors that come before anything was sent (Node.js documentation, "Common system errors"; DNS errors). */
+const neverConnected = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])
+const connectionLost = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'ERR_STREAM_PREMATURE_CLOSE',
+])
+
+export function faultOf(thrown: unknown): Fault {
+  const systemCode = textOf(thrown, 'code') ?? ''
+  if (neverConnected.has(systemCode)) return { kind: 'unreachable' }
+  const errorCodes = errorCodesOf(thrown)
+  if (errorCodes.includes('TimeoutError')) return { kind: 'timeout' }
+  if (errorCodes.includes('CredentialsProviderError')) return { kind: 'no-credentials' }
+  if (connectionLost.has(systemCode)) return { kind: 'connection-lost' }
+  return { kind: 'answered', errorCodes, status: statusOf(thrown) }
+}
+
+/** The service's error codes: the SDK names its errors by one, and tells another where a query protocol had it. */
+export function errorCodesOf(thrown: unknown): readonly string[] {
+  const names = [textOf(thrown, 'name'), textOf(thrown, 'Code')]
+  return names.flatMap((name) => (name === undefined || name === 'Error' ? [] : [name]))
+}
+
+/** The error for people, with its code. */
+export function detailOf(thrown: unknown): string {
+  const name = textOf(thrown, 'name')
+  const detail = toError(thrown).message || textOf(thrown, 'code') || 'no details'
+  return name === undefined || name === 'Error' ? detail : `${name}: ${detail}`
+}
+
+function textOf(value: unknown, name: string): string | undefined {
+  if (typeof value !== 'object' || value === null || !(name in value)) return undefined
+  const property: unknown = Reflect.get(value, name)
+  return typeof property === 'string' ? property : undefined
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('$metadata' in error)) return undefined
+  const metadata = error.$metadata
+  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata)) return undefined
+  return typeof metadata.httpStatusCode === 'number' ? metadata.httpStatusCode : undefined
+}
