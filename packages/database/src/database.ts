@@ -1,4 +1,7 @@
 import type { Dialect } from './dialect.ts'
+import type { FailureEvents } from './emitter.ts'
+import type { DatabaseIdempotencyStore, IdempotencyStoreOptions } from './idempotency/idempotency-store.ts'
+import type { Inbox, InboxOptions } from './inbox/inbox.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Queries } from './transaction.ts'
 
@@ -20,6 +23,27 @@ export interface Database extends Queries, AsyncDisposable {
   migrate(): Promise<readonly string[]>
   /** The same as plain SQL, for a tool of your own. Each step records itself. */
   migrations(): readonly Migration[]
+  /**
+   * Gives each message one effect in this database.
+   *
+   * @example
+   * const inbox = database.inbox({ window: '30d' })
+   *
+   * @throws {ConfigurationError} with every problem of the options.
+   */
+  inbox(options?: InboxOptions): Inbox
+  /**
+   * Marks of what had its effect, shared by all processes, for effects that are not in this database.
+   *
+   * @example
+   * bus.consumer('billing', { idempotency: database.idempotencyStore() })
+   *
+   * @throws {ConfigurationError} with every problem of the options.
+   */
+  idempotencyStore(options?: IdempotencyStoreOptions): DatabaseIdempotencyStore
+  /** Listens to what failed in the background; without a listener it is a process warning. */
+  on<Name extends keyof FailureEvents>(name: Name, listener: (event: FailureEvents[Name]) => void): void
+  off<Name extends keyof FailureEvents>(name: Name, listener: (event: FailureEvents[Name]) => void): void
   /** Ends what runs in the background, and the connections that were opened for it; a pool of yours stays open. */
   close(): Promise<void>
 }

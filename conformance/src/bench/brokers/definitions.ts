@@ -1,6 +1,7 @@
 import type { BrokerDefinition } from './definition.ts'
 import { elasticmq } from './elasticmq.ts'
 import { kafka } from './kafka.ts'
+import { postgres } from './postgres.ts'
 import { rabbitmq } from './rabbitmq.ts'
 import { redis, valkey } from './redis.ts'
 import type { BrokerName } from './running-broker.ts'
@@ -13,4 +14,5 @@ export const definitions: Readonly<Record<BrokerName, BrokerDefinition>> = {
   valkey,
   sqs,
   elasticmq,
+  postgres,
 }

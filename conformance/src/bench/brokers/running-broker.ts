@@ -1,6 +1,6 @@
 import type { BrokerProxy } from './broker-proxy.ts'
 
-export type BrokerName = 'rabbitmq' | 'kafka' | 'redis' | 'valkey' | 'sqs' | 'elasticmq'
+export type BrokerName = 'rabbitmq' | 'kafka' | 'redis' | 'valkey' | 'sqs' | 'elasticmq' | 'postgres'
 
 export interface ExecResult {
   readonly exitCode: number

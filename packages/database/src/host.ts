@@ -1,0 +1,65 @@
+import { type Clock, MessagingError, systemClock, toMessagingError } from '@waybill/core/driver'
+import type { Connection } from './connection.ts'
+import type { Dialect } from './dialect.ts'
+import { Emitter, type FailureEvents } from './emitter.ts'
+import { requireSchema } from './migrations/schema-version.ts'
+import type { Queries, Transaction } from './transaction.ts'
+
+/** What inbox, outbox and the others share of their database. */
+export class Host implements Queries {
+  readonly connection: Connection
+  readonly events = new Emitter<FailureEvents>(['failure'])
+  readonly clock: Clock = systemClock
+  readonly #closers = new Set<() => Promise<void>>()
+  #isReady = false
+  #closing: Promise<void> | undefined
+
+  constructor(connection: Connection) {
+    this.connection = connection
+  }
+
+  get dialect(): Dialect {
+    return this.connection.dialect
+  }
+
+  query<Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]> {
+    return this.connection.query(sql, parameters)
+  }
+
+  transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
+    return this.connection.transaction(work)
+  }
+
+  /** Looks at the schema once, by what the caller may use: a second connection may not be there. */
+  async requireReady(transaction: Transaction): Promise<void> {
+    if (this.#isReady) return
+    await requireSchema(this.dialect, transaction)
+    this.#isReady = true
+  }
+
+  /** An error of a statement of ours as a `MessagingError`. */
+  failed(error: unknown, what: string): MessagingError {
+    const known = this.dialect.explain(error)
+    if (known !== undefined) {
+      const { code, retryable, cause } = known
+      return new MessagingError(code, `${what}: ${known.message}`, { retryable, cause })
+    }
+    return toMessagingError(error, what)
+  }
+
+  /** Calls back before the connection is closed; the result takes that back. */
+  beforeClose(end: () => Promise<void>): () => void {
+    this.#closers.add(end)
+    return () => this.#closers.delete(end)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled([...this.#closers].map((end) => end()))
+    await this.connection.close()
+  }
+}

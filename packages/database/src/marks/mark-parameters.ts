@@ -1,0 +1,19 @@
+import { createHash } from 'node:crypto'
+import type { IdempotencyMark } from '@waybill/core'
+
+/** The key of a mark. The parts are written so that no two marks run together. */
+export function markDigest({ group, topic, type, source, id }: IdempotencyMark): Buffer {
+  return createHash('sha256')
+    .update(JSON.stringify([group, topic, type, source, id]))
+    .digest()
+}
+
+/** The first six parameters of every statement that writes a mark: its key and what it is of. */
+export function markParameters(mark: IdempotencyMark): readonly unknown[] {
+  // PostgreSQL has no text with NUL in it; the key tells such ids apart all the same.
+  const text = (part: string) => part.replaceAll('\0', '\u2400')
+  const { group, topic, type, source, id } = mark
+  return [markDigest(mark), text(group), text(topic), text(type), text(source), text(id)]
+}
+
+export const markColumns = 'mark, message_group, topic, type, source, id'
