@@ -112,6 +112,7 @@ export class OrderedSubscription implements Subscription {
     if (atBroker.length === 0) return settlements.map(() => done)
     const outcomes = await this.#settler.settle(atBroker, signal)
     this.#leaveSoon()
+    if (atBroker.length === settlements.length) return outcomes
     const byDelivery = new Map(atBroker.map(({ delivery }, index) => [delivery, outcomes[index]]))
     return settlements.map(({ delivery }) => byDelivery.get(delivery) ?? done)
   }
