@@ -16,6 +16,7 @@ import { growthCases } from './growth-cases.ts'
 import { movedOffsetCases } from './moved-offset-cases.ts'
 import { rotationCases } from './rotation-cases.ts'
 import { secured } from './secured.ts'
+import { standstillCase } from './standstill-case.ts'
 import { waitingCases } from './waiting-cases.ts'
 import { zombieCases } from './zombie-cases.ts'
 
@@ -261,6 +262,7 @@ export function kafkaCases(client: Kafka): Section {
       ...rotationCases,
       ...zombieCases(client),
       ...abortCases,
+      standstillCase(client),
       secured,
       atRest,
       compression(client),

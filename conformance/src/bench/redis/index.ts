@@ -1,7 +1,6 @@
 import type { Section } from '../../case/case.ts'
 import type { RunningBroker } from '../brokers/index.ts'
 import { access } from './access.ts'
-import { blockedLoop } from './blocked-loop.ts'
 import { bounds } from './bounds.ts'
 import { durability } from './durability.ts'
 import { faults } from './faults.ts'
@@ -25,7 +24,6 @@ export function redisSections(broker: RunningBroker): readonly Section[] {
     { title: 'Handover and order', cases: handover },
     { title: 'Bounded calls', cases: bounds },
     { title: 'At rest', cases: rest },
-    { title: 'Blocked event loop', cases: blockedLoop },
     { title: 'Faults and limits', cases: faults(servers, broker) },
     { title: 'Access', cases: access(servers) },
   ]

@@ -44,6 +44,34 @@ test('a verdict that comes when the lease is over is stale, and touches nothing'
   expect(service.inputsOf('ChangeMessageVisibilityBatch')).toEqual([])
 })
 
+test('what nobody renewed or settled before its lease was over is lost, and takes no room', async () => {
+  const clock = movable()
+  await using service = await ServiceStub.start({ ReceiveMessage: () => ({ Messages: [message] }) })
+  const { driver, subscription } = await subscribe(service, { clock })
+  const lost: Delivery[] = []
+  subscription.onLost((deliveries) => lost.push(...deliveries))
+  const delivery = await next(subscription)
+  clock.at = 30_000
+  await next(subscription)
+  expect(lost).toEqual([delivery])
+  await driver.close()
+})
+
+test('what came while the event loop stood still has had its lease since then', async () => {
+  const clock = movable()
+  let receives = 0
+  await using service = await ServiceStub.start({
+    ReceiveMessage() {
+      receives += 1
+      if (receives === 1) clock.at += 40_000
+      return { Messages: [{ ...message, MessageId: `answer ${receives}` }] }
+    },
+  })
+  const { driver, subscription } = await subscribe(service, { clock })
+  expect(await next(subscription)).toMatchObject({ transportId: 'answer 2' })
+  await driver.close()
+})
+
 test('a delivery is not lost because its lease was renewed while it was being deleted', async () => {
   const deleting = Promise.withResolvers<void>()
   const renewed = Promise.withResolvers<void>()

@@ -16,6 +16,7 @@ import { sendAll } from '../sending/sender.ts'
 import { carryOut, giveBack, type OpenSettlement } from '../settling/settlement.ts'
 import { SqsDelivery } from '../wire/delivery.ts'
 import { type Received, remainingDelay, splitDelay } from '../wire/messages.ts'
+import { ArrivalClock } from './arrival-clock.ts'
 import { sortByTime } from './sort-by-time.ts'
 
 /** The service began to count a lease a little before we had its answer. */
@@ -48,6 +49,7 @@ export class SqsSubscription implements Subscription {
   /** Received and unsettled, whether core has it yet or not. */
   readonly #inHand = new Set<SqsDelivery>()
   readonly #change = new Change()
+  readonly #arrivals: ArrivalClock
   #arrived: SqsDelivery[] = []
   #prefetch: number
   #polls = 0
@@ -66,6 +68,7 @@ export class SqsSubscription implements Subscription {
   constructor(context: SubscriptionContext) {
     this.#context = context
     this.#prefetch = context.prefetch
+    this.#arrivals = new ArrivalClock(context.clock)
     this.leaseMs = context.leaseMs
   }
 
@@ -73,13 +76,14 @@ export class SqsSubscription implements Subscription {
     this.#signal = signal
     this.#refuseIfOver()
     while (!signal.aborted) {
+      this.#forgetExpired()
       this.#poll(max)
       if (this.#arrived.length > 0) break
       await this.#change.next(signal)
       this.#refuseIfOver()
     }
-    const now = this.#context.clock.monotonic()
-    const deliveries = this.#arrived.splice(0, max).filter(({ expiresAt }) => expiresAt > now)
+    this.#forgetExpired()
+    const deliveries = this.#arrived.splice(0, max)
     // Nobody may ask for the rest for a while.
     if (signal.aborted) await this.#return(this.#arrived.splice(0))
     return deliveries
@@ -136,12 +140,7 @@ export class SqsSubscription implements Subscription {
       // What is being settled may just have been deleted: its verdict says what became of it.
       else if (this.#isOurs(delivery) && !delivery.isSettling) lost.push(delivery)
     }
-    for (const delivery of lost) this.#inHand.delete(delivery)
-    if (lost.length > 0) {
-      this.#arrived = this.#arrived.filter((delivery) => this.#inHand.has(delivery))
-      this.#lost(lost)
-      this.#change.notify()
-    }
+    this.#lose(lost)
     if (failure !== undefined) throw failure
   }
 
@@ -165,6 +164,20 @@ export class SqsSubscription implements Subscription {
 
   #isOurs(delivery: Delivery): delivery is SqsDelivery {
     return delivery instanceof SqsDelivery && this.#inHand.has(delivery)
+  }
+
+  #lose(lost: readonly SqsDelivery[]): void {
+    if (lost.length === 0) return
+    for (const delivery of lost) this.#inHand.delete(delivery)
+    this.#arrived = this.#arrived.filter((delivery) => this.#inHand.has(delivery))
+    this.#lost(lost)
+    this.#change.notify()
+  }
+
+  /** What nobody renewed, after the event loop stood still for example, is no longer ours and takes no room. */
+  #forgetExpired(): void {
+    const now = this.#context.clock.monotonic()
+    this.#lose([...this.#inHand].filter(({ expiresAt, isSettling }) => expiresAt <= now && !isSettling))
   }
 
   #refuseIfOver(): void {
@@ -228,6 +241,7 @@ export class SqsSubscription implements Subscription {
     const { queue, settings } = this.#context
     this.#polls += 1
     this.#expected += most
+    this.#arrivals.start()
     try {
       const received = await queue.receive(most, this.leaseMs, settings.pollWait)
       if (received.length === most) this.#worthwhile = Math.min(this.#worthwhile * 2, settings.maxPolls)
@@ -236,6 +250,7 @@ export class SqsSubscription implements Subscription {
     } catch (thrown) {
       this.#failure = asReceiveError(toMessagingError(thrown, `Receiving from queue ${queue.name}`))
     } finally {
+      this.#arrivals.stop()
       this.#polls -= 1
       this.#expected -= most
       if (this.#arrived.length > 0 || this.#failure !== undefined || this.#polls === 0) this.#change.notify()
@@ -243,8 +258,8 @@ export class SqsSubscription implements Subscription {
   }
 
   async #take(received: readonly Received[]): Promise<void> {
-    const { queue, clock } = this.#context
-    const now = clock.monotonic()
+    const { queue } = this.#context
+    const now = this.#arrivals.now()
     const serviceNow = queue.now()
     const { due, early, behind } = sortByTime(received, serviceNow)
     const arrived = due.map((each) => new SqsDelivery(each, now, this.leaseMs))
