@@ -120,7 +120,8 @@ export class DeadLetterWalk {
         contentType,
         headers: { ...headers, [headerNames.deadLetterId]: id },
         key: received.key,
-        fifo: placeOf(id, id),
+        // Not its own id: a service that keeps that as the moved message's deduplication id would drop the copy as a second one.
+        fifo: placeOf(id, `${id}-adopted`),
       })),
     )
     const adopted = moved.filter((_, index) => results[index] === undefined)
