@@ -27,6 +27,34 @@ test('what is removed does not come out', () => {
   expect(drain(heap)).toEqual([4, 8])
 })
 
+test('what is removed by its place does not come out, and the rest keeps its order', () => {
+  interface Entry {
+    readonly rank: number
+    place: number
+  }
+  for (let round = 1; round < 200; round += 1) {
+    const heap = new Heap<Entry>(
+      (one, other) => one.rank < other.rank,
+      (entry, place) => {
+        entry.place = place
+      },
+    )
+    const entries = Array.from({ length: round }, () => ({ rank: Math.floor(Math.random() * 50), place: -1 }))
+    for (const entry of entries) heap.add(entry)
+    const removed = entries.filter(() => Math.random() < 0.5)
+    for (const entry of removed) expect(heap.removeAt(entry.place)).toBe(entry)
+    expect(removed.every(({ place }) => place === Heap.nowhere)).toBe(true)
+    expect(heap.removeAt(Heap.nowhere)).toBeUndefined()
+    const left = entries.filter((entry) => !removed.includes(entry)).map(({ rank }) => rank)
+    const drained: number[] = []
+    for (let next = heap.take(); next !== undefined; next = heap.take()) {
+      expect(next.place).toBe(Heap.nowhere)
+      drained.push(next.rank)
+    }
+    expect(drained).toEqual(left.toSorted((one, other) => one - other))
+  }
+})
+
 test('adding and taking compare each item with few others, in whatever order they come', () => {
   const count = 10_000
   for (const numbered of [(n: number) => n, (n: number) => -n, (n: number) => (n * 7919) % count]) {

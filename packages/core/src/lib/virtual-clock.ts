@@ -28,8 +28,10 @@ export interface VirtualClock extends Clock {
 interface Timer {
   readonly at: number
   /** Equal times keep the order they were set in. */
-  readonly place: number
+  readonly number: number
   readonly callback: () => void
+  /** In the heap. */
+  place: number
   cancelled: boolean
 }
 
@@ -51,30 +53,26 @@ export async function settle(): Promise<void> {
 export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClock {
   let elapsed = 0
   let epoch = startMs
-  let places = 0
-  let cancelled = 0
+  let timersSet = 0
   const timers = new Heap<Timer>(
-    (one, other) => one.at < other.at || (one.at === other.at && one.place < other.place),
+    (one, other) => one.at < other.at || (one.at === other.at && one.number < other.number),
+    (timer, place) => {
+      timer.place = place
+    },
   )
 
   function cancel(timer: Timer): void {
-    if (timer.cancelled) return
     timer.cancelled = true
-    cancelled += 1
-    // Most timers are timeouts that never fire: swept out when they are the most of what there is.
-    if (cancelled < 1000 || cancelled * 2 < timers.size) return
-    timers.remove((each) => each.cancelled)
-    cancelled = 0
+    timers.removeAt(timer.place)
   }
 
   /** Takes out all timers of the next moment until then; they fire together, so that many cost no more than one. */
   function nextUntil(end: number): readonly Timer[] {
     const due: Timer[] = []
     for (let first = timers.first; first !== undefined && first.at <= end; first = timers.first) {
-      if (!first.cancelled && due[0] !== undefined && first.at > due[0].at) break
+      if (due[0] !== undefined && first.at > due[0].at) break
       timers.take()
-      if (first.cancelled) cancelled = Math.max(0, cancelled - 1)
-      else due.push(first)
+      due.push(first)
     }
     return due
   }
@@ -83,8 +81,9 @@ export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClo
     now: () => epoch + elapsed,
     monotonic: () => elapsed,
     after(delayMs, callback) {
-      places += 1
-      const timer = { at: elapsed + Math.max(0, delayMs), place: places, callback, cancelled: false }
+      timersSet += 1
+      const at = elapsed + Math.max(0, delayMs)
+      const timer: Timer = { at, number: timersSet, callback, place: Heap.nowhere, cancelled: false }
       timers.add(timer)
       return () => cancel(timer)
     },
@@ -95,9 +94,7 @@ export function virtualClock(startMs: number = Date.UTC(2026, 0, 1)): VirtualClo
         elapsed = Math.max(elapsed, due[0].at)
         // One may cancel another of its own moment.
         for (const timer of due) {
-          if (timer.cancelled) continue
-          timer.cancelled = true
-          timer.callback()
+          if (!timer.cancelled) timer.callback()
         }
         await settle()
       }

@@ -1,13 +1,13 @@
 import type { Clock } from '../lib/clock.ts'
+import { Heap } from '../lib/heap.ts'
 
-/** A deadline that is watched; `index` is its place in the heap. */
+/** A deadline that is watched. */
 export interface Deadline {
   readonly at: number
   readonly expire: () => void
-  index: number
+  /** In the heap. */
+  place: number
 }
-
-const nowhere = -1
 
 /**
  * Watches any number of deadlines with one timer: one timer per message costs more than the message. A heap, so that
@@ -15,7 +15,12 @@ const nowhere = -1
  */
 export class Deadlines {
   readonly #clock: Clock
-  readonly #heap: Deadline[] = []
+  readonly #heap = new Heap<Deadline>(
+    (one, other) => one.at < other.at,
+    (deadline, place) => {
+      deadline.place = place
+    },
+  )
   #alarm: { readonly at: number; readonly cancel: () => void } | undefined
 
   constructor(clock: Clock) {
@@ -24,23 +29,15 @@ export class Deadlines {
 
   /** `at` is by the clock's monotonic reading; one that is infinite is never reached. */
   add(at: number, expire: () => void): Deadline {
-    const deadline: Deadline = { at, expire, index: nowhere }
+    const deadline: Deadline = { at, expire, place: Heap.nowhere }
     if (!Number.isFinite(at)) return deadline
-    this.#rise(deadline, this.#heap.length)
+    this.#heap.add(deadline)
     this.#watch(at)
     return deadline
   }
 
   remove(deadline: Deadline): void {
-    const { index } = deadline
-    if (index === nowhere) return
-    deadline.index = nowhere
-    const last = this.#heap.pop()
-    if (last === undefined || last === deadline) return
-    // The last one takes the gap, and moves to where it belongs.
-    const parent = this.#heap[(index - 1) >> 1]
-    if (index > 0 && parent !== undefined && last.at < parent.at) this.#rise(last, index)
-    else this.#sink(last, index)
+    this.#heap.removeAt(deadline.place)
   }
 
   /** Cancels the timer. */
@@ -62,42 +59,11 @@ export class Deadlines {
   #onAlarm(): void {
     this.#alarm = undefined
     const now = this.#clock.monotonic()
-    let first = this.#heap[0]
-    for (; first !== undefined && first.at <= now; first = this.#heap[0]) {
-      this.remove(first)
+    let { first } = this.#heap
+    for (; first !== undefined && first.at <= now; first = this.#heap.first) {
+      this.#heap.take()
       first.expire()
     }
     if (first !== undefined) this.#watch(first.at)
-  }
-
-  #rise(deadline: Deadline, from: number): void {
-    let index = from
-    while (index > 0) {
-      const above = (index - 1) >> 1
-      const parent = this.#heap[above]
-      if (parent === undefined || parent.at <= deadline.at) break
-      this.#put(parent, index)
-      index = above
-    }
-    this.#put(deadline, index)
-  }
-
-  #sink(deadline: Deadline, from: number): void {
-    let index = from
-    for (;;) {
-      const left = 2 * index + 1
-      const [one, other] = [this.#heap[left], this.#heap[left + 1]]
-      const least = one !== undefined && other !== undefined && other.at < one.at ? other : one
-      if (least === undefined || least.at >= deadline.at) break
-      const below = least.index
-      this.#put(least, index)
-      index = below
-    }
-    this.#put(deadline, index)
-  }
-
-  #put(deadline: Deadline, index: number): void {
-    this.#heap[index] = deadline
-    deadline.index = index
   }
 }
