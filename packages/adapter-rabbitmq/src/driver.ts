@@ -17,8 +17,7 @@ import {
 } from '@waybill/core/driver'
 import { bounded } from '@waybill/core/driver-kit'
 import type { ChannelModel } from './client/amqplib.ts'
-import { Link } from './connection/link.ts'
-import { blockedLoopWarning, LoopDelay } from './connection/loop-delay.ts'
+import { Links } from './connection/links.ts'
 import { describeServer, requireSupported, type Server } from './connection/server.ts'
 import { RabbitmqDeadLetters } from './dead-letters/dead-letters.ts'
 import { toDriverError } from './errors.ts'
@@ -27,7 +26,7 @@ import { RabbitmqSubscription } from './receiving/subscription.ts'
 import { Copies } from './sending/copies.ts'
 import { Publisher, unroutable } from './sending/publisher.ts'
 import { Sends } from './sending/sends.ts'
-import { HandledInVain } from './settling/handled-in-vain.ts'
+import { LostAcks } from './settling/lost-acks.ts'
 import { administrationOf } from './topology/administration.ts'
 import { quorumArguments } from './topology/declarations.ts'
 import { Ladders } from './topology/ladders.ts'
@@ -44,17 +43,6 @@ export interface RabbitmqNative {
 /** How long subscriptions that core has left open may take to end. */
 const closeSubscriptionsMs = 5000
 
-/** The two connections of a bus, and the events about them. */
-interface Links {
-  /** Apart from the other one, because the broker stops reading from a connection that publishes too much. */
-  readonly publishing: Link
-  /** For everything but publishing. */
-  readonly consuming: Link
-  readonly loopDelay: LoopDelay
-  /** What to do when one of them is lost. */
-  onLost: () => void
-}
-
 export class RabbitmqDriver implements Driver {
   readonly name = 'rabbitmq'
   readonly capabilities: Capabilities
@@ -62,9 +50,7 @@ export class RabbitmqDriver implements Driver {
   readonly #settings: RabbitmqSettings
   readonly #context: DriverContext
   readonly #server: Server
-  readonly #publishing: Link
-  readonly #consuming: Link
-  readonly #loopDelay: LoopDelay
+  readonly #links: Links
   readonly #sends: Sends
   /** On a channel of its own: a mistake in a send closes the channel and must not affect retries. */
   readonly #copying: Publisher
@@ -72,7 +58,7 @@ export class RabbitmqDriver implements Driver {
   readonly #wishes: Wishes
   readonly #topology: Topology
   readonly #copies: Copies
-  readonly #handledInVain = new HandledInVain()
+  readonly #lostAcks = new LostAcks()
   readonly #objects = new WeakMap<TopicSpec, TopicObjects>()
   readonly #subscriptions = new Set<RabbitmqSubscription>()
   #members = 0
@@ -83,28 +69,27 @@ export class RabbitmqDriver implements Driver {
     this.#context = context
     this.#server = server
     this.capabilities = capabilitiesOf(settings, server)
-    this.#publishing = links.publishing
-    this.#consuming = links.consuming
-    this.#loopDelay = links.loopDelay
+    this.#links = links
     links.onLost = () => this.#forget()
+    const { publishing, consuming } = links
     const { clock } = context
     const quorum = quorumArguments(server)
-    this.#ladders = new Ladders(this.#consuming, settings, clock, quorum)
-    this.#wishes = new Wishes(this.#consuming, this.#publishing, quorum)
+    this.#ladders = new Ladders(consuming, settings, clock, quorum)
+    this.#wishes = new Wishes(consuming, publishing, quorum)
     this.#topology = new Topology({
-      link: this.#consuming,
+      link: consuming,
       ladders: this.#ladders,
       wishes: this.#wishes,
       quorumArguments: quorum,
     })
     this.#sends = new Sends({
-      link: this.#publishing,
+      link: publishing,
       ladders: this.#ladders,
       wishes: this.#wishes,
       settings,
       context,
     })
-    this.#copying = new Publisher(this.#publishing, clock, settings.confirmTimeout, {
+    this.#copying = new Publisher(publishing, clock, settings.confirmTimeout, {
       onUnroutable: (copy) => {
         this.#forget()
         return unroutable(copy)
@@ -112,7 +97,7 @@ export class RabbitmqDriver implements Driver {
     })
     this.#copies = new Copies(this.#copying, this.#ladders, clock)
     this.administration = administrationOf({
-      link: this.#consuming,
+      link: consuming,
       settings,
       describe: (topic) => this.#describe(topic),
       onDeleted: () => this.#forget(),
@@ -124,12 +109,9 @@ export class RabbitmqDriver implements Driver {
    * option that it does not know.
    */
   static async open(settings: RabbitmqSettings, context: DriverContext): Promise<RabbitmqDriver> {
-    const links = openLinks(settings, context)
+    const links = new Links(settings, context)
     try {
-      const [{ connection }] = await Promise.all([
-        links.consuming.open(context.signal),
-        links.publishing.open(context.signal),
-      ])
+      const { connection } = await links.open()
       const { product, version } = connection.serverProperties
       requireSupported(product, version)
       const server = describeServer(version)
@@ -138,8 +120,7 @@ export class RabbitmqDriver implements Driver {
       context.emit({ type: 'connected' })
       return driver
     } catch (error) {
-      await Promise.all([links.consuming.close(), links.publishing.close()])
-      links.loopDelay.close()
+      await links.close()
       throw error
     }
   }
@@ -174,7 +155,7 @@ export class RabbitmqDriver implements Driver {
     this.#ensureOpen()
     this.#members += 1
     const subscription = await RabbitmqSubscription.open({
-      link: this.#consuming,
+      link: this.#links.consuming,
       clock: this.#context.clock,
       copies: this.#copies,
       settings: this.#settings,
@@ -182,7 +163,7 @@ export class RabbitmqDriver implements Driver {
       request,
       member: `${this.#context.instance}/${this.#members}`,
       returnsAsCopies: !this.#server.countsFailuresApart,
-      handledInVain: this.#handledInVain,
+      lostAcks: this.#lostAcks,
       onClosed: (closed) => this.#subscriptions.delete(closed),
     })
     this.#subscriptions.add(subscription)
@@ -191,7 +172,7 @@ export class RabbitmqDriver implements Driver {
 
   deadLetters(topic: TopicSpec, group: string): DeadLetterStore {
     return new RabbitmqDeadLetters({
-      link: this.#consuming,
+      link: this.#links.consuming,
       publisher: this.#copying,
       clock: this.#context.clock,
       objects: this.#describe(topic),
@@ -212,7 +193,7 @@ export class RabbitmqDriver implements Driver {
     const { queues, dead, ladder } = describeGroup(objects, group)
     const delays: string[] = []
     for (const each of [objects.ladder, ladder]) delays.push(...(await this.#ladders.queues(each)))
-    return this.#consuming.withChannel('Reading the figures failed', async (channel) => {
+    return this.#links.consuming.withChannel('Reading the figures failed', async (channel) => {
       const total = async (names: readonly string[]) => {
         let messages = 0
         for (const name of names) messages += (await channel.checkQueue(name)).messageCount
@@ -235,13 +216,17 @@ export class RabbitmqDriver implements Driver {
 
   async health(): Promise<DriverHealth> {
     const details = () => {
-      const server = this.#consuming.model?.connection.serverProperties
-      return { version: server?.version, cluster: server?.cluster_name, blocked: this.#publishing.blocked }
+      const server = this.#links.consuming.model?.connection.serverProperties
+      return {
+        version: server?.version,
+        cluster: server?.cluster_name,
+        blocked: this.#links.publishing.blocked,
+      }
     }
     try {
       this.#ensureOpen()
-      await this.#publishing.bounded('Connecting failed', this.#publishing.open())
-      await this.#consuming.withChannel('Asking for the health failed', async () => undefined)
+      await this.#links.publishing.bounded('Connecting failed', this.#links.publishing.open())
+      await this.#links.consuming.withChannel('Asking for the health failed', async () => undefined)
       return { status: 'up', details: details() }
     } catch (error) {
       return { status: 'down', error: toDriverError(error, 'RabbitMQ is not healthy'), details: details() }
@@ -249,7 +234,7 @@ export class RabbitmqDriver implements Driver {
   }
 
   native(): RabbitmqNative {
-    return { publishing: this.#publishing.model, consuming: this.#consuming.model }
+    return { publishing: this.#links.publishing.model, consuming: this.#links.consuming.model }
   }
 
   close(): Promise<void> {
@@ -263,8 +248,7 @@ export class RabbitmqDriver implements Driver {
     const closed = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()))
     const what = 'Closing the subscriptions'
     await bounded(closed, { clock, timeoutMs: closeSubscriptionsMs, what }).catch(() => undefined)
-    await Promise.all([this.#publishing.close(), this.#consuming.close()])
-    this.#loopDelay.close()
+    await this.#links.close()
   }
 
   /** Somebody may have deleted what we think is there. */
@@ -286,35 +270,6 @@ export class RabbitmqDriver implements Driver {
     if (this.#closing !== undefined)
       throw new MessagingError('closed', 'The connection to RabbitMQ is closed')
   }
-}
-
-function openLinks(settings: RabbitmqSettings, context: DriverContext): Links {
-  const lost = new Set<Link>()
-  const make = (role: 'publishing' | 'consuming'): Link => {
-    const link: Link = new Link(role, settings, context, {
-      onOpened: () => {
-        if (!lost.delete(link)) return
-        if (lost.size === 0) context.emit({ type: 'connected' })
-        // The other one is likely to be lost for the same reason, and to be back; its next user hears of it if not.
-        for (const other of lost) void other.open().catch(() => undefined)
-      },
-      onLost: (error) => {
-        links.onLost()
-        if (lost.size === 0) context.emit({ type: 'disconnected', error })
-        const message = blockedLoopWarning(links.loopDelay.takeLongestMs(), settings.heartbeat)
-        if (message !== undefined) context.emit({ type: 'warning', message })
-        lost.add(link)
-      },
-    })
-    return link
-  }
-  const links: Links = {
-    publishing: make('publishing'),
-    consuming: make('consuming'),
-    loopDelay: new LoopDelay(),
-    onLost: () => undefined,
-  }
-  return links
 }
 
 /** An argument of consumers that earlier brokers ignore. */

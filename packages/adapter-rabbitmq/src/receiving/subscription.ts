@@ -16,8 +16,8 @@ import type { Link } from '../connection/link.ts'
 import { streamRefused, toDriverError } from '../errors.ts'
 import type { RabbitmqSettings } from '../options.ts'
 import type { Copies } from '../sending/copies.ts'
-import type { HandledInVain } from '../settling/handled-in-vain.ts'
 import { InHand } from '../settling/in-hand.ts'
+import type { LostAcks } from '../settling/lost-acks.ts'
 import { bindQueue } from '../topology/declarations.ts'
 import type { AmqpMessage } from '../wire/amqp.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
@@ -43,7 +43,7 @@ export interface SubscriptionParts {
   readonly member: string
   /** See `InHand`. */
   readonly returnsAsCopies: boolean
-  readonly handledInVain: HandledInVain
+  readonly lostAcks: LostAcks
   readonly onClosed: (subscription: RabbitmqSubscription) => void
 }
 
@@ -81,7 +81,7 @@ export class RabbitmqSubscription implements Subscription {
       queues,
       isOrdered: this.#isOrdered,
       returnsAsCopies: parts.returnsAsCopies && !parts.request.broadcast,
-      handledInVain: parts.handledInVain,
+      lostAcks: parts.lostAcks,
       onForOthers: (partition) => this.#handovers?.leaveToOthers(partition),
       onAgain: (deliveries) => this.#onAgain(deliveries),
     })
@@ -271,7 +271,7 @@ export class RabbitmqSubscription implements Subscription {
     this.#handovers?.arrived(partition)
     // What other queues still send to a lost subscription goes back when core closes it.
     if (this.#lostBy !== undefined) return
-    if (this.#parts.handledInVain.take(this.#queues[partition] ?? '', delivery)) {
+    if (this.#parts.lostAcks.take(this.#queues[partition] ?? '', delivery)) {
       void this.#inHand.settle([{ delivery, verdict: { kind: 'ack' } }])
     } else if (incoming.remainingMs > 0) {
       void this.#orLose(this.#inHand.sendRoundAgain(delivery, incoming.remainingMs))

@@ -5,8 +5,8 @@ import type { Copies, CopyPurpose } from '../sending/copies.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
 import type { TopicObjects } from '../wire/names.ts'
 import { Acknowledgements } from './acknowledgements.ts'
-import { type HandledInVain, identityOf } from './handled-in-vain.ts'
 import { LeavingPartitions } from './leaving-partitions.ts'
+import { identityOf, type LostAcks } from './lost-acks.ts'
 
 /**
  * What is given back as copies at most when a subscription ends, in bytes: the rest goes back as it is, which is quicker,
@@ -38,7 +38,7 @@ export interface InHandParts {
   readonly isOrdered: boolean
   /** Whether the broker counts what is given back as if a consumer had died, so that it goes back as a copy instead. */
   readonly returnsAsCopies: boolean
-  readonly handledInVain: HandledInVain
+  readonly lostAcks: LostAcks
   /** Of an ordered topic: this member has no handler for the head of one of the partition's keys. Called before it is released. */
   readonly onForOthers: (partition: number) => void
   /** Takes what is handed out once more. */
@@ -114,7 +114,7 @@ export class InHand {
   lose(): RabbitmqDelivery[] {
     this.#isLost = true
     for (const identity of this.#recentAcks) {
-      if (identity !== undefined) this.#parts.handledInVain.remember(identity)
+      if (identity !== undefined) this.#parts.lostAcks.remember(identity)
     }
     this.#recentAcks = []
     const lost = [...this.#deliveries].filter(({ settled }) => !settled)
@@ -130,7 +130,7 @@ export class InHand {
     for (const [index, { delivery: theirs, verdict }] of settlements.entries()) {
       const delivery = this.#own(theirs)
       if (delivery === undefined) {
-        outcomes[index] = this.#ofNoneOfOurs(theirs, verdict.kind)
+        outcomes[index] = this.#ofNoneOfOurs(theirs)
         continue
       }
       if (delivery.settled) continue
@@ -194,13 +194,9 @@ export class InHand {
   }
 
   /** Settled already, or lost with the channel. */
-  #ofNoneOfOurs(delivery: Delivery, verdict: Settlement['verdict']['kind']): Outcome {
+  #ofNoneOfOurs(delivery: Delivery): Outcome {
     if (!this.#isLost || !(delivery instanceof RabbitmqDelivery) || delivery.settled) return done
     delivery.settled = true
-    if (verdict === 'ack') {
-      const identity = identityOf(this.#queueOf(delivery), delivery)
-      if (identity !== undefined) this.#parts.handledInVain.remember(identity)
-    }
     return failed(
       new MessagingError('stale', 'The channel was lost, and RabbitMQ has taken the message back'),
     )

@@ -4,11 +4,11 @@ import type { RabbitmqDelivery } from '../wire/delivery.ts'
 const most = 20_000
 
 /**
- * Messages that were handled here, but whose acknowledgement the broker may never have seen, because the connection was
- * lost: while a handler blocks the event loop for longer than the heartbeats allow, for example. Their redelivery is
- * acknowledged without being handled, or the same few messages would go round and nothing else would get its turn.
+ * Messages that were acknowledged just before a connection was lost: AMQP confirms no acknowledgement, so the broker may
+ * never have read it. Their redelivery is acknowledged without being handled again. Core does the same for what it knows
+ * to be lost; of these it was told that they are settled.
  */
-export class HandledInVain {
+export class LostAcks {
   readonly #identities = new Set<string>()
 
   remember(identity: string): void {
@@ -20,7 +20,7 @@ export class HandledInVain {
     }
   }
 
-  /** Whether a redelivery was handled here already; true once for each. */
+  /** Whether a redelivery was acknowledged here already; true once for each. */
   take(queue: string, delivery: RabbitmqDelivery): boolean {
     if (this.#identities.size === 0 || !delivery.isRedelivered) return false
     const identity = identityOf(queue, delivery)
