@@ -1,24 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { adapter } from '@waybill/adapter-kafka'
-import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill/core'
+import { adapter, type KafkaOptions } from '@waybill/adapter-kafka'
+import type { Topic } from '@waybill/core'
 import kafkajs, { type IHeaders } from 'kafkajs'
 import type { Harness, RawMessage } from '../../harness.ts'
 import { exchange } from '../brokers/exchange.ts'
 import { startBroker } from '../brokers/index.ts'
 import { administer, alterTopic, untilWritesFail } from '../kafka/administration.ts'
+import { atBroker } from './at-broker.ts'
 import { wrongConnections } from './wrong-connections.ts'
 
-const native = {
-  kafka: {
-    // A dead member, and a connection that says nothing, count as lost sooner than by default: soon enough for a test.
-    sessionTimeout: '6s',
-    requestTimeout: '5s',
-    connectTimeout: '3s',
-    // Fewer partitions than by default: cases make hundreds of groups.
-    delayTiers: ['1s', '6s', '40s'],
-    retryPartitions: 2,
-  },
-} as const
+const options: KafkaOptions = {
+  // A dead member, and a connection that says nothing, count as lost sooner than by default: soon enough for a test.
+  sessionTimeout: '6s',
+  requestTimeout: '5s',
+  connectTimeout: '3s',
+  // Fewer partitions than by default: cases make hundreds of groups.
+  delayTiers: ['1s', '6s', '40s'],
+  retryPartitions: 2,
+}
 
 /** Inside the container, in hexadecimal as the kernel lists it. */
 const clientPort = (9092).toString(16).toUpperCase()
@@ -45,17 +44,8 @@ export async function open(): Promise<{
 
   const harness: Harness = {
     name: 'kafka',
-    adapter,
-    connection: { url: broker.url, native },
+    ...atBroker(broker, adapter, options),
     timeScale: 2,
-    connect: (options = {}) =>
-      connectBus({ url: broker.url, adapter, ...options, native: merged(options.native) }),
-    sharedByProcesses: true,
-    async openProxy() {
-      const proxy = await broker.openProxy()
-      return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
-    },
-    ...(broker.canRestart && { broker }),
     wrong: await wrongConnections(broker.url, { asksForCredentials: false }),
     inspect: {
       async publishRaw({ name }, { body, contentType, headers, key }) {
@@ -120,10 +110,6 @@ export async function open(): Promise<{
     },
   }
   return { harness, client, close: () => broker.stop() }
-}
-
-function merged(given: ConnectOptions['native'] = {}): NonNullable<ConnectOptions['native']> {
-  return { ...given, kafka: { ...native.kafka, ...given.kafka } }
 }
 
 function toRaw(key: Buffer | null, value: Buffer | null, raw: IHeaders | undefined): RawMessage {

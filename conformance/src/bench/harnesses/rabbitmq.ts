@@ -1,8 +1,9 @@
-import { adapter } from '@waybill/adapter-rabbitmq'
-import { type ConnectOptions, connect as connectBus, type Topic } from '@waybill/core'
+import { adapter, type RabbitmqOptions } from '@waybill/adapter-rabbitmq'
+import type { Topic } from '@waybill/core'
 import type { Harness, RawMessage } from '../../harness.ts'
 import { startBroker } from '../brokers/index.ts'
 import { Administration } from '../rabbitmq/administration.ts'
+import { atBroker } from './at-broker.ts'
 import { wrongConnections } from './wrong-connections.ts'
 
 /** Two of them without a sign of life, and a connection counts as lost: soon enough for a test. */
@@ -27,7 +28,7 @@ export async function open(): Promise<OpenRabbitmq> {
   const managementUrl = broker.canRestart
     ? `http://guest:guest@${broker.host}:${broker.portOf(managementPort)}`
     : undefined
-  const native = { rabbitmq: { heartbeat, ...(managementUrl !== undefined && { managementUrl }) } }
+  const options: RabbitmqOptions = { heartbeat, ...(managementUrl !== undefined && { managementUrl }) }
 
   const administration = new Administration(broker)
   const plainly = administration.plainly.bind(administration)
@@ -46,17 +47,8 @@ export async function open(): Promise<OpenRabbitmq> {
 
   const harness: Harness = {
     name: 'rabbitmq',
-    adapter,
-    connection: { url: broker.url, native },
+    ...atBroker(broker, adapter, options),
     timeScale: 2,
-    connect: (options = {}) =>
-      connectBus({ url: broker.url, adapter, ...options, native: merged(native, options) }),
-    sharedByProcesses: true,
-    async openProxy() {
-      const proxy = await broker.openProxy()
-      return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
-    },
-    ...(broker.canRestart && { broker }),
     wrong: await wrongConnections(broker.url, { ...(broker.canRestart && { makePowerless }) }),
     inspect: {
       publishRaw: (topic, { type, body, contentType, headers, key }) =>
@@ -139,8 +131,4 @@ export async function open(): Promise<OpenRabbitmq> {
     lowered: { delay: { limitMs: 968, options: { native: { rabbitmq: { longestDelay: '1s' } } } } },
   }
   return { harness, administration, close: () => broker.stop() }
-}
-
-function merged(base: { readonly rabbitmq: object }, { native }: Partial<ConnectOptions>) {
-  return { ...base, ...native, rabbitmq: { ...base.rabbitmq, ...native?.rabbitmq } }
 }

@@ -1,16 +1,16 @@
 import { crc32 } from 'node:zlib'
-import { adapter } from '@waybill/adapter-redis'
-import { type ConnectOptions, connect as connectBus } from '@waybill/core'
+import { adapter, type RedisOptions } from '@waybill/adapter-redis'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, type RunningBroker, startBroker } from '../brokers/index.ts'
 import { base, sources, streams } from '../redis/keys.ts'
 import { plainly as usePlainly } from '../redis/plain-client.ts'
+import { atBroker } from './at-broker.ts'
 import { wrongConnections } from './wrong-connections.ts'
 
 // A connection that says nothing counts as lost sooner than by default: soon enough for a test.
-const native = { redis: { requestTimeout: '3s', connectTimeout: '3s' } } as const
+const options: RedisOptions = { requestTimeout: '3s', connectTimeout: '3s' }
 
 const lines = z.array(z.tuple([z.string(), z.array(z.instanceof(Buffer))]))
 const pending = z.tuple([z.number()]).rest(z.unknown())
@@ -38,17 +38,8 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
 
   const harness: Harness = {
     name,
-    adapter,
-    connection: { url: broker.url, native },
+    ...atBroker(broker, adapter, options),
     timeScale: 1,
-    connect: (options = {}) =>
-      connectBus({ url: broker.url, adapter, ...options, native: merged(options.native) }),
-    sharedByProcesses: true,
-    async openProxy() {
-      const proxy = await broker.openProxy()
-      return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
-    },
-    ...(broker.canRestart && { broker }),
     wrong: await wrongConnections(broker.url, { makePowerless }),
     inspect: {
       publishRaw: (topic, { body, contentType, headers, key }) =>
@@ -110,10 +101,6 @@ export async function openServer(name: Extract<BrokerName, 'redis' | 'valkey'>):
     lowered: { messageBytes: { native: { redis: { maxMessageBytes: 128 * 1024 } } } },
   }
   return { harness, broker, close: () => broker.stop() }
-}
-
-function merged(given: ConnectOptions['native'] = {}): NonNullable<ConnectOptions['native']> {
-  return { ...given, redis: { ...native.redis, ...given.redis } }
 }
 
 function toRaw(fields: readonly Buffer[]): RawMessage {

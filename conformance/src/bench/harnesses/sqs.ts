@@ -11,15 +11,14 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { adapter, type SqsOptions } from '@waybill/adapter-sqs'
-import { type ConnectOptions, connect, type NativeOptions, type Topic } from '@waybill/core'
+import type { Topic } from '@waybill/core'
 import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, startBroker } from '../brokers/index.ts'
 import type { Surroundings } from '../sqs/surroundings.ts'
+import { atBroker } from './at-broker.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
-const native: NativeOptions & { readonly sqs: SqsOptions } = {
-  sqs: { pollWait: '1s', requestTimeout: '8s', fanOutRefresh: '1s' },
-}
+const options: SqsOptions = { pollWait: '1s', requestTimeout: '8s', fanOutRefresh: '1s' }
 
 /** Emulators take any credentials, but the SDK wants some. */
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
@@ -103,18 +102,10 @@ export async function openEmulator(name: Extract<BrokerName, 'sqs' | 'elasticmq'
 
   const harness: Harness = {
     name,
-    adapter,
-    connection: { url: broker.url, native },
+    ...atBroker(broker, adapter, options),
     timeScale: 4,
     // Whole seconds have to pass in most cases.
     parallel: 8,
-    connect: (options = {}) => connect({ url: broker.url, adapter, ...options, native: merged(options) }),
-    sharedByProcesses: true,
-    ...(broker.canRestart && { broker }),
-    async openProxy() {
-      const proxy = await broker.openProxy()
-      return { options: { url: proxy.url }, proxy, close: () => proxy.close() }
-    },
     inspect: {
       publishRaw,
       async rawMessages(topic, group) {
@@ -165,10 +156,6 @@ export async function openEmulator(name: Extract<BrokerName, 'sqs' | 'elasticmq'
       await broker.stop()
     },
   }
-}
-
-function merged({ native: given }: Partial<ConnectOptions>): NativeOptions {
-  return { ...native, ...given, sqs: { ...native.sqs, ...given?.sqs } }
 }
 
 function attributesOf(headers: Readonly<Record<string, string>>): Record<string, MessageAttributeValue> {
