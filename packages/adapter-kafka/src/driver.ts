@@ -186,7 +186,12 @@ export class KafkaDriver implements Driver {
     const names = groupNames(topic, group)
     let letters = this.#letters.get(names.dead)
     if (letters === undefined) {
-      letters = new KafkaDeadLetters(this.#gateway.run, this.#copyist, names)
+      letters = new KafkaDeadLetters(
+        this.#gateway.run,
+        this.#copyist,
+        (name, bytes) => this.#makeRoom(name, bytes),
+        names,
+      )
       this.#letters.set(names.dead, letters)
     }
     return letters

@@ -13,7 +13,9 @@ import { compression } from './compression.ts'
 import { copyCases } from './copy-cases.ts'
 import { foreignRecordCases } from './foreign-record-cases.ts'
 import { growthCases } from './growth-cases.ts'
+import { ipv6Case } from './ipv6-case.ts'
 import { movedOffsetCases } from './moved-offset-cases.ts'
+import { restrictedCases } from './restricted-cases.ts'
 import { rotationCases } from './rotation-cases.ts'
 import { secured } from './secured.ts'
 import { standstillCase } from './standstill-case.ts'
@@ -263,6 +265,8 @@ export function kafkaCases(client: Kafka): Section {
       ...zombieCases(client),
       ...abortCases,
       standstillCase(client),
+      ...restrictedCases,
+      ipv6Case,
       secured,
       atRest,
       compression(client),

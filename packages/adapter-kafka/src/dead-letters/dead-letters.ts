@@ -2,7 +2,7 @@ import { type DeadLetterStore, MessagingError, type StoredDeadLetter } from '@wa
 import { firstFailure } from '@waybill/core/driver-kit'
 import type { Administer } from '../connection/lent-gateway.ts'
 import { LogReader } from '../connection/log-reader.ts'
-import type { KafkaCompression } from '../options.ts'
+import { isItselfTooLarge, isTooLarge, type MakeRoom, noAnswer, sendLarge } from '../sending/large-records.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import {
   bodyAddressOf,
@@ -13,6 +13,7 @@ import {
   toResolution,
 } from '../wire/letters.ts'
 import type { GroupNames } from '../wire/names.ts'
+import { batchBytes, recordBytes } from '../wire/record-limits.ts'
 import type { ConsumedRecord, ProducedRecord } from '../wire/records.ts'
 
 // One fetch of the letters; the answer of a broker that has more comes at once.
@@ -27,15 +28,17 @@ const resolveBatch = 500
 export class KafkaDeadLetters implements DeadLetterStore {
   readonly #administer: Administer
   readonly #publisher: Publisher
+  readonly #makeRoom: MakeRoom
   readonly #names: GroupNames
   readonly #reader: LogReader
   /** Letters by id with their offsets, oldest first, as far as they were read. */
   readonly #letters = new Map<string, number>()
   #reading: Promise<void> = Promise.resolve()
 
-  constructor(administer: Administer, publisher: Publisher, names: GroupNames) {
+  constructor(administer: Administer, publisher: Publisher, makeRoom: MakeRoom, names: GroupNames) {
     this.#administer = administer
     this.#publisher = publisher
+    this.#makeRoom = makeRoom
     this.#names = names
     this.#reader = new LogReader(administer, names.dead)
   }
@@ -82,10 +85,24 @@ export class KafkaDeadLetters implements DeadLetterStore {
       else {
         const whole = await this.#bodyOf(letter)
         if (whole === undefined) throw bodyGone(letterIdOf(letter), this.#names.main)
-        await this.#send(this.#names.retry, [toReplay(whole)], 'gzip')
+        await this.#putBackLarge(whole)
       }
     }
-    if (small.length > 0) await this.#send(this.#names.retry, small.map(toReplay))
+    const outcomes =
+      small.length === 0 ? [] : await this.#publisher.send(this.#names.retry, small.map(toReplay))
+    for (const [index, letter] of small.entries()) {
+      const outcome = outcomes[index] ?? noAnswer
+      if (isItselfTooLarge(outcome, letter)) await this.#putBackLarge(letter)
+      else if (!outcome.ok) throw outcome.error
+    }
+  }
+
+  async #putBackLarge(letter: ConsumedRecord): Promise<void> {
+    const { retry } = this.#names
+    const record = toReplay(letter)
+    const outcome = await sendLarge({ publisher: this.#publisher, makeRoom: this.#makeRoom }, retry, record)
+    if (isTooLarge(outcome)) throw doesNotFit(letterIdOf(letter), retry, batchBytes(recordBytes(record)))
+    if (!outcome.ok) throw outcome.error
   }
 
   /** The letter with its body, which is still where the message was if it was too large to be copied. */
@@ -100,13 +117,8 @@ export class KafkaDeadLetters implements DeadLetterStore {
     return source && { ...letter, value: source.value }
   }
 
-  async #send(
-    topic: string,
-    messages: readonly ProducedRecord[],
-    compression?: KafkaCompression,
-  ): Promise<void> {
-    const options = compression === undefined ? {} : { compression }
-    const failure = firstFailure(await this.#publisher.send(topic, messages, options))
+  async #send(topic: string, messages: readonly ProducedRecord[]): Promise<void> {
+    const failure = firstFailure(await this.#publisher.send(topic, messages))
     if (failure !== undefined) throw failure.error
   }
 
@@ -148,6 +160,11 @@ export class KafkaDeadLetters implements DeadLetterStore {
       () => this.#letters.clear(),
     )
   }
+}
+
+function doesNotFit(id: string, topic: string, bytes: number): MessagingError {
+  const message = `Dead letter ${id} is too large for topic ${topic}, and we may not alter it: raise its max.message.bytes to ${bytes}, then replay the letter again`
+  return new MessagingError('too-large', message, { fate: 'not-sent' })
 }
 
 function bodyGone(id: string, topic: string): MessagingError {

@@ -1,12 +1,11 @@
-import { type Clock, MessagingError, type Outcome } from '@waybill/core/driver'
-import { failed } from '@waybill/core/driver-kit'
+import type { Clock, Outcome } from '@waybill/core/driver'
 import type { KafkaSettings } from '../options.ts'
+import { isItselfTooLarge, isTooLarge, type MakeRoom, noAnswer, sendLarge } from '../sending/large-records.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import { planDelay } from '../wire/delays.ts'
 import { toLetter } from '../wire/letters.ts'
 import { type CopySource, dueAtOf, fromRecord, toCopy, turnOf } from '../wire/messages.ts'
 import type { GroupNames } from '../wire/names.ts'
-import { recordBytes } from '../wire/record-limits.ts'
 import type { ProducedRecord } from '../wire/records.ts'
 import type { Waiting } from './partition.ts'
 import type { Rotation } from './rotation.ts'
@@ -20,8 +19,7 @@ export interface CopiesOptions {
   readonly rotation: Rotation | undefined
   /** Those under way, of all subscriptions of this process to the group. */
   readonly underWay: Set<Promise<unknown>>
-  /** Has a topic take batches of so many bytes, if we may; false when we may not. */
-  readonly makeRoom: (topic: string, bytes: number) => Promise<boolean>
+  readonly makeRoom: MakeRoom
 }
 
 interface Pending {
@@ -30,13 +28,6 @@ interface Pending {
   readonly smaller?: ProducedRecord
   readonly done: (outcome: Outcome) => void
 }
-
-/** From this size on, being too large is the record's fault. */
-const largeBytes = 64 * 1024
-
-const noAnswer: Outcome = failed(
-  new MessagingError('failed', 'The broker did not confirm the copy', { retryable: true }),
-)
 
 function sourceOf({ partition, record }: Waiting): CopySource {
   return { record, ...(partition.kind === 'main' && { partition: partition.index }) }
@@ -140,7 +131,7 @@ export class Copies {
     const probe = copies[Math.floor(Math.random() * copies.length)]
     if (this.#refusing.has(topic) && probe !== undefined) {
       const [outcome = noAnswer] = await publisher.send(topic, [probe.record])
-      if (!outcome.ok && !(isTooLarge(outcome) && recordBytes(probe.record) > largeBytes)) {
+      if (!outcome.ok && !isItselfTooLarge(outcome, probe.record)) {
         for (const { done } of copies) done(outcome)
         return
       }
@@ -157,27 +148,16 @@ export class Copies {
     )
     for (const [index, copy] of copies.entries()) {
       let outcome = outcomes[index] ?? noAnswer
-      // A topic that does not even take small ones is kept from being written.
-      if (isTooLarge(outcome) && recordBytes(copy.record) > largeBytes) {
-        outcome = await this.#sendLarge(topic, copy)
-      }
+      if (isItselfTooLarge(outcome, copy.record)) outcome = await this.#sendLarge(topic, copy)
       if (outcome.ok) this.#refusing.delete(topic)
       else this.#refusing.add(topic)
       copy.done(outcome)
     }
   }
 
-  /** Its source fitted a topic: because it was compressed, or because that topic takes more than this one. */
   async #sendLarge(topic: string, { record, smaller }: Pending): Promise<Outcome> {
-    const { publisher, makeRoom } = this.#options
-    const send = async (each: ProducedRecord): Promise<Outcome> =>
-      (await publisher.send(topic, [each], { compression: 'gzip' }))[0] ?? noAnswer
-    let outcome = await send(record)
-    if (isTooLarge(outcome) && (await makeRoom(topic, recordBytes(record)))) outcome = await send(record)
-    return isTooLarge(outcome) && smaller !== undefined ? send(smaller) : outcome
+    const outcome = await sendLarge(this.#options, topic, record)
+    if (smaller === undefined || !isTooLarge(outcome)) return outcome
+    return sendLarge(this.#options, topic, smaller)
   }
-}
-
-function isTooLarge(outcome: Outcome): boolean {
-  return !outcome.ok && outcome.error.code === 'too-large'
 }
