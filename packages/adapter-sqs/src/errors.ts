@@ -1,5 +1,5 @@
 import { type ErrorCode, type Fate, MessagingError } from '@waybill/core/driver'
-import { missingRights } from '@waybill/core/driver-kit'
+import { missingRights, refusedCredentials, tlsFailed, unreachable } from '@waybill/core/driver-kit'
 import { detailOf, errorCodesOf, type Fault, faultOf } from './client/faults.ts'
 
 interface Meaning {
@@ -61,6 +61,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
 const withoutAnswer: Readonly<Record<Exclude<Fault['kind'], 'answered'>, Meaning>> = {
   unreachable: refused('disconnected', true),
   'no-credentials': refused('access-denied'),
+  tls: refused('failed'),
   timeout: { code: 'timeout', retryable: true, fate: 'unknown' },
   'connection-lost': { code: 'disconnected', retryable: true, fate: 'unknown' },
 }
@@ -106,6 +107,36 @@ export function toServiceError(thrown: unknown, what: string): MessagingError {
   const detail = detailOf(thrown)
   if (hasForbiddenCode(thrown)) return missingRights({ what, broker: 'SQS', reason: detail, cause: thrown })
   return new MessagingError(code, `${what}: ${detail}`, { retryable, fate, cause: thrown })
+}
+
+/** Access key, secret or signature are wrong, as opposed to expired or not allowed. */
+const wrongIdentity = new Set([
+  'IncompleteSignature',
+  'InvalidAccessKeyId',
+  'InvalidClientTokenId',
+  'InvalidSecurity',
+  'InvalidSignatureException',
+  'MissingAuthenticationToken',
+  'SignatureDoesNotMatch',
+  'UnrecognizedClientException',
+])
+
+/** Why no connection could be made, in the words that every adapter has for it. */
+export function toConnectError(
+  error: MessagingError,
+  { address, accessKey, isOverTls }: { address: string; accessKey: string | undefined; isOverTls: boolean },
+): MessagingError {
+  const { code, cause, retryable, message } = error
+  const peer = { broker: 'SQS', address, cause }
+  if (cause === undefined) return error
+  const reason = detailOf(cause)
+  if (errorCodesOf(cause).some((each) => wrongIdentity.has(each))) {
+    return refusedCredentials({ ...peer, user: accessKey })
+  }
+  const { kind } = faultOf(cause)
+  if (kind === 'tls') return tlsFailed({ ...peer, reason, isOurs: isOverTls, secureScheme: 'sqs+https' })
+  if (code === 'disconnected' || code === 'timeout') return unreachable({ ...peer, reason })
+  return code === 'failed' ? new MessagingError('connection-failed', message, { retryable, cause }) : error
 }
 
 /** An entry of a batch that was not carried out (Amazon SQS API Reference, BatchResultErrorEntry). */

@@ -16,6 +16,7 @@ import type { Harness, RawMessage } from '../../harness.ts'
 import { type BrokerName, startBroker } from '../brokers/index.ts'
 import type { Surroundings } from '../sqs/surroundings.ts'
 import { atBroker } from './at-broker.ts'
+import { wrongConnections } from './wrong-connections.ts'
 
 /** Closing waits for the polls under way, and a request without an answer is given up: soon enough for a test. */
 const options: SqsOptions = { pollWait: '1s', requestTimeout: '8s', fanOutRefresh: '1s' }
@@ -106,6 +107,8 @@ export async function openEmulator(name: Extract<BrokerName, 'sqs' | 'elasticmq'
     timeScale: 4,
     // Whole seconds have to pass in most cases.
     parallel: 8,
+    // Emulators take anybody.
+    wrong: await wrongConnections(broker.url, { asksForCredentials: false }),
     inspect: {
       publishRaw,
       async rawMessages(topic, group) {

@@ -2,7 +2,9 @@ import type { WrongConnections } from '../../harness.ts'
 import { chooseFreePort } from '../brokers/free-port.ts'
 
 /** Each scheme, and the one that asks for TLS. */
-const secure: Readonly<Record<string, string>> = { amqp: 'amqps', kafka: 'kafka+ssl', redis: 'rediss' }
+const secure: Readonly<Record<string, string>> = {
+  ...{ amqp: 'amqps', kafka: 'kafka+ssl', redis: 'rediss', 'sqs+http': 'sqs+https' },
+}
 
 /** Connections to the broker of this URL that must fail. */
 export async function wrongConnections(

@@ -16,6 +16,8 @@ export type Fault =
         | 'timeout'
         /** None were given, or they could not be fetched. */
         | 'no-credentials'
+        /** One side speaks no TLS, or the certificate will not do. */
+        | 'tls'
     }
 
 /** Node.js system errors that come before anything was sent (Node.js documentation, "Common system errors"; DNS errors). */
@@ -28,9 +30,13 @@ const connectionLost = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ])
 
+/** OpenSSL's errors, and Node.js's for certificates (Node.js documentation, "OpenSSL error codes", "X509 certificate error codes"). */
+const tlsCode = /^(EPROTO$|ERR_SSL_|ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET_ISSUER|VERIFY))/
+
 export function faultOf(thrown: unknown): Fault {
   const systemCode = textOf(thrown, 'code') ?? ''
   if (neverConnected.has(systemCode)) return { kind: 'unreachable' }
+  if (tlsCode.test(systemCode)) return { kind: 'tls' }
   const errorCodes = errorCodesOf(thrown)
   if (errorCodes.includes('TimeoutError')) return { kind: 'timeout' }
   if (errorCodes.includes('CredentialsProviderError')) return { kind: 'no-credentials' }

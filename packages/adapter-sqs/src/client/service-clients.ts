@@ -10,6 +10,8 @@ const connectTimeoutMs = 3000
 export interface ServiceClients {
   readonly sqs: SQSClient
   readonly sns: SNSClient
+  /** Whom the service takes us for; undefined where there are no credentials. */
+  accessKey(): Promise<string | undefined>
   /** Ends whatever is under way; clients that were given stay as they are. */
   destroy(): void
 }
@@ -33,6 +35,10 @@ export function createServiceClients(
   return {
     sqs,
     sns,
+    async accessKey() {
+      const identity = await sqs.config.credentials().catch(() => undefined)
+      return identity?.accessKeyId
+    },
     destroy() {
       if (given.sqs === undefined) sqs.destroy()
       if (given.sns === undefined) sns.destroy()

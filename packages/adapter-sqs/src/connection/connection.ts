@@ -8,7 +8,7 @@ import {
 } from '@waybill/core/driver'
 import { GetQueueUrlCommand, type SNSClient, type SQSClient } from '../client/aws-sdk.ts'
 import { createServiceClients, isClockCorrected, type ServiceClients } from '../client/service-clients.ts'
-import { isForbidden, toServiceError } from '../errors.ts'
+import { isForbidden, toConnectError, toServiceError } from '../errors.ts'
 import type { SqsSettings } from '../options.ts'
 import { ServiceTime } from './service-time.ts'
 
@@ -63,8 +63,11 @@ export class Connection {
       await connection.probe({ signal: context.signal })
       return connection
     } catch (error) {
+      const [accessKey, region] = await Promise.all([clients.accessKey(), regionOf(clients).catch(() => '')])
       clients.destroy()
-      throw asConnectError(toMessagingError(error, 'Connecting to SQS'))
+      const address = settings.endpoint === undefined ? region : new URL(settings.endpoint).host
+      const isOverTls = settings.endpoint?.startsWith('http:') !== true
+      throw toConnectError(toMessagingError(error, 'Connecting to SQS'), { address, accessKey, isOverTls })
     }
   }
 
@@ -164,10 +167,4 @@ async function regionOf({ sqs }: ServiceClients): Promise<string> {
     const message = `no region: write sqs://eu-west-1, or set AWS_REGION (${toMessagingError(error, 'the SDK').message})`
     throw new ConfigurationError('URL', [{ path: 'url', message }])
   }
-}
-
-function asConnectError(error: MessagingError): MessagingError {
-  if (error.code !== 'disconnected' && error.code !== 'timeout' && error.code !== 'failed') return error
-  const { message, retryable } = error
-  return new MessagingError('connection-failed', message, { retryable, cause: error.cause })
 }

@@ -28,3 +28,7 @@ test('each trouble names both sides and the next step', () => {
     'Topic orders is ordered in its definition, but exists at the broker as not ordered: change the definition, or delete it there or take another name',
   )
 })
+
+test('the words of a client or broker take one line', () => {
+  expect(unreachable({ ...peer, reason: 'bad\n  gateway\n' }).message).toContain('(bad gateway)')
+})

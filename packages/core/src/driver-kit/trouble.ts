@@ -32,7 +32,7 @@ export function refusedCredentials(peer: Peer & { readonly user: string | undefi
  * throw unreachable({ broker: 'Kafka', address: 'localhost:9092', reason: 'connection refused', cause: error })
  */
 export function unreachable(peer: Peer & { readonly reason: string }): MessagingError {
-  const message = `${peer.broker} at ${peer.address} cannot be reached (${peer.reason}): check host and port, and that the broker is running`
+  const message = `${peer.broker} at ${peer.address} cannot be reached (${oneLine(peer.reason)}): check host and port, and that the broker is running`
   return new MessagingError('connection-failed', message, { ...causeOf(peer), retryable: true })
 }
 
@@ -62,7 +62,7 @@ export function tlsFailed(
   const next = peer.isOurs
     ? 'check that this port speaks TLS, and set `tls.ca` if the certificate is signed by an authority of your own'
     : `the port seems to expect TLS; write ${peer.secureScheme}:`
-  const message = `${peer.broker} at ${peer.address} and we could not agree on TLS (${peer.reason}): ${next}`
+  const message = `${peer.broker} at ${peer.address} and we could not agree on TLS (${oneLine(peer.reason)}): ${next}`
   return new MessagingError('connection-failed', message, {
     ...causeOf(peer),
     retryable: peer.retryable ?? false,
@@ -101,7 +101,7 @@ export function missingRights({
 }): MessagingError {
   const where = address === undefined ? broker : `${broker} at ${address}`
   const who = user === undefined ? 'this user' : `user "${user}"`
-  const message = `${what}: ${where} does not allow this for ${who} (${reason}); grant ${grant}`
+  const message = `${what}: ${where} does not allow this for ${who} (${oneLine(reason)}); grant ${grant}`
   return new MessagingError('access-denied', message, { ...causeOf(rest), fate: 'not-sent' })
 }
 
@@ -131,6 +131,11 @@ export function definedOtherwise({
     fate: 'not-sent',
     ...(cause !== undefined && { cause }),
   })
+}
+
+// OpenSSL's errors end in a line break, and brokers' words may have more.
+function oneLine(reason: string): string {
+  return reason.trim().replace(/\s*\n\s*/g, ' ')
 }
 
 function causeOf({ cause }: { readonly cause?: unknown }): { readonly cause?: unknown } {
