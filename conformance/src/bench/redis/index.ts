@@ -7,6 +7,7 @@ import { faults } from './faults.ts'
 import { handover } from './handover.ts'
 import { marks } from './marks.ts'
 import { notices } from './notices.ts'
+import { overTls } from './over-tls.ts'
 import { ownership } from './ownership.ts'
 import { rest } from './rest.ts'
 import { retention } from './retention.ts'
@@ -25,6 +26,6 @@ export function redisSections(broker: RunningBroker): readonly Section[] {
     { title: 'Bounded calls', cases: bounds },
     { title: 'At rest', cases: rest },
     { title: 'Faults and limits', cases: faults(servers, broker) },
-    { title: 'Access', cases: access(servers) },
+    { title: 'Access', cases: [...access(servers), ...overTls(servers)] },
   ]
 }

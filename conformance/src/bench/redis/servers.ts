@@ -1,5 +1,6 @@
 import { exchange } from '../brokers/exchange.ts'
 import type { RunningBroker } from '../brokers/index.ts'
+import type { Identity } from '../certificates.ts'
 
 /** Settings that a server starts with, as its command line has them. */
 export type ServerOptions = Readonly<Record<string, string>>
@@ -47,11 +48,28 @@ export class Servers {
     if (all.port !== '0') await this.#ready(port)
   }
 
+  /** What a server takes to speak nothing but TLS, with this certificate, and to trust whoever answers it. */
+  async tlsOptions(port: number, { certificate, key }: Identity, authority: string): Promise<ServerOptions> {
+    const folder = this.#folder(port)
+    await this.sh(`mkdir -p ${folder}`)
+    for (const [name, text] of Object.entries({ certificate, key, authority }))
+      await this.sh(`printf '%s' '${text}' > ${folder}/${name}`)
+    return {
+      port: '0',
+      'tls-port': String(port),
+      'tls-cert-file': `${folder}/certificate`,
+      'tls-key-file': `${folder}/key`,
+      'tls-ca-cert-file': `${folder}/authority`,
+      'tls-auth-clients': 'no',
+      'tls-replication': 'yes',
+    }
+  }
+
   /** Watches the server at `master` under the name `main`; promotes a replica a second after it stops answering. */
-  async startSentinel(port: number, master: number): Promise<void> {
+  async startSentinel(port: number, master: number, options: ServerOptions = {}): Promise<void> {
     const folder = this.#folder(port)
     const lines = [
-      `port ${port}`,
+      ...Object.entries({ port: String(port), ...options }).map(([name, value]) => `${name} ${value}`),
       `dir ${folder}`,
       `pidfile ${folder}/pid`,
       'protected-mode no',
@@ -63,11 +81,11 @@ export class Servers {
     const file = `${folder}/sentinel.conf`
     await this.sh(`mkdir -p ${folder}; printf '${lines.join('\\n')}\\n' > ${file}`)
     await this.sh(`${this.#program}-server ${file} --sentinel`)
-    await this.#ready(port)
+    if (options.port !== '0') await this.#ready(port)
   }
 
   /** Three masters that share the slots; resolves with a URL once each of them knows that. */
-  async startCluster(): Promise<string> {
+  async startCluster(tls?: { readonly server: Identity; readonly authority: string }): Promise<string> {
     const ports = [this.nextPort(), this.nextPort(), this.nextPort()]
     const nodes = ports.map(async (port) => {
       await this.start(port, {
@@ -75,16 +93,21 @@ export class Servers {
         'cluster-node-timeout': '5000',
         'cluster-announce-ip': (await this.address()) ?? '',
         appendonly: 'yes',
+        ...(tls !== undefined && {
+          ...(await this.tlsOptions(port, tls.server, tls.authority)),
+          'tls-cluster': 'yes',
+        }),
       })
       return `${await this.address()}:${port}`
     })
     const all = await Promise.all(nodes)
-    await this.cli(`--cluster create ${all.join(' ')} --cluster-yes`)
+    const over = tls === undefined ? '' : '--tls --insecure '
+    await this.cli(`${over}--cluster create ${all.join(' ')} --cluster-yes`)
     for (const port of ports)
       await this.until(`node ${port} to see the cluster`, async () =>
-        (await this.cli(`-p ${port} cluster info`)).includes('cluster_state:ok'),
+        (await this.cli(`${over}-p ${port} cluster info`)).includes('cluster_state:ok'),
       )
-    return `redis://${all.join(',')}?cluster=true`
+    return `${tls === undefined ? 'redis' : 'rediss'}://${all.join(',')}?cluster=true`
   }
 
   signal(port: number, signal: 'KILL' | 'STOP' | 'CONT'): Promise<string> {
