@@ -42,11 +42,17 @@ class Load {
 async function goesOn(context: CaseContext, load: Load, recorder: Recorder, count: number): Promise<void> {
   const sent = load.confirmed.length + count
   const delivered = recorder.deliveries.length + count
-  await context.eventually(
-    'sends and deliveries go on',
-    () => load.confirmed.length >= sent && recorder.deliveries.length >= delivered,
-    context.pace(60_000),
-  )
+  try {
+    await context.eventually(
+      'sends and deliveries go on',
+      () => load.confirmed.length >= sent && recorder.deliveries.length >= delivered,
+      context.pace(60_000),
+    )
+  } catch (error) {
+    const [sends, deliveries] = [sent - load.confirmed.length, delivered - recorder.deliveries.length]
+    const missing = `${Math.max(0, sends)} sends and ${Math.max(0, deliveries)} deliveries`
+    throw new Error(`Of ${count} each, ${missing} were missing`, { cause: error })
+  }
 }
 
 export const brokerFaults: readonly Case[] = [

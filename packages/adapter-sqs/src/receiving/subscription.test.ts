@@ -14,13 +14,18 @@ function movable(): Clock & { at: number } {
 
 async function subscribe(
   service: ServiceStub,
-  { clock, ordered = false, native = {} }: { clock: Clock; ordered?: boolean; native?: SqsOptions },
+  {
+    clock,
+    ordered = false,
+    prefetch = 1,
+    native = {},
+  }: { clock: Clock; ordered?: boolean; prefetch?: number; native?: SqsOptions },
 ): Promise<{ driver: Driver; subscription: Subscription }> {
   const topic = topicOf('orders', ['billing'], { ordered })
   const group = { name: 'billing', types: ['#'], wishes: [], from: 'latest' as const }
   const driver = await service.connect({ pollWait: 0, ...native }, clock)
   await driver.apply({ topics: [{ topic, groups: [group] }] }, 'create')
-  const request = { topic, group, prefetch: 1, maxPrefetch: 1, leaseMs: 30_000, broadcast: false }
+  const request = { topic, group, prefetch, maxPrefetch: prefetch, leaseMs: 30_000, broadcast: false }
   return { driver, subscription: await driver.subscribe(request) }
 }
 
@@ -69,6 +74,37 @@ test('what came while the event loop stood still has had its lease since then', 
   })
   const { driver, subscription } = await subscribe(service, { clock })
   expect(await next(subscription)).toMatchObject({ transportId: 'answer 2' })
+  await driver.close()
+})
+
+test('a timer that fires too early does not end the receiving', async () => {
+  let at = 0
+  let early = 0
+  const clock: Clock = {
+    ...systemClock,
+    monotonic: () => at,
+    after(delayMs, callback) {
+      const isEarly = early === 0
+      early += 1
+      const timer = setImmediate(() => {
+        at += isEarly ? delayMs - 0.5 : delayMs
+        callback()
+      })
+      return () => clearImmediate(timer)
+    },
+  }
+  await using service = await ServiceStub.start({
+    ReceiveMessage({ MaxNumberOfMessages }) {
+      const count = MaxNumberOfMessages === 8 ? 6 : 1
+      return { Messages: Array.from({ length: count }, (_, n) => ({ ...message, ReceiptHandle: String(n) })) }
+    },
+  })
+  const { driver, subscription } = await subscribe(service, { clock, prefetch: 8 })
+  const { signal } = new AbortController()
+  expect(await subscription.receive(8, signal)).toHaveLength(6)
+  // Nothing is settled meanwhile: only its own timer can make it ask for the little room there is.
+  expect(await subscription.receive(2, signal)).toHaveLength(1)
+  expect(early).toBeGreaterThan(1)
   await driver.close()
 })
 

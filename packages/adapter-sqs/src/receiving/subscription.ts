@@ -59,6 +59,7 @@ export class SqsSubscription implements Subscription {
   #worthwhile = 1
   /** Since when there has been a little room, which is waiting to become more. */
   #roomSince: number | undefined
+  #cancelLook: () => void = () => {}
   #settledAt = Number.NEGATIVE_INFINITY
   #signal: AbortSignal | undefined
   #failure: MessagingError | undefined
@@ -155,8 +156,10 @@ export class SqsSubscription implements Subscription {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#cancelLook()
     this.#change.notify()
     this.#arrived = []
+    this.#forgetExpired()
     // What cannot be given back comes back when its lease is over.
     await this.#return([...this.#inHand])
     this.#context.closed()
@@ -229,11 +232,11 @@ export class SqsSubscription implements Subscription {
     const { clock, settings } = this.#context
     if (this.#inHand.size === 0 || settings.gather === 0) return true
     const now = clock.monotonic()
-    if (this.#roomSince === undefined) {
-      this.#roomSince = now
-      clock.after(settings.gather, () => this.#change.notify(), { background: true })
-    }
-    return now >= this.#roomSince + settings.gather
+    this.#roomSince ??= now
+    const waitMs = this.#roomSince + settings.gather - now
+    this.#cancelLook()
+    if (waitMs > 0) this.#cancelLook = clock.after(waitMs, () => this.#change.notify(), { background: true })
+    return waitMs <= 0
   }
 
   /** One poll from start to end. It is never cut off: what SQS had already handed to it would stay hidden for a lease. */

@@ -15,6 +15,19 @@ test('the system clock calls back once, unless it is cancelled', async () => {
   await vi.waitFor(() => expect(calls).toBe(1))
 })
 
+test('the system clock never calls back early by its own reading', async () => {
+  const early: number[] = []
+  const waits = Array.from({ length: 200 }, async (_, n) => {
+    const delayMs = 5 + n / 7
+    const due = systemClock.monotonic() + delayMs
+    await new Promise<void>((resolve) => systemClock.after(delayMs, resolve))
+    const earlyMs = due - systemClock.monotonic()
+    if (earlyMs > 0) early.push(earlyMs)
+  })
+  await Promise.all(waits)
+  expect(early).toEqual([])
+})
+
 test('the system clock keeps to the timers, the date and the readings it was loaded with', async () => {
   vi.useFakeTimers({ now: 0 })
   try {
