@@ -187,4 +187,50 @@ export const hangingHandlers: readonly Case[] = [
   },
   unrenewable('e', 'fails', () => Promise.reject(new Error('refused by the case'))),
   unrenewable('f', 'hangs', () => new Promise(() => undefined)),
+  {
+    number: 98,
+    part: 'j',
+    title: 'What was lost with its lease leaves its room: the member that lost all it had goes on receiving',
+    requires: ['lease'],
+    timeoutMs: 120_000,
+    async run(context) {
+      const isCut = new Latch()
+      let mayRenew = false
+      const adapter = wrapAdapter(context.harness.adapter, {
+        subscription: toldNothing,
+        extend: (deliveries, leaseMs, forward) =>
+          mayRenew ? forward(deliveries, leaseMs) : Promise.reject(new Error('refused by the case')),
+      })
+      const stage = await context.stage({ connect: { adapter } })
+      let lost = 0
+      stage.bus.on('lost', () => {
+        lost += 1
+      })
+      const recorder = context.recorder()
+      context.defer(() => isCut.open())
+      const lease = context.pace(900)
+      await stage.consume(recorder, { lease, concurrency: 2, prefetch: 4 }, () => isCut.passed())
+      const first = await stage.send(4)
+      await context.eventually('all of it is lost', () => lost >= 4)
+      mayRenew = true
+      isCut.open()
+      const ids = first.map(({ id }) => id)
+      const withinMs = lease + context.capabilities.redeliveryMs + context.pace(15_000)
+      const haveCome = (wanted: readonly string[]) => wanted.every((id) => recorder.ids.includes(id))
+      await context.eventually('what was lost came again', () => haveCome(ids), withinMs)
+      // Each by itself: nothing else that is settled makes the member look for more.
+      for (let n = 0; n < 8; n += 1) {
+        const { id } = await stage.sendOne()
+        await context.eventually('it was handled', () => haveCome([id]), withinMs)
+      }
+      await context.eventually(
+        'nothing is left',
+        async () => {
+          const { waiting, inFlight } = await stage.bus.group(stage.topic, stage.group).stats()
+          return (waiting ?? 0) + (inFlight ?? 0) === 0
+        },
+        withinMs,
+      )
+    },
+  },
 ]

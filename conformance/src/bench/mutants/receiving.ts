@@ -265,6 +265,32 @@ export const receiving: readonly Mutant[] = [
     }),
   }),
   driverMutant({
+    name: 'keeps room for what is lost',
+    fault: 'Hands out no more than prefetch until each delivery is settled, which lost ones never are',
+    caughtBy: ['98j'],
+    layers: () => {
+      const held = new Set<Delivery>()
+      let most = 0
+      return {
+        subscribe(request, forward) {
+          most = request.prefetch
+          return forward(request)
+        },
+        async settle(settlements, forward) {
+          for (const { delivery } of settlements) held.delete(delivery)
+          return forward(settlements)
+        },
+        async receive(max, signal, forward) {
+          while (held.size >= most && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10))
+          if (signal.aborted) return []
+          const received = await forward(max, signal)
+          for (const delivery of received) held.add(delivery)
+          return received
+        },
+      }
+    },
+  }),
+  driverMutant({
     name: 'stops for what it cannot settle',
     fault: 'Hands out nothing while a verdict could not be carried out',
     caughtBy: ['101a', '101b'],
