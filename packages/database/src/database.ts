@@ -3,6 +3,7 @@ import type { FailureEvents } from './emitter.ts'
 import type { DatabaseIdempotencyStore, IdempotencyStoreOptions } from './idempotency/idempotency-store.ts'
 import type { Inbox, InboxOptions } from './inbox/inbox.ts'
 import type { Migration } from './migrations/migration.ts'
+import type { Outbox, OutboxOptions } from './outbox.ts'
 import type { Queries } from './transaction.ts'
 
 /**
@@ -32,6 +33,15 @@ export interface Database extends Queries, AsyncDisposable {
    * @throws {ConfigurationError} with every problem of the options.
    */
   inbox(options?: InboxOptions): Inbox
+  /**
+   * Keeps messages in the transaction of the change that they tell of, for a relay to send.
+   *
+   * @example
+   * const outbox = database.outbox({ source: 'checkout' })
+   *
+   * @throws {ConfigurationError} with every problem of the options.
+   */
+  outbox(options?: OutboxOptions): Outbox
   /**
    * Marks of what had its effect, shared by all processes, for effects that are not in this database.
    *

@@ -21,14 +21,15 @@ const nextName = () => {
   return `test_${count}`
 }
 
+// One for all files, since it takes a second to start; it ends with the process.
+let pglite: PGlite | undefined
+
 /** The embedded databases that every test of this package runs on. They end after the file's tests. */
 export function databases(): readonly TestDatabase[] {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-sqlite-'))
   const opened: Database[] = []
-  let pglite: PGlite | undefined
   afterAll(async () => {
     await Promise.all(opened.map((database) => database.close()))
-    await pglite?.close()
     rmSync(folder, { recursive: true })
   })
   const testDatabase = (name: TestDatabase['name'], make: (id: string) => Database): TestDatabase => {

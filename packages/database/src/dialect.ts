@@ -1,5 +1,7 @@
 import type { MessagingError } from '@waybill/core/driver'
 
+export type FieldType = 'integer' | 'bigint' | 'text'
+
 /** How one database writes what all have. Names of parameters are those in the SQL, such as `$1`. */
 export interface Dialect {
   readonly name: 'postgres' | 'sqlite'
@@ -16,6 +18,22 @@ export interface Dialect {
   after(milliseconds: string): string
   /** The milliseconds since 1970 of a moment. */
   epochMs(moment: string): string
+  /** The moment of milliseconds since 1970. */
+  fromEpochMs(milliseconds: string): string
+  /** Bytes of their hexadecimal text. */
+  fromHex(text: string): string
+  /** A parameter whose type cannot be seen from its place. */
+  typed(parameter: string, type: FieldType): string
+  /** A parameter with a JSON array of objects, as rows of a table called `incoming`. */
+  rowsOfJson(
+    parameter: string,
+    fields: readonly { readonly field: string; readonly type: FieldType }[],
+  ): string
+  /**
+   * A query that takes a lock for each number of an array, in its order, until the transaction ends. Undefined: transactions
+   * write one after the other anyway.
+   */
+  keyLocks(parameter: string): string | undefined
   /** Whether a value is one of an array that is given as a parameter. */
   isIn(value: string, parameter: string, type: 'bigint' | 'text'): string
   /** At the end of a SELECT: locks its rows, leaving out what others have locked. */

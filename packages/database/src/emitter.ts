@@ -41,6 +41,10 @@ export class Emitter<Events extends FailureEvents> {
     this.#listeners.get(name)?.delete(listener)
   }
 
+  hasListener(name: keyof Events): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0
+  }
+
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
@@ -54,7 +58,7 @@ export class Emitter<Events extends FailureEvents> {
 
   fail(what: string, error: MessagingError): void {
     const failure: Events['failure'] & Failure = { what, error }
-    if ((this.#listeners.get('failure')?.size ?? 0) > 0) {
+    if (this.hasListener('failure')) {
       this.emit('failure', failure)
       return
     }

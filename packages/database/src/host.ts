@@ -11,6 +11,8 @@ export class Host implements Queries {
   readonly events = new Emitter<FailureEvents>(['failure'])
   readonly clock: Clock = systemClock
   readonly #closers = new Set<() => Promise<void>>()
+  readonly #wakers = new Set<() => void>()
+  readonly #waking = new WeakSet<Transaction>()
   #isReady = false
   #closing: Promise<void> | undefined
 
@@ -26,8 +28,29 @@ export class Host implements Queries {
     return this.connection.query(sql, parameters)
   }
 
-  transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
-    return this.connection.transaction(work)
+  async transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
+    let used: Transaction | undefined
+    const result = await this.connection.transaction((transaction) => {
+      used = transaction
+      return work(transaction)
+    })
+    if (used !== undefined && this.#waking.has(used)) this.wake()
+    return result
+  }
+
+  /** Wakes the relays of this process once the transaction has committed, if it is one of ours. */
+  wakeAfter(transaction: Transaction): void {
+    this.#waking.add(transaction)
+  }
+
+  wake(): void {
+    for (const wake of this.#wakers) wake()
+  }
+
+  /** The result takes it back. */
+  onWake(wake: () => void): () => void {
+    this.#wakers.add(wake)
+    return () => this.#wakers.delete(wake)
   }
 
   /** Looks at the schema once, by what the caller may use: a second connection may not be there. */

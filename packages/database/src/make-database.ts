@@ -6,6 +6,7 @@ import { Inbox } from './inbox/inbox.ts'
 import { Cleaner } from './marks/cleaner.ts'
 import { migrate } from './migrations/migrate.ts'
 import { plainMigrations } from './migrations/plain-sql.ts'
+import { Outbox } from './outbox.ts'
 
 /** A database over a connection: what is the same for all of them. For packages of a database, not for applications. */
 export function makeDatabase(connection: Connection): Database {
@@ -19,6 +20,7 @@ export function makeDatabase(connection: Connection): Database {
     migrate: () => migrate(dialect, host),
     migrations: () => plainMigrations(dialect),
     inbox: (options) => new Inbox(host, cleaner, options),
+    outbox: (options) => new Outbox(host, options),
     idempotencyStore: (options) => makeIdempotencyStore(host, cleaner, options),
     on: (name, listener) => host.events.on(name, listener),
     off: (name, listener) => host.events.off(name, listener),

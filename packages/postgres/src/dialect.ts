@@ -17,6 +17,14 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     now,
     after: (milliseconds) => `(${now} + ${milliseconds}::double precision * interval '1 millisecond')`,
     epochMs: (moment) => `(extract(epoch FROM ${moment}) * 1000)::double precision`,
+    fromEpochMs: (milliseconds) => `to_timestamp(${milliseconds} / 1000.0)`,
+    fromHex: (text) => `decode(${text}, 'hex')`,
+    typed: (parameter, type) => `${parameter}::${type}`,
+    rowsOfJson: (parameter, fields) => {
+      const columns = fields.map(({ field, type }) => `"${field}" ${type}`)
+      return `json_to_recordset(${parameter}::json) AS incoming(${columns.join(', ')})`
+    },
+    keyLocks: (parameter) => `SELECT pg_advisory_xact_lock(key) FROM unnest(${parameter}::bigint[]) AS key`,
     isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,
     lockingFree: 'FOR UPDATE SKIP LOCKED',
     table: (name) => `"${schema}"."${prefix}${name}"`,

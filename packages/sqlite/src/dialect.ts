@@ -11,6 +11,14 @@ export function sqliteDialect(prefix: string): Dialect {
     now,
     after: (milliseconds) => `(${now} + CAST(${milliseconds} AS INTEGER))`,
     epochMs: (moment) => moment,
+    fromEpochMs: (milliseconds) => milliseconds,
+    fromHex: (text) => `unhex(${text})`,
+    typed: (parameter) => parameter,
+    rowsOfJson: (parameter, fields) => {
+      const values = fields.map(({ field }) => `json_extract(value, '$.${field}') AS "${field}"`)
+      return `(SELECT ${values.join(', ')} FROM json_each(${parameter})) AS incoming`
+    },
+    keyLocks: () => undefined,
     isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
     lockingFree: '',
     table: (name) => `"${prefix}${name}"`,

@@ -13,7 +13,14 @@ import type { Topic } from '../messages/topic.ts'
 import type { TraceContext } from '../messages/trace-context.ts'
 import { requireFeature } from '../topology/features.ts'
 import type { SendLimits } from './accepted-sends.ts'
-import { checkSendOptions, noOptions, type SendOptions, transportHeadersOf, under } from './send-options.ts'
+import {
+  checkSendOptions,
+  noOptions,
+  type SendOptions,
+  storedTimesOf,
+  transportHeadersOf,
+  under,
+} from './send-options.ts'
 
 /** What is the same for all messages of a producer. */
 export interface Sender {
@@ -54,6 +61,7 @@ export interface Prepared<Output = unknown> extends SendLimits {
   readonly bytes: number
   /** When it falls due, by the clock's monotonic reading, if it is delayed. */
   readonly dueAt: number | undefined
+  readonly onHandedOver: (() => void) | undefined
 }
 
 export function startSend(
@@ -122,11 +130,12 @@ export function draftMessage<Output>(
   if (issues.length > 0) throw new InvalidMessageError(`message ${type}`, issues)
   if (options.priority !== undefined) requireFeature(driver, 'priority', 'send with a priority')
   const delayMs = delayOf(driver, options)
+  const times = options === noOptions ? undefined : storedTimesOf(options)
   const message: Writable<Message<Output>> = {
     id: options.id ?? newId(),
     type,
     version: definition.version,
-    timestamp: new Date(start.now),
+    timestamp: times?.timestamp ?? new Date(start.now),
     data: checked.value,
     metadata: metadataOf(sender, start, options),
   }
@@ -134,6 +143,7 @@ export function draftMessage<Output>(
   if (options.expiresIn !== undefined) {
     message.expiresAt = new Date(start.now + toMilliseconds(options.expiresIn))
   }
+  if (times?.expiresAt !== undefined) message.expiresAt = times.expiresAt
   return { definition, message, data, delayMs, options, start, format, headers: transportHeadersOf(options) }
 }
 
@@ -169,6 +179,7 @@ function toPrepared<Output>(
     dueAt: delayMs === 0 ? undefined : start.monotonicNow + delayMs,
     deadline: start.deadline,
     signal: start.signal,
+    onHandedOver: options === noOptions ? undefined : storedTimesOf(options)?.onHandedOver,
   }
 }
 

@@ -287,7 +287,9 @@ export class Producer {
   }
 
   async #deliver<Output>(prepared: Prepared<Output>): Promise<Message<Output>> {
-    await this.#host.publisher.publish(prepared, this.#budget)
+    const published = this.#host.publisher.publish(prepared, this.#budget)
+    prepared.onHandedOver?.()
+    await published
     this.#host.emit('sent', { topic: prepared.topic.name, message: prepared.message })
     return prepared.message
   }

@@ -64,6 +64,26 @@ export function transportHeadersOf(options: SendOptions): Readonly<Record<string
   return headers
 }
 
+/** When a message was stored that is sent later. */
+export interface StoredTimes {
+  readonly timestamp: Date
+  readonly expiresAt: Date | undefined
+  /** Called once the message is past middleware, codec and stages: from here on the order of its key is kept. */
+  readonly onHandedOver: (() => void) | undefined
+}
+
+const storedTimes = Symbol('waybill.storedTimes')
+
+/** Options of a message as of another time than its send. Kept by middleware as transport headers are. */
+export function withStoredTimes(options: SendOptions, times: StoredTimes): SendOptions {
+  return Object.defineProperty({ ...options }, storedTimes, { value: times, enumerable: true })
+}
+
+export function storedTimesOf(options: SendOptions): StoredTimes | undefined {
+  const marked: SendOptions & { readonly [storedTimes]?: StoredTimes } = options
+  return marked[storedTimes]
+}
+
 const taken = new WeakSet<Readonly<Record<string, string>>>()
 
 /** Whether the headers came as far as a message: middleware may throw options away. */

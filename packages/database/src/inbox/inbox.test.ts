@@ -16,6 +16,9 @@ const count = async (database: Database, table: string) => {
   return Number(row?.count)
 }
 
+const poll = <Value>(value: () => Value | Promise<Value>) =>
+  expect.poll(value, { timeout: 20_000, interval: 20 })
+
 describe.each(databases())('an inbox on $name', ({ name, open, ready }) => {
   const withLedger = async () => {
     const database = await ready()
@@ -106,7 +109,7 @@ describe.each(databases())('an inbox on $name', ({ name, open, ready }) => {
     expect(await inbox.once(contextOf(), async () => 1)).toMatchObject({ outcome: 'ran' })
     await inbox.once(contextOf({ id: 'm-2' }), async () => 1)
     await past()
-    await expect.poll(() => count(database, marks), { timeout: 20_000 }).toBe(0)
+    await poll(() => count(database, marks)).toBe(0)
   })
 
   test('joins a transaction of the caller', async () => {
@@ -189,7 +192,7 @@ describe.each(databases())('an inbox on $name', ({ name, open, ready }) => {
     const producer = bus.producer()
     const numbers = Array.from({ length: 50 }, (_, n) => n)
     await Promise.all([...numbers, ...numbers].map((n) => producer.send(Placed, { n }, { id: `m-${n}` })))
-    await expect.poll(() => handled).toBe(100)
+    await poll(() => handled).toBe(100)
     expect(await count(database, ledger)).toBe(50)
   })
 })

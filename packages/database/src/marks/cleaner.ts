@@ -28,7 +28,8 @@ export class Cleaner {
     let removed = 0
     for (;;) {
       const rows = await this.#host.query(
-        `DELETE FROM ${table('marks')} WHERE mark IN (SELECT mark FROM ${table('marks')} WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${batch} ${lockingFree}) RETURNING 1 AS one`,
+        `WITH expired AS MATERIALIZED (SELECT mark FROM ${table('marks')} WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${batch} ${lockingFree})
+DELETE FROM ${table('marks')} WHERE mark IN (SELECT mark FROM expired) RETURNING 1 AS one`,
       )
       removed += rows.length
       if (rows.length < batch || this.#isOver) return removed

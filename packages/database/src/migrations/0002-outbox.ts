@@ -23,6 +23,7 @@ export const outbox: MigrationStep = {
   data_bytes ${types.bytes},
   options text,
   topic_options text,
+  sent_at ${types.moment} NOT NULL,
   stored_at ${types.moment} NOT NULL DEFAULT (${now}),
   due_at ${types.moment},
   expires_at ${types.moment},

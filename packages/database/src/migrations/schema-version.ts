@@ -6,7 +6,7 @@ import { currentVersion, steps } from './steps.ts'
 interface Applied {
   readonly version: number
   readonly name: string
-  readonly works_from: number
+  readonly lowest: number
 }
 
 /**
@@ -16,7 +16,7 @@ interface Applied {
  */
 export async function schemaVersion(dialect: Dialect, transaction: Transaction): Promise<number> {
   const applied = await transaction.query<Applied>(
-    `SELECT version, name, works_from FROM ${dialect.table('migrations')} ORDER BY version`,
+    `SELECT version, name, works_from AS lowest FROM ${dialect.table('migrations')} ORDER BY version`,
   )
   for (const [index, { version, name }] of applied.entries()) {
     const known = steps[index]
@@ -27,7 +27,7 @@ export async function schemaVersion(dialect: Dialect, transaction: Transaction):
   }
   const last = applied.at(-1)
   if (last === undefined) return 0
-  const worksFrom = Math.max(...applied.map(({ works_from }) => works_from))
+  const worksFrom = Math.max(...applied.map(({ lowest }) => lowest))
   if (worksFrom > currentVersion) {
     const what = `The ${dialect.place} is of version ${last.version}, which works with packages from version ${worksFrom} of the schema on; this one is of version ${currentVersion}`
     throw new MessagingError('topology-mismatch', `${what}. Update the package that opens the database`)

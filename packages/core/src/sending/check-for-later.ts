@@ -1,0 +1,142 @@
+import type { Capabilities } from '../driver.ts'
+import { Formats } from '../encoding/formats.ts'
+import { currentMessage } from '../handling/handling.ts'
+import type { Propagation } from '../handling/propagation.ts'
+import { InvalidMessageError, type Issue, toError } from '../lib/errors.ts'
+import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
+import { unwritable } from '../messages/json-data.ts'
+import type { Message } from '../messages/message.ts'
+import { checkData, draftMessage, type Sender, startSend } from './prepare-message.ts'
+import { noOptions, type SendOptions, under } from './send-options.ts'
+
+/** Options of a send that does not wait for the broker. */
+export type LaterOptions = Omit<SendOptions, 'timeout' | 'signal'>
+
+/** What is to be sent. */
+export interface Outgoing {
+  readonly definition: MessageDefinition
+  readonly data: unknown
+  readonly options?: LaterOptions | undefined
+}
+
+/** A message that was checked, as plain data for the row of a table. */
+export interface StoredMessage {
+  readonly definition: MessageDefinition
+  /** As a consumer will get it. */
+  readonly message: Message
+  /** JSON text; undefined if there is no data, or it is `bytes`. */
+  readonly json: string | undefined
+  readonly bytes: Uint8Array | undefined
+  readonly delayMs: number
+  /** What of the options has no place in `message`. */
+  readonly options: Pick<SendOptions, 'priority' | 'attempts'>
+}
+
+export interface CheckOptions {
+  readonly source: string
+  /** Since the epoch. */
+  readonly now: number
+  readonly propagation?: Propagation | undefined
+}
+
+// Which broker it will be is not known here: what it cannot do is refused when the message is sent.
+const anything: Capabilities = {
+  ordered: true,
+  delay: true,
+  durableRetry: true,
+  release: true,
+  yieldsKeys: true,
+  deadLetters: true,
+  stats: true,
+  changesFilters: true,
+  keepsDeliveries: true,
+  priority: true,
+  broadcast: true,
+  replay: true,
+  seek: true,
+  lease: true,
+  countsCrashes: true,
+  delayGranularityMs: 0,
+  redeliveryMs: 0,
+  maxMessageBytes: Number.POSITIVE_INFINITY,
+  maxDelayMs: Number.POSITIVE_INFINITY,
+  maxLeaseMs: Number.POSITIVE_INFINITY,
+  maxPrefetch: Number.POSITIVE_INFINITY,
+  publishBatchSize: 1,
+  publishParallelism: 1,
+}
+
+/**
+ * Checks messages as `send` does, for sending them later. Correlation, cause and trace come from the message being handled.
+ *
+ * @example
+ * const [stored] = await checkForLater([{ definition: OrderPlaced, data: order }], { source: 'checkout', now: Date.now() })
+ *
+ * @throws {InvalidMessageError} with every problem; of several messages, each path begins with the message's index.
+ */
+export async function checkForLater(
+  outgoing: readonly Outgoing[],
+  { source, now, propagation }: CheckOptions,
+): Promise<readonly StoredMessage[]> {
+  const cause = currentMessage()
+  const trace = propagation === undefined ? cause?.metadata : propagation.inject()
+  const sender: Sender = {
+    formats: new Formats(undefined, []),
+    driver: { name: 'outbox', capabilities: anything },
+    source,
+    timeoutMs: 0,
+  }
+  const start = { ...startSend(sender, stoppedAt(now), cause, trace, undefined), now }
+  const checked: StoredMessage[] = []
+  const issues: Issue[] = []
+  for (const [index, { definition, data, options = noOptions }] of outgoing.entries()) {
+    requireDefinition(definition, 'outbox')
+    try {
+      const validated = await checkData(definition, data)
+      const draft = draftMessage(sender, definition, data, validated, options, start)
+      checked.push({
+        definition,
+        message: draft.message,
+        delayMs: draft.delayMs,
+        options: pick(options),
+        ...textOf(definition, data, options),
+      })
+    } catch (error) {
+      if (!(error instanceof InvalidMessageError)) throw error
+      if (outgoing.length === 1) throw error
+      issues.push(...under(String(index), error.issues))
+    }
+  }
+  if (issues.length > 0) throw new InvalidMessageError(`batch of ${outgoing.length} messages`, issues)
+  return checked
+}
+
+/** A clock that is only read. */
+function stoppedAt(now: number) {
+  return { now: () => now, monotonic: () => 0, after: () => () => {} }
+}
+
+function pick({ priority, attempts }: LaterOptions): StoredMessage['options'] {
+  return { ...(priority !== undefined && { priority }), ...(attempts !== undefined && { attempts }) }
+}
+
+/** Stored data is JSON or bytes, whatever the codec could carry. */
+function textOf(
+  { type }: MessageDefinition,
+  data: unknown,
+  options: SendOptions,
+): Pick<StoredMessage, 'json' | 'bytes'> {
+  const issues: Issue[] = []
+  for (const name of ['timeout', 'signal'] as const) {
+    if (options[name] !== undefined)
+      issues.push({ path: `options.${name}`, message: 'is for a send that waits; nothing waits here' })
+  }
+  if (data instanceof Uint8Array && issues.length === 0) return { json: undefined, bytes: data }
+  try {
+    if (data !== undefined) issues.push(...under('data', unwritable(data)))
+    if (issues.length === 0) return { json: JSON.stringify(data), bytes: undefined }
+  } catch (error) {
+    issues.push({ path: 'data', message: `cannot be written as JSON: ${toError(error).message}` })
+  }
+  throw new InvalidMessageError(`message ${type}`, issues)
+}

@@ -1,0 +1,39 @@
+import { defineTopic, type MessageDefinition, type Topic } from '@waybill/core'
+import { z } from 'zod'
+
+const settingsSchema = z.object({
+  ordered: z.boolean(),
+  partitions: z.number(),
+  groups: z.array(z.union([z.string(), z.object({ name: z.string(), types: z.array(z.string()) })])),
+  native: z.record(z.string(), z.unknown()),
+  ownFormat: z.boolean(),
+})
+
+/** What a relay that has no definition of a topic needs to send to it. */
+export type TopicSettings = z.output<typeof settingsSchema>
+
+const known = new WeakMap<MessageDefinition, TopicSettings>()
+
+export function topicSettings(definition: MessageDefinition): TopicSettings {
+  const found = known.get(definition)
+  if (found !== undefined) return found
+  const { topic, format } = definition
+  const settings: TopicSettings = {
+    ordered: topic.ordered,
+    partitions: topic.partitions,
+    groups: topic.groups.map(({ name, types, named }) => (named ? name : { name, types: [...types] })),
+    native: { ...topic.native },
+    ownFormat: format !== undefined || topic.format !== undefined,
+  }
+  known.set(definition, settings)
+  return settings
+}
+
+export function topicOf(
+  name: string,
+  text: string | null,
+): { readonly topic: Topic; readonly ownFormat: boolean } {
+  if (text === null) return { topic: defineTopic(name), ownFormat: false }
+  const { ownFormat, ...options } = settingsSchema.parse(JSON.parse(text))
+  return { topic: defineTopic(name, options), ownFormat }
+}

@@ -1,0 +1,248 @@
+import type { Bus, Producer } from '@waybill/core'
+import { type MessagingError, toMessagingError } from '@waybill/core/driver'
+import { sendStored } from '@waybill/core/outbox'
+import type { Emitter } from '../emitter.ts'
+import type { Host } from '../host.ts'
+import type { Definitions } from '../outbox/definitions.ts'
+import type { RowOptions } from '../outbox/row.ts'
+import { BatchOrder } from './batch-order.ts'
+import { Holds } from './holds.ts'
+import type { Leases } from './leases.ts'
+import { holdName, Queue, type WaitingRow } from './queue.ts'
+import type { RelayEvents, RelayedMessage } from './relay-events.ts'
+import type { RelaySettings } from './relay-options.ts'
+import { isRefusedForGood } from './verdict.ts'
+import { WakeUp } from './wake-up.ts'
+
+/** What all lanes of a relay share. */
+export interface LaneHost {
+  readonly host: Host
+  readonly bus: Bus
+  readonly definitions: Definitions
+  readonly settings: RelaySettings
+  readonly leases: Leases
+  readonly events: Emitter<RelayEvents>
+  /** How long to wait for being woken, in milliseconds. */
+  pollMs(): number
+  producer(source: string): Producer
+}
+
+interface Outcome {
+  readonly row: WaitingRow
+  /** Undefined: it was sent. */
+  readonly error?: unknown
+  readonly hasExpired?: boolean
+  /** False: it was not tried, because of one before it. */
+  readonly wasTried?: boolean
+}
+
+/**
+ * One of the loops of a relay, with slots of its own: it reads a batch, sends it, and removes what was sent. Messages of a key
+ * are always in the same lane, in one batch after the other, so their order is kept without another thought.
+ */
+export class Lane {
+  readonly #number: number
+  readonly #shared: LaneHost
+  readonly #queue: Queue
+  readonly #holds: Holds
+  readonly #wakeUp: WakeUp
+  /** Sent, but not removed yet. */
+  #sent: string[] = []
+  #busy: Promise<void> = Promise.resolve()
+  #failures = 0
+  #databaseError: MessagingError | undefined
+  #sendError: MessagingError | undefined
+  relayed = 0
+
+  constructor(number: number, shared: LaneHost) {
+    this.#number = number
+    this.#shared = shared
+    this.#queue = new Queue(shared.host)
+    this.#holds = new Holds(shared.host.clock, shared.settings.maxBackoff)
+    this.#wakeUp = new WakeUp(shared.host.clock)
+  }
+
+  /** What fails at the moment. */
+  get error(): MessagingError | undefined {
+    return this.#databaseError ?? (this.#holds.size > 0 ? this.#sendError : undefined)
+  }
+
+  get held(): number {
+    return this.#holds.size
+  }
+
+  wake(): void {
+    this.#wakeUp.wake()
+  }
+
+  /** Resolves when the batch that is under way is done. */
+  settled(): Promise<void> {
+    return this.#busy
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const step = this.#step()
+      this.#busy = step.then(() => {})
+      const hasMore = await step
+      if (signal.aborted) break
+      if (!hasMore) await this.#rest()
+    }
+  }
+
+  async #rest(): Promise<void> {
+    await this.#wakeUp.wait(Math.min(this.#shared.pollMs(), this.#holds.nextMs() ?? Number.POSITIVE_INFINITY))
+  }
+
+  /** One batch; true if there may be more at once. Never rejects. */
+  async #step(): Promise<boolean> {
+    const { host, events, settings } = this.#shared
+    const what = 'relaying the outbox'
+    try {
+      await this.#removeSent()
+      const rows = await this.#read()
+      if (rows.length > 0) await this.#relay(rows)
+      this.#databaseError = undefined
+      this.#failures = 0
+      return rows.length === settings.batchSize
+    } catch (error) {
+      this.#failures += 1
+      this.#databaseError = host.failed(error, what)
+      events.fail(what, this.#databaseError)
+      await this.#wakeUp.wait(Math.min(settings.maxBackoff, 100 * 2 ** Math.min(this.#failures, 10)))
+      return true
+    }
+  }
+
+  async #removeSent(): Promise<void> {
+    if (this.#sent.length === 0) return
+    await this.#queue.remove(this.#sent)
+    this.#sent = []
+  }
+
+  async #read(): Promise<readonly WaitingRow[]> {
+    const slots = this.#slots()
+    if (slots.length === 0) return []
+    const { bus, settings } = this.#shared
+    const { delay, maxDelayMs } = bus.capabilities
+    const rows = await this.#queue.read({
+      slots,
+      max: settings.batchSize,
+      maxDelayMs: delay ? maxDelayMs : 0,
+      heldKeys: this.#holds.heldKeys(),
+      heldTopics: this.#holds.heldTopics(),
+    })
+    // The process may have stood still in the meantime, and others may have what was ours.
+    const still = new Set(this.#slots())
+    return rows.filter(({ slot }) => still.has(slot))
+  }
+
+  #slots(): number[] {
+    const { leases, settings } = this.#shared
+    return [...leases.slots].filter((slot) => slot % settings.lanes === this.#number)
+  }
+
+  async #relay(rows: readonly WaitingRow[]): Promise<void> {
+    const { host, events } = this.#shared
+    const startedAt = host.clock.monotonic()
+    const batch = new BatchOrder(startedAt + this.#shared.settings.sendTimeout)
+    const outcomes = await Promise.all(rows.map((row) => this.#send(row, batch)))
+    const done = outcomes.filter(({ error }) => error === undefined)
+    this.#sent = done.map(({ row }) => row.position)
+    await this.#removeSent()
+    const sent = done.filter(({ hasExpired }) => hasExpired !== true)
+    for (const { row } of sent) this.#holds.release(holdName(row), row.topic)
+    for (const { row } of done.filter(({ hasExpired }) => hasExpired)) events.emit('expired', infoOf(row))
+    this.relayed += sent.length
+    if (sent.length > 0) {
+      events.emit('relayed', { messages: sent.length, durationMs: host.clock.monotonic() - startedAt })
+    }
+    await this.#fail(
+      outcomes.filter(({ error }) => error !== undefined),
+      new Set(sent.map(({ row }) => row.topic)),
+    )
+  }
+
+  /** Never rejects. Called for all of a batch in turn, so that those of a key are handed over in their order. */
+  async #send(row: WaitingRow, batch: BatchOrder): Promise<Outcome> {
+    if (row.remaining !== null && row.remaining <= 0) return { row, hasExpired: true }
+    const place = batch.enter(row)
+    if (place.turn !== undefined) await place.turn
+    const blocked = place.blockedBy()
+    if (blocked !== undefined) {
+      place.handedOver()
+      return { row, error: blocked.error, wasTried: false }
+    }
+    try {
+      const { host, definitions } = this.#shared
+      const options: RowOptions = row.options === null ? {} : JSON.parse(row.options)
+      await sendStored(this.#shared.producer(row.source), {
+        definition: definitions.of(row),
+        data: dataOf(row),
+        timestamp: new Date(row.sent),
+        expiresAt: row.expires === null ? undefined : new Date(row.expires),
+        onHandedOver: place.handedOver,
+        options: {
+          ...options,
+          id: row.id,
+          ...(row.key !== null && { key: row.key }),
+          ...(row.delay !== null && row.delay > 0 && { delay: Math.ceil(row.delay) }),
+          ...(place.signal !== undefined && { signal: place.signal }),
+          timeout: place.deadline - host.clock.monotonic(),
+        },
+      })
+      place.handedOver()
+      return { row }
+    } catch (error) {
+      if (isRefusedForGood(error)) place.handedOver()
+      else place.failed(error)
+      return { row, error }
+    }
+  }
+
+  async #fail(failures: readonly Outcome[], tried: ReadonlySet<string>): Promise<void> {
+    if (failures.length === 0) return
+    const { events } = this.#shared
+    const held = new Map<string, Outcome[]>()
+    for (const failure of failures) {
+      const { row, error } = failure
+      if (failure.wasTried !== false && isRefusedForGood(error)) {
+        const known = toMessagingError(error, 'Sending failed')
+        await this.#queue.failed([row.position], 'parked', known.message)
+        events.emit('parked', { ...infoOf(row), error: known })
+      } else held.set(row.topic, [...(held.get(row.topic) ?? []), failure])
+    }
+    for (const [topic, outcomes] of held) await this.#hold(topic, outcomes, tried.has(topic))
+  }
+
+  /** Holds the keys, or the topic if nothing of it went through: then the broker is away, or the topic is. */
+  async #hold(topic: string, failures: readonly Outcome[], someWereSent: boolean): Promise<void> {
+    const { events } = this.#shared
+    const seen = new Set<string>()
+    const delayMs = someWereSent ? undefined : this.#holds.holdTopic(topic)
+    for (const { row, error } of failures) {
+      const name = holdName(row)
+      if (seen.has(name)) continue
+      seen.add(name)
+      const known = toMessagingError(error, 'Sending failed')
+      events.emit('held', {
+        ...infoOf(row),
+        error: known,
+        delayMs: Math.round(delayMs ?? this.#holds.holdKey(name, topic)),
+      })
+      this.#sendError = known
+    }
+    const first = toMessagingError(failures[0]?.error, 'Sending failed')
+    const positions = failures.filter(({ wasTried }) => wasTried !== false).map(({ row }) => row.position)
+    await this.#queue.failed(positions, 'waiting', first.message)
+  }
+}
+
+function dataOf({ data, data_bytes: bytes }: WaitingRow): unknown {
+  if (bytes !== null) return bytes
+  return data === null ? undefined : JSON.parse(data)
+}
+
+function infoOf({ position, topic, type, id, key }: WaitingRow): RelayedMessage {
+  return { position, topic, type, id, key: key ?? undefined }
+}

@@ -1,0 +1,58 @@
+import { sleep } from '@waybill/core/driver'
+import type { Emitter, FailureEvents } from '../emitter.ts'
+import type { Host } from '../host.ts'
+
+/** Wakes a relay: by the database's notifications, and by what this process commits. Listens again after a loss. */
+export class Listener {
+  readonly #host: Host
+  readonly #events: Pick<Emitter<FailureEvents>, 'fail'>
+  readonly #wake: () => void
+  isListening = false
+
+  constructor(host: Host, events: Pick<Emitter<FailureEvents>, 'fail'>, wake: () => void) {
+    this.#host = host
+    this.#events = events
+    this.#wake = wake
+  }
+
+  /** Resolves when the signal has fired and nothing listens any more. */
+  async run(signal: AbortSignal): Promise<void> {
+    const forget = this.#host.onWake(this.#wake)
+    try {
+      for (let failures = 0; !signal.aborted && this.#host.connection.listen !== undefined; ) {
+        try {
+          await this.#listen(signal)
+          failures = 0
+        } catch (error) {
+          failures += 1
+          const what = 'listening to notifications'
+          this.#events.fail(what, this.#host.failed(error, what))
+        }
+        this.isListening = false
+        await sleep(this.#host.clock, Math.min(10_000, 100 * 2 ** Math.min(failures, 10)), signal)
+      }
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    } finally {
+      forget()
+    }
+  }
+
+  /** Resolves when the signal fires, rejects when the connection is lost. */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    promise.catch(() => {})
+    const end = await this.#host.connection.listen?.(this.#wake, reject)
+    this.isListening = true
+    // What was notified before is not notified again.
+    this.#wake()
+    const onAbort = () => resolve()
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) resolve()
+    try {
+      await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      await end?.()
+    }
+  }
+}

@@ -1,0 +1,348 @@
+import { setTimeout } from 'node:timers/promises'
+import { connect, defineMessage, defineTopic, MessagingError } from '@waybill/core'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import type { Database } from '../database.ts'
+import { databases } from '../databases.fixture.ts'
+import type { Outbox } from '../outbox.ts'
+
+const schema = z.object({ n: z.number() })
+const plain = defineMessage(defineTopic('plain', { groups: ['all'] }), 'plain.placed', { schema })
+const orders = defineTopic('orders', { ordered: true, groups: ['all'] })
+const ordered = defineMessage(orders, 'order.placed', { schema, key: ({ n }) => `k-${n % 3}` })
+
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
+
+const waiting = async (database: Database) => {
+  const [row] = await database.query<{ count: number }>(
+    `SELECT count(*) AS count FROM ${database.dialect.table('outbox')} WHERE state = 'waiting'`,
+  )
+  return Number(row?.count)
+}
+
+const fill = (database: Database, outbox: Outbox, count: number) =>
+  database.transaction((transaction) =>
+    outbox.sendAll(
+      transaction,
+      numbers(count).map((n) => ({ definition: ordered, data: { n } })),
+    ),
+  )
+
+/** A bus, and what it got of the ordered topic, by key. */
+async function openBus() {
+  const bus = await connect({ url: 'memory:', console: false })
+  const byKey = new Map<string | undefined, number[]>()
+  const ids: string[] = []
+  await bus
+    .consumer('all', { concurrency: 10 })
+    .on(ordered, ({ data, key, id }) => {
+      ids.push(id)
+      byKey.set(key, [...(byKey.get(key) ?? []), data.n])
+    })
+    .start()
+  return { bus, byKey, ids }
+}
+
+const isSorted = (values: readonly number[]) =>
+  values.every((value, index) => index === 0 || value > (values[index - 1] ?? 0))
+
+const poll = <Value>(value: () => Value | Promise<Value>) =>
+  expect.poll(value, { timeout: 20_000, interval: 20 })
+
+describe.each(databases())('a relay on $name', ({ name, open, ready }) => {
+  test('sends everything once, in the order of each key, in many batches', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey, ids } = await openBus()
+    await using _ = bus
+    await fill(database, outbox, 300)
+    await using relay = outbox.relay(bus, { batchSize: 7 })
+    let told = 0
+    relay.on('relayed', ({ messages }) => {
+      told += messages
+    })
+    await relay.start()
+    await poll(() => ids.length).toBe(300)
+    expect(new Set(ids).size).toBe(300)
+    expect([...byKey.values()].every(isSorted)).toBe(true)
+    await poll(() => waiting(database)).toBe(0)
+    expect(await relay.stats()).toMatchObject({
+      relayed: 300,
+      waiting: 0,
+      parked: 0,
+      oldestAgeMs: 0,
+      slots: 64,
+    })
+    expect(told).toBe(300)
+    expect(relay.health()).toEqual({ status: 'up', error: undefined })
+  })
+
+  test('is woken by a commit, long before it would look', async () => {
+    const id = `woken_${name.toLowerCase()}`
+    const [database, other] = [open(id), open(id)]
+    await database.migrate()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    const outbox = database.outbox()
+    await using relay = outbox.relay(bus, { pollInterval: '10m' })
+    await relay.start()
+    // One that comes while nothing happens, by the same object and, where there are notifications, by another.
+    const senders = name === 'PGlite' ? [database, other, database, other] : [database, database]
+    for (const [index, sender] of senders.entries()) {
+      await setTimeout(20)
+      await sender.transaction((transaction) => sender.outbox().send(transaction, ordered, { n: index }))
+      await poll(() => ids.length).toBe(index + 1)
+    }
+  })
+
+  test('looks by itself for what nobody woke it for', async () => {
+    const database = await ready()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    const outbox = database.outbox()
+    await using relay = outbox.relay(bus, { pollInterval: 20 })
+    await relay.start()
+    const table = database.dialect.table('outbox')
+    await database.query(
+      `INSERT INTO ${table} (slot, topic, type, version, id, key, source, data, topic_options, sent_at)
+VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"ordered":true,"partitions":8,"groups":["all"],"native":{},"ownFormat":false}', ${database.dialect.now})`,
+    )
+    await poll(() => ids).toEqual(['by-hand'])
+  })
+
+  test('sets aside what is refused for good, and goes on with its key', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey } = await openBus()
+    await using _ = bus
+    let isRefused = true
+    bus.use({
+      send: async ({ data }, next) => {
+        if (isRefused && z.object({ n: z.literal(3) }).safeParse(data).success)
+          throw new MessagingError('too-large', 'The message is above the limit', { fate: 'not-sent' })
+        await next()
+      },
+    })
+    await fill(database, outbox, 9)
+    await using relay = outbox.relay(bus)
+    const parked = new Promise((resolve) => relay.on('parked', resolve))
+    await relay.start()
+    expect(await parked).toMatchObject({ type: 'order.placed', key: 'k-0', error: { code: 'too-large' } })
+    await poll(() => waiting(database)).toBe(0)
+    expect(byKey.get('k-0')).toEqual([0, 6])
+    const [message, ...others] = await outbox.parked()
+    expect(others).toEqual([])
+    expect(message).toMatchObject({
+      ...{ topic: 'orders', key: 'k-0', tries: 1, error: expect.stringContaining('above the limit') },
+    })
+    expect(await relay.stats()).toMatchObject({ parked: 1, waiting: 0 })
+    expect(await outbox.parked({ after: message?.position ?? '' })).toEqual([])
+    isRefused = false
+    expect(await outbox.retryParked([message?.position ?? ''])).toBe(1)
+    await poll(() => byKey.get('k-0')).toEqual([0, 6, 3])
+    expect(await outbox.discardParked('all')).toBe(0)
+  })
+
+  test('holds the key of a message that fails for now, and no other', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey } = await openBus()
+    await using _ = bus
+    let fails = true
+    bus.use({
+      send: async ({ data }, next) => {
+        const { n } = schema.parse(data)
+        if (fails && n === 3) throw new Error('the registry is away')
+        await next()
+      },
+    })
+    await using relay = outbox.relay(bus, { maxBackoff: 50, pollInterval: 10 })
+    const held = new Promise((resolve) => relay.on('held', resolve))
+    await relay.start()
+    for (const n of numbers(12)) {
+      await database.transaction((transaction) => outbox.send(transaction, ordered, { n }))
+      if (n === 3) await held
+    }
+    await poll(() => [byKey.get('k-1'), byKey.get('k-2')]).toEqual([
+      [1, 4, 7, 10],
+      [2, 5, 8, 11],
+    ])
+    expect(byKey.get('k-0')).toEqual([0])
+    expect(relay.health()).toMatchObject({
+      status: 'degraded',
+      error: { message: expect.stringContaining('registry') },
+    })
+    const [row] = await database.query<{ tries: number; error: string }>(
+      `SELECT tries, error FROM ${database.dialect.table('outbox')} ORDER BY position LIMIT 1`,
+    )
+    expect(row?.tries).toBeGreaterThan(0)
+    expect(row?.error).toContain('the registry is away')
+    fails = false
+    await poll(() => byKey.get('k-0')).toEqual([0, 3, 6, 9])
+    await poll(() => relay.health().status).toBe('up')
+  })
+
+  test('parks nothing and loses nothing while the broker is away, and drains when it is back', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey, ids } = await openBus()
+    await using _ = bus
+    let isAway = true
+    let tries = 0
+    bus.use({
+      send: async (_context, next) => {
+        tries += 1
+        if (isAway) throw new MessagingError('disconnected', 'The broker is away', { retryable: true })
+        await next()
+      },
+    })
+    await fill(database, outbox, 60)
+    await using relay = outbox.relay(bus, { maxBackoff: 20, pollInterval: 10, depthEvery: 10, batchSize: 10 })
+    const depth = new Promise((resolve) => relay.on('depth', resolve))
+    await relay.start()
+    await poll(() => tries).toBeGreaterThan(100)
+    expect(await depth).toMatchObject({ waiting: 60, parked: 0 })
+    expect(ids).toEqual([])
+    expect(await outbox.parked()).toEqual([])
+    isAway = false
+    await poll(() => ids.length).toBe(60)
+    expect([...byKey.values()].every(isSorted)).toBe(true)
+  })
+
+  test('shares the work with others, and leaves it to them when it ends', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey, ids } = await openBus()
+    await using _ = bus
+    const relays = numbers(3).map(() => outbox.relay(bus, { lease: 1000, pollInterval: 20 }))
+    for (const relay of relays) await relay.start()
+    const shares = async () => {
+      const stats = await Promise.all(relays.map((relay) => relay.stats()))
+      return stats.map(({ slots }) => slots).sort()
+    }
+    await poll(shares).toEqual([20, 22, 22])
+    await fill(database, outbox, 200)
+    await poll(() => ids.length).toBe(200)
+    expect([...byKey.values()].every(isSorted)).toBe(true)
+    await relays[0]?.stop()
+    await poll(shares).toEqual([0, 32, 32])
+    expect(relays[0]?.health()).toMatchObject({ status: 'down' })
+    await Promise.all(relays.map((relay) => relay.stop()))
+    const [owned] = await database.query<{ count: number }>(
+      `SELECT count(owner) AS count FROM ${database.dialect.table('slots')}`,
+    )
+    expect(Number(owned?.count)).toBe(0)
+  })
+
+  test('takes what a relay had that says nothing any more', async () => {
+    const database = await ready()
+    const { slots, relays } = {
+      slots: database.dialect.table('slots'),
+      relays: database.dialect.table('relays'),
+    }
+    const past = database.dialect.after('$1')
+    await database.query(`INSERT INTO ${relays} (relay, expires_at) VALUES ('gone', ${past})`, [600])
+    await database.query(`UPDATE ${slots} SET owner = 'gone', expires_at = ${past}`, [600])
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    await fill(database, outbox, 10)
+    await using relay = outbox.relay(bus, { lease: 1000, pollInterval: 20 })
+    await relay.start()
+    expect((await relay.stats()).slots).toBe(0)
+    await poll(() => ids.length).toBe(10)
+    await poll(async () => (await relay.stats()).slots).toBe(64)
+  })
+
+  test('sends nothing of slots that it has lost', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    await using relay = outbox.relay(bus, { lease: 1000, pollInterval: 20 })
+    await relay.start()
+    await database.query(
+      `UPDATE ${database.dialect.table('slots')} SET owner = 'another', expires_at = ${database.dialect.after('$1')}`,
+      [60_000],
+    )
+    await poll(async () => (await relay.stats()).slots).toBe(0)
+    await fill(database, outbox, 5)
+    await setTimeout(100)
+    expect(ids).toEqual([])
+  })
+
+  test('holds a delayed message back, and drops one that has expired', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    await database.transaction(async (transaction) => {
+      await outbox.send(transaction, ordered, { n: 1 }, { id: 'late', delay: '300ms' })
+      await outbox.send(transaction, ordered, { n: 2 }, { id: 'soon' })
+      await outbox.send(transaction, ordered, { n: 3 }, { id: 'stale', expiresIn: 1 })
+    })
+    await setTimeout(10)
+    await using relay = outbox.relay(bus)
+    const expired: string[] = []
+    relay.on('expired', ({ id }) => expired.push(id))
+    await relay.start()
+    await poll(() => ids).toEqual(['soon', 'late'])
+    expect(expired).toEqual(['stale'])
+  })
+
+  test('cannot be started twice, and can be again once it was stopped', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    const relay = outbox.relay(bus)
+    await relay.stop()
+    await relay.start()
+    await expect(relay.start()).rejects.toThrow('running already')
+    await relay.stop()
+    await relay.start()
+    await fill(database, outbox, 3)
+    await poll(() => ids.length).toBe(3)
+    await relay.stop()
+    await relay.stop()
+  })
+
+  test('tells that the database fails, and goes on when it is back', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    await using relay = outbox.relay(bus, { pollInterval: 10, maxBackoff: 50 })
+    const failure = new Promise((resolve) => relay.on('failure', resolve))
+    await relay.start()
+    const { table } = database.dialect
+    const away = database.dialect.name === 'postgres' ? '"outbox_away"' : table('outbox_away')
+    const schemaName = table('outbox_away').replace('outbox_away', 'outbox')
+    await database.query(`ALTER TABLE ${schemaName} RENAME TO ${away}`)
+    expect(await failure).toMatchObject({ error: { code: 'topology-missing' } })
+    expect(relay.health().status).toBe('degraded')
+    const back = database.dialect.name === 'postgres' ? '"outbox"' : table('outbox')
+    await database.query(`ALTER TABLE ${table('outbox_away')} RENAME TO ${back}`)
+    await fill(database, outbox, 3)
+    await poll(() => ids.length).toBe(3)
+    await poll(() => relay.health().status).toBe('up')
+  })
+
+  test('keeps what is plain without order or key', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    await using bus = await connect({ url: 'memory:', console: false })
+    const got: number[] = []
+    await bus
+      .consumer('all', { concurrency: 10 })
+      .on(plain, ({ data }) => void got.push(data.n))
+      .start()
+    await using relay = outbox.relay(bus)
+    await relay.start()
+    await Promise.all(
+      numbers(100).map((n) => database.transaction((transaction) => outbox.send(transaction, plain, { n }))),
+    )
+    await poll(() => got.length).toBe(100)
+    expect(got.toSorted((a, b) => a - b)).toEqual(numbers(100))
+  })
+})
