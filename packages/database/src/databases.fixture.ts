@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { postgres } from '@waybill/postgres'
 import { sqlite } from '@waybill/sqlite'
-import { afterAll } from 'vitest'
+import { afterAll, beforeAll } from 'vitest'
 import type { Database } from './database.ts'
 
 export interface TestDatabase {
@@ -28,6 +28,10 @@ let pglite: PGlite | undefined
 export function databases(): readonly TestDatabase[] {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-sqlite-'))
   const opened: Database[] = []
+  beforeAll(async () => {
+    pglite ??= new PGlite()
+    await pglite.waitReady
+  }, 120_000)
   afterAll(async () => {
     await Promise.all(opened.map((database) => database.close()))
     rmSync(folder, { recursive: true })

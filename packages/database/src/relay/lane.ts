@@ -8,7 +8,7 @@ import type { RowOptions } from '../outbox/row.ts'
 import { BatchOrder } from './batch-order.ts'
 import { Holds } from './holds.ts'
 import type { Leases } from './leases.ts'
-import { holdName, Queue, type WaitingRow } from './queue.ts'
+import { holdName, Queue, type Waiting, type WaitingRow } from './queue.ts'
 import type { RelayEvents, RelayedMessage } from './relay-events.ts'
 import type { RelaySettings } from './relay-options.ts'
 import { isRefusedForGood } from './verdict.ts'
@@ -100,11 +100,11 @@ export class Lane {
     const what = 'relaying the outbox'
     try {
       await this.#removeSent()
-      const rows = await this.#read()
+      const { rows, mayHaveMore } = await this.#read()
       if (rows.length > 0) await this.#relay(rows)
       this.#databaseError = undefined
       this.#failures = 0
-      return rows.length === settings.batchSize
+      return mayHaveMore
     } catch (error) {
       this.#failures += 1
       this.#databaseError = host.failed(error, what)
@@ -120,12 +120,12 @@ export class Lane {
     this.#sent = []
   }
 
-  async #read(): Promise<readonly WaitingRow[]> {
+  async #read(): Promise<Waiting> {
     const slots = this.#slots()
-    if (slots.length === 0) return []
+    if (slots.length === 0) return { rows: [], mayHaveMore: false }
     const { bus, settings } = this.#shared
     const { delay, maxDelayMs } = bus.capabilities
-    const rows = await this.#queue.read({
+    const { rows, mayHaveMore } = await this.#queue.read({
       slots,
       max: settings.batchSize,
       maxDelayMs: delay ? maxDelayMs : 0,
@@ -134,7 +134,7 @@ export class Lane {
     })
     // The process may have stood still in the meantime, and others may have what was ours.
     const still = new Set(this.#slots())
-    return rows.filter(({ slot }) => still.has(slot))
+    return { rows: rows.filter(({ slot }) => still.has(slot)), mayHaveMore }
   }
 
   #slots(): number[] {

@@ -55,25 +55,25 @@ describe.each(databases())('a relay on $name', ({ name, open, ready }) => {
     const outbox = database.outbox()
     const { bus, byKey, ids } = await openBus()
     await using _ = bus
-    await fill(database, outbox, 300)
+    await fill(database, outbox, 120)
     await using relay = outbox.relay(bus, { batchSize: 7 })
     let told = 0
     relay.on('relayed', ({ messages }) => {
       told += messages
     })
     await relay.start()
-    await poll(() => ids.length).toBe(300)
-    expect(new Set(ids).size).toBe(300)
+    await poll(() => ids.length).toBe(120)
+    expect(new Set(ids).size).toBe(120)
     expect([...byKey.values()].every(isSorted)).toBe(true)
     await poll(() => waiting(database)).toBe(0)
     expect(await relay.stats()).toMatchObject({
-      relayed: 300,
+      relayed: 120,
       waiting: 0,
       parked: 0,
       oldestAgeMs: 0,
       slots: 64,
     })
-    expect(told).toBe(300)
+    expect(told).toBe(120)
     expect(relay.health()).toEqual({ status: 'up', error: undefined })
   })
 
