@@ -152,7 +152,7 @@ const rules: readonly Rule[] = [
       /^@waybill\//,
       /^cloudevents$/,
       /^testcontainers$/,
-      /^(amqplib|kafkajs|ioredis|@aws-sdk\/)/,
+      /^(amqplib|kafkajs|ioredis|esbuild|@aws-sdk\/)/,
     ],
     typesToo: [],
     rooms: ['harness', 'fixtures', 'network', 'children', 'case', 'cases', 'suite', 'index', 'bench'],

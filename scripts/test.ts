@@ -17,6 +17,10 @@ const steps: readonly { readonly title: string; readonly command: readonly [stri
     { title: `The contract on ${name}`, command: conformance(name) },
     { title: `What the adapter for ${name} promises beyond it`, command: conformance(`${name}-own`) },
   ]),
+  {
+    title: 'Inbox, outbox and relay on PostgreSQL, with killed processes',
+    command: conformance('postgres-own'),
+  },
   // The checks have built the packages.
   { title: 'The contract on memory, with the packages as published', command: ['node', suite, 'memory'] },
   { title: 'The mutants', command: conformance('--mutants') },

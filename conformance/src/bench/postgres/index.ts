@@ -1,0 +1,20 @@
+import type { Section } from '../../case/case.ts'
+import { databaseCases } from './database-cases.ts'
+import { inboxKills } from './inbox-kills.ts'
+import { relayKills, relayStandsStill } from './relay-kills.ts'
+import type { Servers } from './servers.ts'
+
+export function postgresSections(servers: Servers): readonly Section[] {
+  return [
+    { title: 'A real database', cases: databaseCases(servers) },
+    {
+      title: 'Killed processes',
+      cases: [
+        inboxKills(servers),
+        relayKills(servers, 'rabbitmq', 'a'),
+        relayKills(servers, 'kafka', 'b'),
+        relayStandsStill(servers),
+      ],
+    },
+  ]
+}
