@@ -99,7 +99,7 @@ const rules: readonly Rule[] = [
   {
     folder: 'packages/database',
     allowed: [/^zod$/, /^@waybill\/core(\/outbox)?$/, driverDoors],
-    typesToo: [],
+    typesToo: [/^@standard-schema\/spec$/],
     rooms: [
       'transaction',
       'dialect',
@@ -119,6 +119,8 @@ const rules: readonly Rule[] = [
       'outbox',
       'database',
       'make-database',
+      'sagas',
+      'event-store',
       'index',
     ],
   },

@@ -36,6 +36,18 @@ export interface Dialect {
   keyLocks(parameter: string): string | undefined
   /** Whether a value is one of an array that is given as a parameter. */
   isIn(value: string, parameter: string, type: 'bigint' | 'text'): string
+  /**
+   * What tells the order in which transactions can have committed. PostgreSQL gives transactions numbers as they begin to write,
+   * and knows the oldest that is running; in SQLite one writes at a time.
+   */
+  readonly transactions: {
+    readonly type: string
+    readonly current: string
+    /** All with a lower number have ended. */
+    readonly oldestRunning: string
+    /** None has had this number, or a higher one. */
+    readonly next: string
+  }
   /** At the end of a SELECT: locks its rows, leaving out what others have locked. */
   readonly lockingFree: string
   /** A table of ours, quoted, with its schema. */

@@ -26,6 +26,12 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     },
     keyLocks: (parameter) => `SELECT pg_advisory_xact_lock(key) FROM unnest(${parameter}::bigint[]) AS key`,
     isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,
+    transactions: {
+      type: 'xid8',
+      current: 'pg_current_xact_id()',
+      oldestRunning: 'pg_snapshot_xmin(pg_current_snapshot())',
+      next: 'pg_snapshot_xmax(pg_current_snapshot())',
+    },
     lockingFree: 'FOR UPDATE SKIP LOCKED',
     table: (name) => `"${schema}"."${prefix}${name}"`,
     // An index is made in the schema of its table.
