@@ -161,6 +161,17 @@ const rules: readonly Rule[] = [
   },
   { folder: 'examples/checkout', allowed: [/^zod$/, /^@waybill\/core$/], typesToo: [] },
   {
+    folder: 'examples/workers',
+    allowed: [/^@waybill\/(core|database)$/],
+    typesToo: [],
+    rooms: ['service', 'random', 'hand-over', 'dying-database', 'until', 'worker', 'workers', 'index'],
+  },
+  ...['saga', 'payments', 'cqrs'].map((name) => ({
+    folder: `examples/${name}`,
+    allowed: [/^zod$/, /^@waybill\/(core|database|postgres|sqlite|example-workers)$/],
+    typesToo: [],
+  })),
+  {
     folder: 'examples/codecs',
     allowed: [
       /^zod$/,

@@ -12,6 +12,10 @@ const conformance = (...args: string[]) => ['node', source, suite, ...args] as c
 /** Each prints `NAME: N passed, N failed` once or more, or counts as one by its exit code. */
 const steps: readonly { readonly title: string; readonly command: readonly [string, ...string[]] }[] = [
   { title: 'The example', command: ['node', source, 'examples/checkout/src/main.ts'] },
+  ...['saga', 'cqrs', 'payments'].map((name) => ({
+    title: `The example ${name}`,
+    command: ['node', source, `examples/${name}/src/main.ts`] as const,
+  })),
   { title: 'The contract on memory', command: conformance('memory') },
   ...brokers.flatMap((name) => [
     { title: `The contract on ${name}`, command: conformance(name) },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { defineMessage, defineTopic, InvalidMessageError } from '@waybill/core'
-import { describe, expect, it } from 'vitest'
+import { connect, defineMessage, defineTopic, InvalidMessageError } from '@waybill/core'
+import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import type { Database } from '../database.ts'
 import { databases } from '../databases.fixture.ts'
@@ -8,7 +8,7 @@ import { EventStore } from './event-store.ts'
 import { eventOf } from './stored-event.ts'
 import { StreamConflict } from './stream-conflict.ts'
 
-const accounts = defineTopic('accounts')
+const accounts = defineTopic('accounts', { groups: ['audit'] })
 const Opened = defineMessage(accounts, 'account.opened', { schema: z.object({ owner: z.string() }) })
 const Deposited = defineMessage(accounts, 'account.deposited', {
   version: 2,
@@ -36,7 +36,10 @@ function storeOn(database: Database) {
   }
 }
 
-describe.each(databases())('an event store on $name', ({ name, ready }) => {
+// PGlite takes its time on a busy machine.
+const timeout = 120_000
+
+describe.each(databases())('an event store on $name', { timeout }, ({ name, ready }) => {
   it('gives back the events of a stream in their order, typed by their definitions', async () => {
     const database = await ready()
     const { events, append } = storeOn(database)
@@ -134,19 +137,30 @@ describe.each(databases())('an event store on $name', ({ name, ready }) => {
 
   it('publishes what it appends, with the ids of the events, unless it is told not to', async () => {
     const database = await ready()
-    const sent: unknown[] = []
-    const outbox = {
-      async send(_: unknown, { type }: { readonly type: string }, data: unknown, options: unknown) {
-        sent.push([type, data, options])
-      },
-    }
+    await using bus = await connect({ url: 'memory:', topics: [accounts], console: false })
+    const outbox = database.outbox()
     const events = new EventStore(database, { outbox })
     await database.transaction(async (transaction) => {
       await events.append(transaction, 'a', [opened], { metadata: { by: 'me' } })
       await events.append(transaction, 'a', [deposited(1)], { publish: false })
+      await events.append(transaction, 'a', [deposited(2)])
     })
-    const [stored] = await events.readAll(database)
-    assert.deepEqual(sent, [['account.opened', { owner: 'Ada' }, { id: stored?.id, metadata: { by: 'me' } }]])
+    const received: [string, unknown, string | undefined][] = []
+    await bus
+      .consumer('audit')
+      .on(accounts, '#', ({ id, data, metadata }) => received.push([id, data, metadata.by]))
+      .start()
+    await using relay = outbox.relay(bus)
+    await relay.start()
+    await vi.waitFor(() => assert.equal(received.length, 2), { timeout: 60_000 })
+    const [first, , third] = await events.readAll(database)
+    assert.deepEqual(
+      new Map(received.map(([id, ...rest]) => [id, rest])),
+      new Map([
+        [first?.id, [{ owner: 'Ada' }, 'me']],
+        [third?.id, [{ cents: 2 }, undefined]],
+      ]),
+    )
   })
 
   if (name !== 'PGlite') return

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { MessageDefinition, SendOptions } from '@waybill/core'
-import { ConfigurationError, MessagingError } from '@waybill/core'
+import { ConfigurationError, type MessageDefinition, MessagingError } from '@waybill/core'
 import { parseOptions } from '@waybill/core/driver'
+import type { LaterOptions } from '@waybill/core/outbox'
 import { z } from 'zod'
 import type { Database } from '../database.ts'
 import type { Transaction } from '../transaction.ts'
@@ -12,11 +12,13 @@ import { StreamConflict } from './stream-conflict.ts'
 
 /** What an event store needs of an outbox. */
 export interface EventOutbox {
-  send(
+  sendAll(
     transaction: Transaction,
-    definition: MessageDefinition,
-    data: unknown,
-    options?: SendOptions,
+    messages: readonly {
+      readonly definition: MessageDefinition
+      readonly data: unknown
+      readonly options: LaterOptions
+    }[],
   ): Promise<unknown>
 }
 
@@ -172,8 +174,10 @@ VALUES ${rows.join(', ')}`,
       ],
     )
     if (publish && this.#outbox !== undefined)
-      for (const { definition, data, id } of stored)
-        await this.#outbox.send(transaction, definition, data, { id, metadata })
+      await this.#outbox.sendAll(
+        transaction,
+        stored.map(({ definition, data, id }) => ({ definition, data, options: { id, metadata } })),
+      )
     return { version, ids: stored.map(({ id }) => id) }
   }
 

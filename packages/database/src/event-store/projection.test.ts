@@ -14,7 +14,10 @@ const Deposited = defineMessage(accounts, 'account.deposited', {
   schema: z.object({ account: z.string(), cents: z.int() }),
 })
 
-describe.each(databases())('a projection on $name', ({ name, ready }) => {
+// PGlite takes its time on a busy machine.
+const timeout = 120_000
+
+describe.each(databases())('a projection on $name', { timeout }, ({ name, ready }) => {
   const open = async () => {
     const database = await ready()
     const events = new EventStore(database)
@@ -90,7 +93,7 @@ describe.each(databases())('a projection on $name', ({ name, ready }) => {
     const members = [1, 2, 3].map(() => new Projection(bank.events, bank.definition, { batch: 1, poll: 1 }))
     for (const member of members) member.start()
     for (let count = 0; count < 20; count += 1) await bank.deposit('a', 1)
-    await vi.waitFor(async () => assert.equal(await bank.balance('a'), 20), { timeout: 20_000 })
+    await vi.waitFor(async () => assert.equal(await bank.balance('a'), 20), { timeout: 60_000 })
     await Promise.all(members.map((member) => member.stop()))
     assert.equal(await bank.balance('a'), 20)
   })
@@ -106,7 +109,7 @@ describe.each(databases())('a projection on $name', ({ name, ready }) => {
     assert.equal(await bank.balance('a'), undefined)
     projection.start()
     for (let count = 0; count < 10; count += 1) await bank.deposit('a', 1)
-    await vi.waitFor(async () => assert.equal(await bank.balance('a'), 20), { timeout: 20_000 })
+    await vi.waitFor(async () => assert.equal(await bank.balance('a'), 20), { timeout: 60_000 })
     await projection.stop()
   })
 

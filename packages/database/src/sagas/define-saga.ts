@@ -46,6 +46,13 @@ export interface SagaTimeout {
   readonly token: string
 }
 
+const timeoutSchema = z.object({ id: z.string(), name: z.string(), token: z.string() })
+
+/** The data of a timeout's message, which its consumer has parsed. */
+export function timeoutOf(data: unknown): SagaTimeout {
+  return timeoutSchema.parse(data)
+}
+
 /** A kind of saga. Made by `defineSaga`; run by `Saga`. */
 export interface SagaDefinition<Data = unknown> {
   readonly name: string
@@ -122,7 +129,7 @@ export function defineSaga(
     handlers,
     timeouts: new Map(timeouts.map((part) => [part.name, part])),
     timeout: defineMessage(topic, `saga.${name}.timeout`, {
-      schema: z.object({ id: z.string(), name: z.string(), token: z.string() }),
+      schema: timeoutSchema,
     }),
   }
 }

@@ -1,11 +1,12 @@
-import type { Duration, Message, MessageDefinition, SendOptions } from '@waybill/core'
+import type { Duration, Message, MessageDefinition } from '@waybill/core'
+import type { LaterOptions } from '@waybill/core/outbox'
 import type { Transaction } from '../transaction.ts'
 
 /** What is sent when the transaction commits. */
 export interface SagaSend {
   readonly definition: MessageDefinition
   readonly data: unknown
-  readonly options: SendOptions
+  readonly options: LaterOptions
 }
 
 /** What the functions of a saga get. Everything they ask for takes effect with the transaction, or not at all. */
@@ -15,7 +16,7 @@ export interface SagaContext<Data> {
   /** The message's own transaction, for rows of yours. */
   readonly transaction: Transaction
   /** Sends through the outbox: as the transaction commits, and once. */
-  send<Input>(definition: MessageDefinition<Input>, data: NoInfer<Input>, options?: SendOptions): void
+  send<Input>(definition: MessageDefinition<Input>, data: NoInfer<Input>, options?: LaterOptions): void
   /** Changes the saga's data. The result has to fit its schema. */
   update(changes: Partial<Data>): void
   /**

@@ -6,15 +6,15 @@ import {
   type MessageDefinition,
   MessagingError,
   PermanentError,
-  type SendOptions,
 } from '@waybill/core'
 import { parseOptions } from '@waybill/core/driver'
 import { durationOption } from '@waybill/core/driver-kit'
 import { z } from 'zod'
 import type { Database } from '../database.ts'
 import type { Transaction } from '../transaction.ts'
-import type { SagaDefinition } from './define-saga.ts'
+import { type SagaDefinition, timeoutOf } from './define-saga.ts'
 import { parseData, writtenData } from './saga-data.ts'
+import type { SagaSend } from './saga-parts.ts'
 import type { SagaEvent, SagaRecord, SagaState, SagaStatus } from './saga-state.ts'
 import { SagaStore } from './saga-store.ts'
 import { Turn } from './turn.ts'
@@ -26,12 +26,7 @@ export interface SagaInbox {
 
 /** What a saga needs of an outbox. */
 export interface SagaOutbox {
-  send(
-    transaction: Transaction,
-    definition: MessageDefinition,
-    data: unknown,
-    options?: SendOptions,
-  ): Promise<unknown>
+  sendAll(transaction: Transaction, messages: readonly SagaSend[]): Promise<unknown>
 }
 
 export interface SagaRuntime {
@@ -59,6 +54,14 @@ const listSchema = z.strictObject({
 })
 
 const forgetSchema = z.strictObject({ endedFor: durationOption({ min: 0 }) })
+
+/** A message of a saga, and what the saga does with it. */
+export interface SagaHandler {
+  readonly definition: MessageDefinition
+  handle(message: Message, context: HandlerContext): Promise<void>
+}
+
+type Unknown = 'retry' | 'dead-letter' | 'ignore'
 
 /** Somebody else has changed the saga since it was read. */
 class SagaConflict extends Error {}
@@ -98,29 +101,54 @@ export class Saga<Data> {
    * @throws {ConfigurationError} when the consumer has a handler for one of them already.
    */
   handleOn(consumer: Consumer): Consumer {
+    for (const { definition, handle } of this.handlers()) consumer.on(definition, handle)
+    return consumer
+  }
+
+  /**
+   * The same for whoever calls handlers by themselves, with the context of the delivery.
+   *
+   * ```ts
+   * for (const { definition, handle } of checkouts.handlers()) consumer.on(definition, handle, { timeout: '30s' })
+   * ```
+   */
+  handlers(): readonly SagaHandler[] {
     const { starts, steps, handlers, timeout } = this.definition
-    for (const part of starts)
-      consumer.on(part.definition, (message, context) =>
-        this.#inTransaction(context, (transaction) => this.#start(part, transaction, message)),
-      )
-    for (const step of steps)
-      for (const role of ['done', 'refused', 'compensated'] as const)
-        for (const part of step[role])
-          consumer.on(part.definition, (message, context) =>
-            this.#continue(context, message, this.#idOf(part, message), 'dead-letter', (turn) =>
-              turn.reply(step, role, part),
-            ),
-          )
-    for (const part of handlers)
-      consumer.on(part.definition, (message, context) =>
-        this.#continue(context, message, this.#idOf(part, message), part.unknown, (turn) =>
-          turn.handle(part),
-        ),
-      )
-    // A timeout outlives its saga when the saga was forgotten.
-    return consumer.on(timeout, (message, context) =>
-      this.#continue(context, message, message.data.id, 'ignore', (turn) => turn.timeout(message.data)),
+    const replies = steps.flatMap((step) =>
+      (['done', 'refused', 'compensated'] as const).flatMap((role) =>
+        step[role].map((part) => ({ step, role, part })),
+      ),
     )
+    return [
+      ...starts.map((part) => ({
+        definition: part.definition,
+        handle: (message: Message, context: HandlerContext) =>
+          this.#inTransaction(context, (transaction) => this.#start(part, transaction, message)),
+      })),
+      ...replies.map(({ step, role, part }) =>
+        this.#handler(
+          part,
+          (message) => this.#idOf(part, message),
+          'dead-letter',
+          (turn) => turn.reply(step, role, part),
+        ),
+      ),
+      ...handlers.map((part) =>
+        this.#handler(
+          part,
+          (message) => this.#idOf(part, message),
+          part.unknown,
+          (turn) => turn.handle(part),
+        ),
+      ),
+      // A timeout outlives its saga when the saga was forgotten.
+      this.#handler(
+        { definition: timeout },
+        ({ data }) => timeoutOf(data).id,
+        'ignore',
+        (turn, { data }) => turn.timeout(timeoutOf(data)),
+      ),
+    ]
   }
 
   /**
@@ -208,31 +236,34 @@ export class Saga<Data> {
     await this.#finish(turn, transaction, id, message)
   }
 
-  #continue(
-    context: HandlerContext,
-    message: Message,
-    id: string,
-    unknown: 'retry' | 'dead-letter' | 'ignore',
-    take: (turn: Turn<Data>) => Promise<void>,
-  ): Promise<void> {
-    return this.#inTransaction(context, async (transaction) => {
-      const record = await this.#store.find(transaction, id)
-      if (record === undefined) return this.#unknown(id, message, unknown)
-      const data = await parseData(this.definition, id, record.data)
-      const turn = new Turn(this.definition, record, data, transaction, message)
-      await take(turn)
-      if (turn.changed) {
-        record.data = await writtenData(this.definition, id, turn.data)
-        if (!(await this.#store.update(transaction, record))) throw new SagaConflict()
-      }
-      await this.#finish(turn, transaction, id, message)
-    })
+  #handler(
+    { definition }: { readonly definition: MessageDefinition },
+    idOf: (message: Message) => string,
+    unknown: Unknown,
+    take: (turn: Turn<Data>, message: Message) => Promise<void>,
+  ): SagaHandler {
+    return {
+      definition,
+      handle: (message, context) =>
+        this.#inTransaction(context, async (transaction) => {
+          const id = idOf(message)
+          const record = await this.#store.find(transaction, id)
+          if (record === undefined) return this.#unknown(id, message, unknown)
+          const data = await parseData(this.definition, id, record.data)
+          const turn = new Turn(this.definition, record, data, transaction, message)
+          await take(turn, message)
+          if (turn.changed) {
+            record.data = await writtenData(this.definition, id, turn.data)
+            if (!(await this.#store.update(transaction, record))) throw new SagaConflict()
+          }
+          await this.#finish(turn, transaction, id, message)
+        }),
+    }
   }
 
   async #finish(turn: Turn<Data>, transaction: Transaction, id: string, message: Message): Promise<void> {
     await this.#store.addEvents(transaction, id, message, turn.events)
-    for (const { definition, data, options } of turn.sends)
-      await this.#runtime.outbox.send(transaction, definition, data, options)
+    if (turn.sends.length > 0) await this.#runtime.outbox.sendAll(transaction, turn.sends)
   }
 
   async #tellIgnored(transaction: Transaction, id: string, message: Message): Promise<void> {
@@ -240,7 +271,7 @@ export class Saga<Data> {
     await this.#store.addEvents(transaction, id, message, [{ kind: 'ignored', step: undefined, detail }])
   }
 
-  #unknown(id: string, { type, id: messageId }: Message, then: 'retry' | 'dead-letter' | 'ignore'): void {
+  #unknown(id: string, { type, id: messageId }: Message, then: Unknown): void {
     if (then === 'ignore') return
     const what = `Message ${type} ${messageId} is for saga "${this.definition.name}" ${id}, which does not exist`
     if (then === 'retry') throw new MessagingError('failed', what, { retryable: true })

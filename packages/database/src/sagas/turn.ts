@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { Duration, Message, SendOptions } from '@waybill/core'
+import type { Duration, Message } from '@waybill/core'
 import { PermanentError } from '@waybill/core'
+import type { LaterOptions } from '@waybill/core/outbox'
 import type { Transaction } from '../transaction.ts'
 import type { SagaDefinition, SagaStep, SagaTimeout } from './define-saga.ts'
 import type {
@@ -249,7 +250,7 @@ export class Turn<Data> {
     this.#send(this.#definition.timeout, { id: this.#record.id, name, token }, { delay: after })
   }
 
-  #send(definition: SagaSend['definition'], data: unknown, options: SendOptions = {}): void {
+  #send(definition: SagaSend['definition'], data: unknown, options: LaterOptions = {}): void {
     const { id, metadata } = this.#message
     const correlationId = metadata.correlationId ?? id
     this.sends.push({ definition, data, options: { correlationId, causationId: id, ...options } })

@@ -1,0 +1,72 @@
+import { type Database, EventStore, Projection } from '@waybill/database'
+import { deposit, open, Refused, withdraw } from './account.ts'
+import { balances, makeReadModels, readBalances, readTurnover, turnover } from './read-models.ts'
+
+export interface BankOptions {
+  readonly accounts: number
+  /** Of each of the clerks, who work at once. */
+  readonly movements: number
+  readonly clerks: number
+}
+
+export interface BankReport {
+  readonly events: number
+  readonly refused: number
+  /** What does not add up; empty if all does. */
+  readonly problems: readonly string[]
+}
+
+/** Clerks move money while a read model is built anew from the first event. Both models have to agree with the clerks. */
+export async function runBank(database: Database, options: BankOptions): Promise<BankReport> {
+  await database.migrate()
+  await database.transaction(makeReadModels)
+  const store = new EventStore(database, { outbox: database.outbox({ source: 'bank' }) })
+  const names = Array.from({ length: options.accounts }, (_, index) => `a-${index + 1}`)
+  for (const name of names) await open(store, name, `Owner of ${name}`)
+  const projections = [balances, turnover].map((each) => new Projection(store, each, { batch: 20, poll: 5 }))
+  for (const projection of projections) projection.start()
+
+  const held = new Map(names.map((name) => [name, 0]))
+  let refused = 0
+  const clerk = async (number: number) => {
+    for (let movement = 0; movement < options.movements; movement += 1) {
+      const name = names[(number + movement) % names.length] ?? ''
+      const cents = 1 + ((number * 7 + movement * 13) % 97)
+      const isDeposit = movement % 3 !== 2
+      try {
+        await (isDeposit ? deposit : withdraw)(store, name, cents)
+        held.set(name, (held.get(name) ?? 0) + (isDeposit ? cents : -cents))
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error
+        refused += 1
+      }
+    }
+  }
+  const clerks = Promise.all(Array.from({ length: options.clerks }, (_, number) => clerk(number)))
+  for (const projection of projections) await projection.rebuild()
+  await clerks
+  for (const projection of projections) {
+    await projection.stop()
+    await projection.catchUp()
+  }
+  return {
+    events: (await store.readAll(database, { limit: 10_000 })).length,
+    refused,
+    problems: await audit(database, held),
+  }
+}
+
+async function audit(database: Database, held: ReadonlyMap<string, number>): Promise<readonly string[]> {
+  const problems: string[] = []
+  const expect = (what: string, actual: number, expected: number) => {
+    if (actual !== expected) problems.push(`${what}: ${actual} instead of ${expected}`)
+  }
+  const models = await readBalances(database)
+  expect('accounts', models.length, held.size)
+  for (const { account, cents } of models)
+    expect(`cents of ${account}`, Number(cents), held.get(account) ?? 0)
+  const [deposited, withdrawn] = await readTurnover(database)
+  const total = [...held.values()].reduce((sum, cents) => sum + cents, 0)
+  expect('cents turned over', Number(deposited?.cents ?? 0) - Number(withdrawn?.cents ?? 0), total)
+  return problems
+}

@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '@waybill/core'
+import type { Database } from '@waybill/database'
+import { until, Workers } from '@waybill/example-workers'
+import { sqlite } from '@waybill/sqlite'
+import { audit } from './audit.ts'
+import { makeOrders } from './make-orders.ts'
+import { OrderPlaced, run, orders as topic } from './messages.ts'
+import { endings, type Style, servicesOf } from './style.ts'
+import { makeTables } from './tables.ts'
+
+export interface ShopOptions {
+  readonly style: Style
+  readonly url: string
+  readonly orders: number
+  readonly kills: number
+  readonly seed: number
+}
+
+export interface ShopReport {
+  readonly completed: number
+  readonly cancelled: number
+  readonly killed: number
+  /** What does not add up. */
+  readonly problems: readonly string[]
+}
+
+/** Takes orders while its workers are killed, until each has ended one way or the other, and does the sums. */
+export async function runShop(
+  options: ShopOptions,
+  inspect?: (database: Database) => Promise<void>,
+): Promise<ShopReport> {
+  const { style, url, kills, seed } = options
+  const folder = await mkdtemp(join(tmpdir(), 'waybill-saga-'))
+  try {
+    const path = join(folder, 'shop.db')
+    await using database = sqlite({ path })
+    const shelf = { book: options.orders * 3, 'out-of-print': 0 }
+    await makeTables(database, shelf)
+    const outbox = database.outbox({ source: 'website' })
+    const services = servicesOf(style)({ database, inbox: database.inbox(), outbox })
+    const definitions = services.flatMap(({ handlers }) => handlers.map(({ definition }) => definition))
+    const topics = [topic, ...definitions.map((definition) => definition.topic)]
+    await using bus = await connect({ url, topics, console: false })
+    await using workers = new Workers({
+      program: new URL('process.ts', import.meta.url),
+      url,
+      environment: { DATABASE: path, STYLE: style, RUN: run },
+      kills,
+      seed,
+    })
+    if (url === 'memory:') await workers.consume(bus, services)
+    await using relay = outbox.relay(bus, { pollInterval: '50ms' })
+    await relay.start()
+
+    const orders = makeOrders(options.orders, seed)
+    for (const order of orders)
+      await database.transaction((transaction) =>
+        outbox.send(transaction, OrderPlaced, order, { id: order.orderId }),
+      )
+    const ended = async () => await endings(style, database)
+    await until(
+      async () => {
+        const { completed, cancelled } = await ended()
+        return completed + cancelled === orders.length && workers.killed === kills
+      },
+      async () => `${JSON.stringify(await ended())}, ${workers.killed} killed`,
+    )
+    const problems = await audit(database, orders, shelf)
+    await inspect?.(database)
+    return { ...(await ended()), killed: workers.killed, problems }
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}

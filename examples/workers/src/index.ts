@@ -1,0 +1,5 @@
+export { randomNumbers } from './random.ts'
+export { type Effects, handles, handlesOnce, type Service, type ServiceHandler } from './service.ts'
+export { until } from './until.ts'
+export { runWorker, startAll } from './worker.ts'
+export { Workers, type WorkersOptions } from './workers.ts'

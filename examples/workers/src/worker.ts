@@ -1,0 +1,67 @@
+import { connect, fixed, MessagingError } from '@waybill/core'
+import type { Database } from '@waybill/database'
+import { dyingDatabase } from './dying-database.ts'
+import { type HandedBack, type HandedOver, isHandedOver } from './hand-over.ts'
+import type { Effects, Service } from './service.ts'
+
+/** Every kill costs an attempt of what was in hand. */
+export const patience = { retry: { attempts: 1000, backoff: fixed('20ms') } }
+
+/**
+ * The program of a child process: handles messages until it is killed, or its parent has ended. `URL` and `DIE_AT` are in its
+ * environment.
+ */
+export async function runWorker(
+  database: Database,
+  services: (effects: Effects) => readonly Service[],
+): Promise<void> {
+  const { URL: url = 'memory:', DIE_AT: dieAt = '0' } = process.env
+  const outbox = database.outbox()
+  const own = services({ database, inbox: dyingDatabase(database, Number(dieAt)), outbox })
+  process.on('disconnect', () => process.exit())
+  if (url === 'memory:') {
+    process.on('message', (delivery) => {
+      if (isHandedOver(delivery)) void handle(own, delivery).then((back) => process.send?.(back))
+    })
+    process.send?.('ready')
+    return
+  }
+  const bus = await connect({ url, console: false })
+  await startAll(bus, own)
+  await outbox.relay(bus, { pollInterval: '50ms' }).start()
+  process.send?.('ready')
+}
+
+/** Starts a consumer for each service. */
+export async function startAll(
+  bus: Awaited<ReturnType<typeof connect>>,
+  services: readonly Service[],
+): Promise<void> {
+  await Promise.all(
+    services.map(({ group, handlers }) => {
+      const consumer = bus.consumer(group, { ...patience, concurrency: 8 })
+      for (const { definition, handle } of handlers) consumer.on(definition, handle)
+      return consumer.start()
+    }),
+  )
+}
+
+async function handle(services: readonly Service[], delivery: HandedOver): Promise<HandedBack> {
+  const { call, group, message, context } = delivery
+  const handler = services
+    .find((service) => service.group === group)
+    ?.handlers.find(
+      ({ definition }) => definition.type === message.type && definition.topic.name === context.topic,
+    )
+  try {
+    if (handler === undefined) throw new Error(`${group} has no handler for ${message.type}`)
+    await handler.handle(message, { ...context, message, signal: new AbortController().signal })
+    return { call, error: undefined }
+  } catch (thrown) {
+    const isPermanent = MessagingError.is(thrown) && thrown.code === 'permanent'
+    return {
+      call,
+      error: { message: thrown instanceof Error ? thrown.message : String(thrown), isPermanent },
+    }
+  }
+}
