@@ -5,11 +5,11 @@ export default defineConfig({
   resolve: { conditions: ['@waybill/source'] },
   ssr: { resolve: { conditions: ['@waybill/source'] } },
   // One process for many files: they share no state, and starting one takes longer than most of them run.
-  // A deadline for tests that hang, not a measure: some start processes, on machines that are busy.
+  // A deadline for tests that hang, not a measure: some start processes or PGlite, on machines that are busy.
   test: {
     isolate: false,
     silent: 'passed-only',
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     include: ['{packages/*,conformance,benchmarks,examples/*}/src/**/*.test.ts'],
   },
 })

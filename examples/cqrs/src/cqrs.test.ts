@@ -11,10 +11,7 @@ const databases = [
   { name: 'PGlite', make: () => postgres({ url: 'pglite:' }) },
 ]
 
-// PGlite takes its time on a busy machine.
-const timeout = 120_000
-
-describe.each(databases)('the bank on $name', { timeout }, ({ make }) => {
+describe.each(databases)('the bank on $name', ({ make }) => {
   it('has read models that agree with what was moved, although both are rebuilt meanwhile', async () => {
     await using database = make()
     const { events, problems } = await runBank(database, { accounts: 4, movements: 20, clerks: 4 })

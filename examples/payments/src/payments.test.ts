@@ -64,7 +64,7 @@ async function openShop() {
   }
 }
 
-describe('the payment consumer', { timeout: 120_000 }, () => {
+describe('the payment consumer', () => {
   it('charges and books a payment that comes again and again, under its own and under other ids, once', async () => {
     await using shop = await openShop()
     for (const id of ['m-1', 'm-1', 'm-2', 'm-1', 'm-3']) await shop.send(payment, id)

@@ -36,10 +36,7 @@ function storeOn(database: Database) {
   }
 }
 
-// PGlite takes its time on a busy machine.
-const timeout = 120_000
-
-describe.each(databases())('an event store on $name', { timeout }, ({ name, ready }) => {
+describe.each(databases())('an event store on $name', ({ name, ready }) => {
   it('gives back the events of a stream in their order, typed by their definitions', async () => {
     const database = await ready()
     const { events, append } = storeOn(database)

@@ -14,10 +14,7 @@ const Deposited = defineMessage(accounts, 'account.deposited', {
   schema: z.object({ account: z.string(), cents: z.int() }),
 })
 
-// PGlite takes its time on a busy machine.
-const timeout = 120_000
-
-describe.each(databases())('a projection on $name', { timeout }, ({ name, ready }) => {
+describe.each(databases())('a projection on $name', ({ name, ready }) => {
   const open = async () => {
     const database = await ready()
     const events = new EventStore(database)

@@ -62,8 +62,6 @@ const checkout = defineSaga(
 )
 
 const everyDatabase = databases()
-// PGlite takes its time on a busy machine.
-const timeout = 120_000
 const id = 'o-1'
 
 async function openOn<Data>(database: Database, definition: SagaDefinition<Data>) {
@@ -91,7 +89,7 @@ async function openOn<Data>(database: Database, definition: SagaDefinition<Data>
   }
 }
 
-describe.each(everyDatabase)('a saga on $name', { timeout }, ({ ready }) => {
+describe.each(everyDatabase)('a saga on $name', ({ ready }) => {
   const open = async <Data>(definition: SagaDefinition<Data>) => await openOn(await ready(), definition)
 
   it('takes its steps one after the other, each when the one before is done', async () => {
@@ -303,7 +301,7 @@ describe.each(everyDatabase)('a saga on $name', { timeout }, ({ ready }) => {
   })
 })
 
-describe.each(everyDatabase)('a saga without steps on $name', { timeout }, ({ ready }) => {
+describe.each(everyDatabase)('a saga without steps on $name', ({ ready }) => {
   const open = async <Data>(definition: SagaDefinition<Data>) => await openOn(await ready(), definition)
 
   const trial = defineSaga('trial', { data: order }, (saga) => [
