@@ -1,12 +1,13 @@
 import type { Section } from '../../case/case.ts'
 import { databaseCases } from './database-cases.ts'
+import { eventStoreCases } from './event-store-cases.ts'
 import { inboxKills } from './inbox-kills.ts'
 import { relayKills, relayStandsStill } from './relay-kills.ts'
 import type { Servers } from './servers.ts'
 
 export function postgresSections(servers: Servers): readonly Section[] {
   return [
-    { title: 'A real database', cases: databaseCases(servers) },
+    { title: 'A real database', cases: [...databaseCases(servers), ...eventStoreCases(servers)] },
     {
       title: 'Killed processes',
       cases: [
