@@ -174,6 +174,8 @@ test('crashes are the returns of this copy and what it carries, but few are cert
   const { 'x-delivery-count': _, ...classic } = source.properties.headers ?? {}
   const uncounted = { ...source, properties: { ...source.properties, headers: classic } }
   expect(fromAmqp(uncounted)).toMatchObject({ crashes: 0, isUncounted: true })
+  const givenBack = received(toAmqp(outbound, 0, 'all'), { 'x-acquired-count': 1 }, true)
+  expect(fromAmqp(givenBack)).toMatchObject({ deliveries: 2, crashes: 0, isUncounted: false })
 })
 
 test('deliveries count this one and the earlier ones, as far as the broker tells', () => {

@@ -219,9 +219,10 @@ export function fromAmqp({ content, properties, fields }: AmqpMessage, isOrdered
   const raw: Readonly<Record<string, unknown>> = properties.headers ?? {}
   const headers = toHeaders(raw)
   const returned = count(raw['x-delivery-count'])
+  const acquired = count(raw['x-acquired-count'])
   // Since RabbitMQ 4.3 all handings out, up to 4.2 the returns (RabbitMQ documentation, "Quorum Queues", "Poison Message
   // Handling"). Classic queues only tell that there was one.
-  const earlier = count(raw['x-acquired-count']) ?? returned ?? (fields.redelivered ? 1 : 0)
+  const earlier = acquired ?? returned ?? (fields.redelivered ? 1 : 0)
   const crashes = isOrdered ? Math.max(0, (returned ?? 0) - toleratedReturns) : (returned ?? 0)
   const { timestamp, contentEncoding, contentType, messageId } = properties
   return {
@@ -235,7 +236,8 @@ export function fromAmqp({ content, properties, fields }: AmqpMessage, isOrdered
     transportId: typeof messageId === 'string' && messageId !== '' ? messageId : undefined,
     // On ordered topics the partition comes first.
     subject: isOrdered ? fields.routingKey.replace(/^\d+\./, '') : fields.routingKey,
-    isUncounted: fields.redelivered && returned === undefined,
+    // Since 4.3 what was only given back comes again with the first count alone.
+    isUncounted: fields.redelivered && returned === undefined && acquired === undefined,
     remainingMs: Number(raw[remainingHeader] ?? 0),
   }
 }
