@@ -105,7 +105,7 @@ export async function open(): Promise<OpenRabbitmq> {
           await control(
             'set_policy',
             '--apply-to',
-            'quorum_queues',
+            'queues',
             queue,
             `^${queue.replaceAll('.', '\\.')}$`,
             full,
