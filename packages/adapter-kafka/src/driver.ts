@@ -163,7 +163,7 @@ export class KafkaDriver implements Driver {
       holder: this.#context.instance,
       legacy,
       logsOf: (assignment) =>
-        this.#gateway.run(`Looking at topic ${names.main}`, (gateway) => gateway.logs(assignment)),
+        this.#gateway.run(`Looking at topic ${names.main}`, (gateway) => gateway.logs.ranges(assignment)),
       makeRoom: (name, bytes) => this.#makeRoom(name, bytes),
       hasChanged: (ids) =>
         this.#gateway.run(`Looking at topic ${names.main}`, async (gateway) => {
@@ -298,7 +298,7 @@ export class KafkaDriver implements Driver {
   /** A broadcast group begins with what is sent from now on. */
   async #startBroadcast(topic: string, groupId: string): Promise<void> {
     await this.#gateway.run(`Starting group ${groupId}`, async (gateway) => {
-      const ends = await gateway.offsets(topic, 'latest')
+      const ends = await gateway.logs.offsets(topic, 'latest')
       const partitions = [...ends].map(([partition, end]) => ({
         partition,
         offset: String(end),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { FetchedRecords } from '../client/gateway.ts'
+import type { FetchedRecords } from '../client/logs.ts'
 import { type LogGateway, LogReader } from './log-reader.ts'
 
 const empty = { records: [], isThrottled: false }
@@ -7,7 +7,7 @@ const empty = { records: [], isThrottled: false }
 /** A log of some records whose broker answers each first fetch of a place with nothing, `times` times. */
 function logOf(count: number, times: number, isThrottled = false) {
   const asked = new Map<number, number>()
-  const gateway: LogGateway = {
+  const logs: LogGateway['logs'] = {
     offsets: async (_, which) => new Map([[0, which === 'earliest' ? 0 : count]]),
     async read(_topic, _partition, from): Promise<FetchedRecords> {
       const tries = (asked.get(from) ?? 0) + 1
@@ -17,7 +17,7 @@ function logOf(count: number, times: number, isThrottled = false) {
       return { records: [{ ...record, offset: String(from) }], isThrottled: false, next: from + 1 }
     },
   }
-  return new LogReader((_, work) => work(gateway), 'letters')
+  return new LogReader((_, work) => work({ logs }), 'letters')
 }
 
 async function read(reader: LogReader): Promise<string[]> {

@@ -1,9 +1,11 @@
 import { MessagingError } from '@waybill/core/driver'
-import type { FetchedRecords, Gateway } from '../client/gateway.ts'
+import type { FetchedRecords, Logs } from '../client/logs.ts'
 import type { ConsumedRecord } from '../wire/records.ts'
 
 /** What reading a log takes of the gateway. */
-export type LogGateway = Pick<Gateway, 'offsets' | 'read'>
+export interface LogGateway {
+  readonly logs: Pick<Logs, 'offsets' | 'read'>
+}
 
 type Borrow = <Answer>(what: string, work: (gateway: LogGateway) => Promise<Answer>) => Promise<Answer>
 
@@ -28,8 +30,8 @@ export class LogReader {
   async readOn(onRecord: (record: ConsumedRecord) => void, onAnew: () => void): Promise<void> {
     const topic = this.#topic
     const [start, end] = await this.#administer(`Reading topic ${topic}`, async (gateway) => {
-      const earliest = await gateway.offsets(topic, 'earliest')
-      const latest = await gateway.offsets(topic, 'latest')
+      const earliest = await gateway.logs.offsets(topic, 'earliest')
+      const latest = await gateway.logs.offsets(topic, 'latest')
       return [earliest.get(0) ?? 0, latest.get(0) ?? 0]
     })
     if (end < this.#readUpTo) {
@@ -50,7 +52,7 @@ export class LogReader {
   async fetch(from: number): Promise<FetchedRecords> {
     const topic = this.#topic
     return this.#administer(`Reading topic ${topic}`, async (gateway) => {
-      const read = () => gateway.read(topic, 0, from, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs })
+      const read = () => gateway.logs.read(topic, 0, from, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs })
       let answer = await read()
       for (let tries = 1; answer.next === from && tries < emptyTries; tries += 1) answer = await read()
       if (answer.next === from && answer.isThrottled) throw this.withheld()

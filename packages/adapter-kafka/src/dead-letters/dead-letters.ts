@@ -111,7 +111,7 @@ export class KafkaDeadLetters implements DeadLetterStore {
     if (address === undefined) return letter
     const { topic, partition, offset } = address
     const { records } = await this.#administer(`Reading topic ${topic}`, (gateway) =>
-      gateway.read(topic, partition, offset, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs }),
+      gateway.logs.read(topic, partition, offset, { maxBytes: fetchBytes, maxWaitMs: fetchWaitMs }),
     )
     const source = records.find((record) => Number(record.offset) === offset)
     return source && { ...letter, value: source.value }

@@ -1,7 +1,7 @@
 import type { SubscriptionRequest } from '@waybill/core/driver'
-import type { LogRange, TopicLog } from '../client/gateway.ts'
 import type { CommittedOffset, GroupCoordinator } from '../client/group-coordinator.ts'
 import type { Assignment } from '../client/group-member.ts'
+import type { LogRange, TopicLog } from '../client/logs.ts'
 import { type Beginning, beginningOf } from '../settling/beginning.ts'
 import { includesCommit, type OffsetCommit, PartitionOffsets, parseRecord } from '../settling/offsets.ts'
 import { Partition, type PartitionKind } from '../settling/partition.ts'

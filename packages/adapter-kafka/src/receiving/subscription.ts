@@ -1,13 +1,11 @@
-import {
-  type Clock,
-  type Delivery,
-  MessagingError,
-  type Outcome,
-  type Settlement,
-  type Subscription,
-  type SubscriptionRequest,
+import type {
+  Clock,
+  Delivery,
+  Outcome,
+  Settlement,
+  Subscription,
+  SubscriptionRequest,
 } from '@waybill/core/driver'
-import { done, failed } from '@waybill/core/driver-kit'
 import { atMost } from '../client/client.ts'
 import { type FetchedBatch, GroupMember } from '../client/group-member.ts'
 import { toDriverError } from '../errors.ts'
@@ -15,15 +13,15 @@ import type { KafkaSettings } from '../options.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import { Committer } from '../settling/committer.ts'
 import { Copies, type CopiesOptions } from '../settling/copies.ts'
-import type { KafkaDelivery, Partition, Waiting } from '../settling/partition.ts'
+import type { KafkaDelivery, Partition } from '../settling/partition.ts'
 import { Rotation } from '../settling/rotation.ts'
-import { unlessAborted } from '../settling/unless-aborted.ts'
-import { VerdictCopies } from '../settling/verdict-copies.ts'
+import { Settler } from '../settling/settler.ts'
 import type { GroupNames } from '../wire/names.ts'
 import { Handover, type Legacy, lastCommitTimeoutMs } from './handover.ts'
 import { Intake } from './intake.ts'
 import { Ownership, type OwnershipOptions } from './ownership.ts'
 import { ReadyMessages } from './ready-messages.ts'
+import { Warnings } from './warnings.ts'
 
 export interface SubscriptionContext {
   readonly settings: KafkaSettings
@@ -44,23 +42,6 @@ export interface SubscriptionContext {
   readonly onClosed: () => Promise<void>
 }
 
-function isKafkaDelivery(delivery: Delivery): delivery is KafkaDelivery {
-  return 'waiting' in delivery
-}
-
-/** A settlement whose verdict asks for a copy. */
-interface CopiedSettlement {
-  readonly index: number
-  readonly delivery: KafkaDelivery
-  readonly retry?: { readonly headers: Readonly<Record<string, string>>; readonly dueAt: number }
-}
-
-/** How long what could not be dead-lettered waits, given back, until it is handled again. */
-const givenBackMs = 5000
-
-/** How many of the latest warnings `health()` tells. */
-const keptWarnings = 10
-
 export class KafkaSubscription implements Subscription {
   readonly leaseMs = undefined
   readonly #request: SubscriptionRequest
@@ -68,13 +49,13 @@ export class KafkaSubscription implements Subscription {
   readonly #member: GroupMember
   readonly #committer: Committer
   readonly #copies: Copies
-  readonly #verdictCopies: VerdictCopies
+  readonly #settler: Settler
   readonly #ownership: Ownership
   readonly #ready = new ReadyMessages()
   readonly #intake: Intake
   readonly #handover: Handover
   readonly #firstAssigned = Promise.withResolvers<void>()
-  readonly #warnings: { readonly at: string; readonly message: string }[] = []
+  readonly #warnings: Warnings
   #cancelWatch: (() => void) | undefined
   #wakeReceiver: (() => void) | undefined
   #failure: Error | undefined
@@ -87,8 +68,11 @@ export class KafkaSubscription implements Subscription {
     const { settings, clock, groupId, instance, names, publisher, legacy, holder, logsOf, makeRoom } = context
     const { broadcast } = request
     this.#firstAssigned.promise.catch(() => {})
+    this.#warnings = new Warnings((message) =>
+      context.warn(`Group ${request.group.name} of topic ${request.topic.name}: ${message}`),
+    )
     const own = broadcast ? [] : [names.retry, names.delay]
-    const warn = (message: string) => this.#warn(message)
+    const warn = (message: string) => this.#warnings.add(message)
     this.#member = new GroupMember(
       { settings, instance, groupId, topics: [names.main, ...own], strays: legacy.strays, warn },
       {
@@ -106,7 +90,7 @@ export class KafkaSubscription implements Subscription {
       intervalMs: settings.commitInterval,
       send: (topics, membership) => this.#member.commit(topics, membership),
       onCommitted: () => this.#wake(),
-      onRefused: (error) => this.#warn(`the broker refuses commits: ${error.message}`),
+      onRefused: (error) => warn(`the broker refuses commits: ${error.message}`),
     })
     const rotation = new Rotation({
       count: () => this.#member.partitionCount(names.retry),
@@ -121,7 +105,6 @@ export class KafkaSubscription implements Subscription {
       underWay: legacy.copies,
       makeRoom,
     })
-    this.#verdictCopies = new VerdictCopies(clock)
     this.#ownership = new Ownership({ request, names, holder, carried: legacy.commits, logsOf })
     this.#intake = new Intake({
       settings,
@@ -130,6 +113,16 @@ export class KafkaSubscription implements Subscription {
       copies: broadcast ? undefined : this.#copies,
       fetching: this.#member,
       onChange: () => this.#onTaken(),
+      warn,
+    })
+    this.#settler = new Settler({
+      clock,
+      prefetch: request.prefetch,
+      copies: this.#copies,
+      committer: this.#committer,
+      holding: this.#intake,
+      onReleased: (waiting) => this.#ready.add(waiting, true),
+      onSettled: () => this.#afterSettling(),
       warn,
     })
     this.#handover = new Handover({
@@ -177,55 +170,8 @@ export class KafkaSubscription implements Subscription {
     return this.#take(max)
   }
 
-  /** The signal ends the waiting, not the copies that are under way: asked again, they tell how they went. */
-  async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
-    const outcomes: Outcome[] = settlements.map(() => done)
-    const copied: CopiedSettlement[] = []
-    for (const [index, { delivery, verdict }] of settlements.entries()) {
-      if (!isKafkaDelivery(delivery) || !isOurs(delivery)) continue
-      switch (verdict.kind) {
-        case 'ack':
-          this.#settle(delivery)
-          break
-        case 'release':
-          this.#giveBack(delivery)
-          break
-        case 'retry': {
-          const { headers } = verdict
-          const dueAt = this.#context.clock.now() + verdict.delayMs
-          copied.push({ index, delivery, retry: { headers, dueAt } })
-          this.#beginRetry(delivery, headers, dueAt)
-          break
-        }
-        case 'dead-letter':
-          copied.push({ index, delivery })
-          this.#beginDeadLetter(delivery, verdict.headers)
-          break
-        default:
-          verdict satisfies never
-      }
-    }
-    // Before the copies, which may take their time.
-    this.#afterSettling()
-    if (copied.length === 0) return outcomes
-    this.#copies.send()
-    await this.#verdictCopies.wait(this.#copies.areWritten, signal)
-    let isWritten = false
-    for (const { index, delivery, retry } of copied) {
-      const copy = retry && this.#intake.hasRoom ? this.#verdictCopies.abandon(delivery) : undefined
-      if (retry !== undefined && copy !== undefined) {
-        const { headers, dueAt } = retry
-        this.#hold(delivery, { ...delivery.waiting, headers, copy }, dueAt)
-        continue
-      }
-      const outcome = this.#verdictCopies.outcomeOf(delivery)
-      outcomes[index] = outcome
-      if (outcome.ok) isWritten = true
-    }
-    // A copy beside an uncommitted source is a duplicate if we die; acks only repeat what was done within the interval.
-    if (isWritten) await unlessAborted(this.#committer.flush(), signal)
-    this.#afterSettling()
-    return outcomes
+  settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
+    return this.#settler.settle(settlements, signal)
   }
 
   async extend(): Promise<void> {}
@@ -256,7 +202,7 @@ export class KafkaSubscription implements Subscription {
       copiesAreWritten: this.#copies.areWritten,
       held: this.#intake.held,
       ready: { main: { ...this.#ready.main }, returning: { ...this.#ready.returning } },
-      warnings: [...this.#warnings],
+      warnings: this.#warnings.list(),
       partitions: this.#ownership.partitions.map(({ topic, index, offsets, committed, inHand }) => ({
         topic,
         partition: index,
@@ -299,68 +245,6 @@ export class KafkaSubscription implements Subscription {
     return deliveries
   }
 
-  #settle(delivery: KafkaDelivery): void {
-    const { partition, offset } = delivery.waiting
-    partition.inHand.delete(delivery)
-    partition.offsets.settle(offset)
-  }
-
-  #giveBack(delivery: KafkaDelivery): void {
-    delivery.waiting.partition.inHand.delete(delivery)
-    this.#ready.add(delivery.waiting, true)
-  }
-
-  #beginRetry(delivery: KafkaDelivery, headers: Readonly<Record<string, string>>, dueAt: number): void {
-    this.#verdictCopies.begin(
-      delivery,
-      () => this.#copies.retry(delivery.waiting, headers, dueAt),
-      (outcome) => {
-        if (outcome.ok) this.#onWritten(delivery)
-        else if (isOurs(delivery) && this.#intake.hasRoom) {
-          const reason = `copies cannot be written: ${outcome.error.message}`
-          this.#warn(`retries wait in memory, because ${reason}`)
-          this.#hold(delivery, { ...delivery.waiting, headers }, dueAt)
-          return done
-        }
-        return outcome
-      },
-    )
-  }
-
-  /** It waits here instead, uncommitted: nothing is lost if we die, and it takes no place in hand. */
-  #hold(delivery: KafkaDelivery, waiting: Waiting, until: number): void {
-    waiting.partition.inHand.delete(delivery)
-    this.#intake.hold(waiting, until)
-  }
-
-  #beginDeadLetter(delivery: KafkaDelivery, headers: Readonly<Record<string, string>>): void {
-    const { waiting } = delivery
-    this.#verdictCopies.begin(
-      delivery,
-      () => this.#copies.deadLetter(waiting, headers),
-      (outcome) => {
-        if (outcome.ok) {
-          this.#onWritten(delivery)
-          return outcome
-        }
-        // A few stay in hand until they can be written. Many would leave no room for what can be handled.
-        const isCrowded = this.#verdictCopies.size * 2 > this.#request.prefetch
-        if (!isOurs(delivery) || !isCrowded || !this.#intake.hasRoom) return outcome
-        const { headers } = delivery
-        this.#hold(delivery, { ...waiting, headers }, this.#context.clock.now() + givenBackMs)
-        const reason = `Given back, because dead letters cannot be written: ${outcome.error.message}`
-        return failed(new MessagingError('stale', reason, { cause: outcome.error }))
-      },
-    )
-  }
-
-  /** The copy is durable, however late; a retry that is held by then is dropped where it is held. */
-  #onWritten(delivery: KafkaDelivery): void {
-    if (delivery.waiting.partition.isLost) return
-    this.#settle(delivery)
-    this.#afterSettling()
-  }
-
   #afterSettling(): void {
     this.#handover.settled()
     const careful = this.#ownership.partitions.some(({ offsets }) => offsets.careful)
@@ -376,7 +260,7 @@ export class KafkaSubscription implements Subscription {
     const { sessionTimeout } = this.#context.settings
     if (this.#handover.isOpen && silentMs > sessionTimeout) {
       const text = `nothing was reported to the group for ${Math.round(silentMs)} ms, so that it gave the partitions away`
-      this.#warn(
+      this.#warnings.add(
         `${text}: handlers that run for longer than \`sessionTimeout\` (${sessionTimeout} ms) block the event loop`,
       )
     }
@@ -435,22 +319,9 @@ export class KafkaSubscription implements Subscription {
     )
   }
 
-  #warn(message: string): void {
-    const { topic, group } = this.#request
-    if (this.#warnings.at(-1)?.message === message) return
-    this.#warnings.push({ at: new Date().toISOString(), message })
-    if (this.#warnings.length > keptWarnings) this.#warnings.shift()
-    this.#context.warn(`Group ${group.name} of topic ${topic.name}: ${message}`)
-  }
-
   #fail(error: Error): void {
     this.#failure ??= error
     this.#firstAssigned.reject(error)
     this.#wake()
   }
-}
-
-function isOurs(delivery: KafkaDelivery): boolean {
-  const { partition } = delivery.waiting
-  return !partition.isLost && partition.inHand.has(delivery)
 }

@@ -1,4 +1,4 @@
-import type { LogRange } from '../client/gateway.ts'
+import type { LogRange } from '../client/logs.ts'
 import { type CommitRecord, emptyRecord, parseRecord } from './offsets.ts'
 
 /** Where the work on a partition begins. */

@@ -54,7 +54,10 @@ async function progressOf(
   topic: string,
   owners: ReadonlyMap<string, string>,
 ): Promise<TopicProgress> {
-  const [ends, starts] = [await gateway.offsets(topic, 'latest'), await gateway.offsets(topic, 'earliest')]
+  const [ends, starts] = [
+    await gateway.logs.offsets(topic, 'latest'),
+    await gateway.logs.offsets(topic, 'earliest'),
+  ]
   const coordinator = await gateway.coordinatorOf(groupId)
   const committed = await coordinator.committed({ [topic]: [...ends.keys()] })
   let unsettled = 0
@@ -109,11 +112,11 @@ async function positions(
     }
     return [{ partition, offset, metadata: '' }]
   }
-  const ends = await gateway.offsets(topic, 'latest')
+  const ends = await gateway.logs.offsets(topic, 'latest')
   const wanted =
     position.to === 'latest'
       ? ends
-      : await gateway.offsets(topic, position.to === 'time' ? position.time : 'earliest')
+      : await gateway.logs.offsets(topic, position.to === 'time' ? position.time : 'earliest')
   // Nothing so late: -1.
   return [...ends].map(([partition, end]) => {
     const offset = wanted.get(partition) ?? -1

@@ -265,7 +265,7 @@ async function ensureGroup(
   if (mode === 'verify') return label
   const startOf = async (name: string): Promise<Map<number, number>> => {
     if (isNew.has(name)) return new Map()
-    return gateway.offsets(name, name === names.main && !isKnown ? from : 'earliest')
+    return gateway.logs.offsets(name, name === names.main && !isKnown ? from : 'earliest')
   }
   const starts = new Map(
     await Promise.all(Object.keys(wanted).map(async (name) => [name, await startOf(name)] as const)),
