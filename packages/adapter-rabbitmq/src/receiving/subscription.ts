@@ -7,7 +7,6 @@ import {
   type Settlement,
   type Subscription,
   type SubscriptionRequest,
-  sleep,
   type TopicSpec,
 } from '@waybill/core/driver'
 import type { Channel } from '../client/amqplib.ts'
@@ -18,6 +17,7 @@ import type { RabbitmqSettings } from '../options.ts'
 import type { Copies } from '../sending/copies.ts'
 import { InHand } from '../settling/in-hand.ts'
 import type { LostAcks } from '../settling/lost-acks.ts'
+import { untilAcksTaken, untilSettled } from '../settling/until-settled.ts'
 import { bindQueue } from '../topology/declarations.ts'
 import type { AmqpMessage } from '../wire/amqp.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
@@ -25,12 +25,7 @@ import { fromAmqp } from '../wire/messages.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
 import { Consumers, partitionPrefetch } from './consumers.ts'
 import { Handovers } from './handovers.ts'
-
-/** Below that of every member. A priority is a signed number of 32 bits here. */
-const lowestPriority = -(2 ** 31)
-
-/** How long a queue may take to learn what a channel has read. */
-const queueDelayMs = 100
+import { ReadyDeliveries } from './ready-deliveries.ts'
 
 export interface SubscriptionParts {
   readonly clock: Clock
@@ -59,10 +54,7 @@ export class RabbitmqSubscription implements Subscription {
   readonly #consumers: Consumers
   /** On ordered topics. */
   readonly #handovers: Handovers | undefined
-  #ready: RabbitmqDelivery[] = []
-  /** Messages on their way around a classic queue; see `#recount`. */
-  #recounts = 0
-  #wake: (() => void) | undefined
+  readonly #ready = new ReadyDeliveries()
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
   #onHandover: ((deliveries: readonly Delivery[]) => void) | undefined
   #lostBy: MessagingError | undefined
@@ -83,7 +75,7 @@ export class RabbitmqSubscription implements Subscription {
       returnsAsCopies: parts.returnsAsCopies && !parts.request.broadcast,
       lostAcks: parts.lostAcks,
       onForOthers: (partition) => this.#handovers?.leaveToOthers(partition),
-      onAgain: (deliveries) => this.#onAgain(deliveries),
+      onAgain: (deliveries) => this.#ready.addAgain(deliveries),
     })
     this.#consumers = new Consumers({
       ...parts,
@@ -100,7 +92,7 @@ export class RabbitmqSubscription implements Subscription {
         prefetch: partitionPrefetch(parts.request),
         waiting: async (partition) => (await channel.checkQueue(queues[partition] ?? '')).messageCount,
         giveBack: (deliveries) => this.#leave(deliveries),
-        untilTaken: (partition) => this.#awaitAcks(queues[partition] ?? ''),
+        untilTaken: (partition) => this.#awaitAcks(partition),
       })
     }
     let reason: unknown
@@ -151,18 +143,9 @@ export class RabbitmqSubscription implements Subscription {
     return !request.broadcast && request.topic.name === topic.name && request.group.name === group
   }
 
-  get #isReady(): boolean {
-    return this.#ready.length > 0 && this.#recounts === 0
-  }
-
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    if (!this.#isReady) await this.#arrival(signal)
-    if (!this.#isReady) {
-      if (this.#lostBy !== undefined) throw this.#lostBy
-      return []
-    }
-    const deliveries = this.#ready.length <= max ? this.#ready : this.#ready.slice(0, max)
-    this.#ready = this.#ready.length <= max ? [] : this.#ready.slice(max)
+    const deliveries = await this.#ready.take(max, signal)
+    if (deliveries.length === 0 && this.#lostBy !== undefined) throw this.#lostBy
     return deliveries
   }
 
@@ -197,14 +180,13 @@ export class RabbitmqSubscription implements Subscription {
   async #end(): Promise<void> {
     this.#lostBy ??= new MessagingError('closed', 'The subscription is closed')
     this.#handovers?.close()
-    this.#wake?.()
+    this.#ready.close()
     try {
       await this.#parts.link.bounded('Closing the subscription', this.#giveBack())
     } catch {
       // The channel is gone, and the broker has given back what was in hand itself.
     }
     this.#inHand.lose()
-    this.#ready = []
     this.#parts.onClosed(this)
   }
 
@@ -212,9 +194,7 @@ export class RabbitmqSubscription implements Subscription {
     if (this.#isOrdered) {
       // A cancelled consumer would let the next one start before ours are back in the queue; a closed channel returns them
       // first.
-      await Promise.all(
-        [...this.#inHand.acked].map((partition) => this.#awaitAcks(this.#queues[partition] ?? '')),
-      )
+      await Promise.all([...this.#inHand.acked].map((partition) => this.#awaitAcks(partition)))
     } else {
       // What an acknowledgement makes the queue send may come after the answer to `cancel`, where nobody would see it.
       if (!this.#parts.request.broadcast) await this.#settled()
@@ -226,24 +206,6 @@ export class RabbitmqSubscription implements Subscription {
       }
     }
     await closeChannel(this.#channel)
-  }
-
-  /**
-   * A channel that closes forgets the acks that its queues have not taken yet (RabbitMQ 4.0, rabbit_fifo_client). Consumers
-   * come and go behind them and are answered when that is done, so one comes and goes that is never active.
-   */
-  async #awaitAcks(queue: string): Promise<void> {
-    const { consumerTag } = await this.#channel.consume(queue, () => undefined, { priority: lowestPriority })
-    await this.#channel.cancel(consumerTag)
-  }
-
-  /**
-   * Resolves when the queue has all that was acknowledged. The answer comes when the channel has read it, a moment before
-   * the queue has it; what a channel has in hand when it closes before that comes back besides its copy (RabbitMQ 4.0).
-   */
-  async #settled(): Promise<void> {
-    await this.#channel.checkQueue(this.#queues[0] ?? '')
-    await sleep(this.#parts.clock, queueDelayMs)
   }
 
   #onMessage(message: AmqpMessage | null, partition: number): void {
@@ -276,16 +238,17 @@ export class RabbitmqSubscription implements Subscription {
     } else if (incoming.remainingMs > 0) {
       void this.#orLose(this.#inHand.sendRoundAgain(delivery, incoming.remainingMs))
     } else if (incoming.isUncounted && !this.#isOrdered && !this.#parts.request.broadcast) {
-      void this.#recount(delivery)
+      // Until the broker has the acknowledgement too: the copy may be here already, and if it killed this process at once,
+      // there would be two of it each time.
+      void this.#ready.holdDuring(this.#recount(delivery))
     } else if (!this.#inHand.keep(delivery)) {
-      this.#ready.push(delivery)
-      this.#wake?.()
+      this.#ready.add(delivery)
     }
   }
 
   /** What core has not fetched yet needs no word of it. */
   #leave(deliveries: readonly Delivery[]): void {
-    this.#ready = this.#ready.filter((delivery) => !this.#inHand.keep(delivery))
+    this.#ready.drop((delivery) => this.#inHand.keep(delivery))
     this.#onHandover?.(deliveries)
   }
 
@@ -295,48 +258,29 @@ export class RabbitmqSubscription implements Subscription {
     if (!outcome.ok) this.#lose(outcome.error)
   }
 
-  /**
-   * Nothing is handed out until the broker has the acknowledgement too: the copy may be here already, and if it killed this
-   * process at once, there would be two of it each time.
-   */
   async #recount(delivery: RabbitmqDelivery): Promise<void> {
-    this.#recounts += 1
     try {
       await this.#orLose(this.#inHand.sendRoundCounted(delivery))
       await this.#settled()
     } catch {
       // The channel is gone, and its `close` event tells.
     }
-    this.#recounts -= 1
-    this.#wake?.()
   }
 
-  /** In their old places; tags rise in the order of each queue. */
-  #onAgain(deliveries: readonly RabbitmqDelivery[]): void {
-    this.#ready = [...this.#ready, ...deliveries].sort((left, right) => left.tag - right.tag)
-    this.#wake?.()
+  #settled(): Promise<void> {
+    return untilSettled(this.#channel, this.#queues[0] ?? '', this.#parts.clock)
   }
 
-  #arrival(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted || this.#lostBy !== undefined) return resolve()
-      const done = () => {
-        signal.removeEventListener('abort', done)
-        this.#wake = undefined
-        resolve()
-      }
-      this.#wake = done
-      signal.addEventListener('abort', done, { once: true })
-    })
+  #awaitAcks(partition: number): Promise<void> {
+    return untilAcksTaken(this.#channel, this.#queues[partition] ?? '')
   }
 
   #lose(error: MessagingError): void {
     if (this.#lostBy !== undefined) return
     this.#lostBy = error
     this.#handovers?.close()
-    this.#ready = []
     const lost = this.#inHand.lose()
-    this.#wake?.()
+    this.#ready.close()
     if (lost.length > 0) this.#onLost?.(lost)
   }
 }
