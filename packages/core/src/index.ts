@@ -48,7 +48,7 @@ export type { BatchContext } from './handling/batch-collector.ts'
 export type { BreakerState, CircuitBreakerOptions } from './handling/circuit-breaker.ts'
 export type { HandlerConcurrency, HandlerOptions, HandlerPolicies } from './handling/handler-policies.ts'
 export type { Handler } from './handling/handlers.ts'
-export type { HandlerMiddleware } from './handling/processing.ts'
+export type { HandlerMiddleware } from './handling/middleware.ts'
 export type { IncomingTrace, Propagation } from './handling/propagation.ts'
 export {
   memoryRateLimitStore,

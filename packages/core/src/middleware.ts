@@ -1,5 +1,5 @@
 /** Middleware that people expect, ready-made: for `bus.use({ handle })` and `consumer.use`. */
-export type { HandlerMiddleware } from './handling/processing.ts'
+export type { HandlerMiddleware } from './handling/middleware.ts'
 export { type DeduplicateOptions, deduplicate, type SeenStore } from './middleware/deduplicate.ts'
 export { type Logger, type LogLevel, type LogOptions, log } from './middleware/log.ts'
 export { type ThrottleOptions, throttle } from './middleware/throttle.ts'

@@ -11,7 +11,7 @@ import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driv
 import { Formats } from '../encoding/formats.ts'
 import type { BusEmitter, BusEvents, BusListener, Emit } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
-import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { HandlerMiddleware } from '../handling/middleware.ts'
 import type { Propagation } from '../handling/propagation.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'

@@ -4,8 +4,8 @@ import type { Capabilities } from '../driver.ts'
 import type { Emit } from '../events/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError } from '../lib/errors.ts'
+import type { Disposition } from './endings.ts'
 import { deadLetterHeaders, lastingHeaders } from './failure-record.ts'
-import type { Disposition } from './processing.ts'
 import type { WantedTypes } from './wanted-types.ts'
 
 export interface UnhandledSettings {

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { connect } from '../bus/connect.ts'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
-import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { HandlerMiddleware } from '../handling/middleware.ts'
 import { fixed } from '../lib/retry.ts'
 import { type VirtualClock, virtualClock } from '../lib/virtual-clock.ts'
 import { defineMessage } from '../messages/definition.ts'

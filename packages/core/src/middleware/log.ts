@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { HandlerContext } from '../deliveries/handler-context.ts'
-import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { HandlerMiddleware } from '../handling/middleware.ts'
 import type { Clock } from '../lib/clock.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import { functionSchema, hasFunctions, lazily, parseOptions } from '../lib/validation.ts'

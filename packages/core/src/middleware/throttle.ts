@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { HandlerMiddleware } from '../handling/middleware.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Duration } from '../lib/duration.ts'
 import { someMillisecondsSchema } from '../lib/duration-schema.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AttemptContext } from '../deliveries/handler-context.ts'
-import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { HandlerMiddleware } from '../handling/middleware.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Duration } from '../lib/duration.ts'
 import { someMillisecondsSchema } from '../lib/duration-schema.ts'

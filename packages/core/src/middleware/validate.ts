@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { z } from 'zod'
 import { matchesPattern } from '../driver/pattern.ts'
-import type { HandlerMiddleware } from '../handling/processing.ts'
+import type { HandlerMiddleware } from '../handling/middleware.ts'
 import { PermanentError } from '../lib/errors.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import { validateData } from '../messages/definition.ts'
