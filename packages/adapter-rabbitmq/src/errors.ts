@@ -33,10 +33,12 @@ function meaningOf(error: Error, stage: Stage): Meaning {
   const fault = faultOf(error)
   if (fault.kind === 'virtual-host-refused') return { code: 'access-denied', retryable: false }
   if (fault.kind === 'closed-by-broker') {
-    // A virtual host that is still being recovered refuses connections for a while, with a code for good.
+    // A virtual host that is still recovering refuses connections for a while, with a code that otherwise means a
+    // permanent error.
     if (fault.replyCode === 530 && /is down/.test(error.message))
       return { code: 'connection-failed', retryable: true }
-    // A limit of the virtual host, with the code of a mismatch: an operator raises it, or something is deleted.
+    // A limit of the virtual host, reported with the code of a mismatch: it passes when an operator raises it or
+    // something is deleted.
     if (/\blimit\b.*\breached\b/.test(error.message)) return { code: 'failed', retryable: true }
     const meaning = replyCodes[fault.replyCode]
     if (meaning !== undefined) return meaning
@@ -84,7 +86,7 @@ export function toConnectError(
     const what = `Opening virtual host "${virtualHost}"`
     return missingRights({ ...peer, what, user, reason: error.message, grant })
   }
-  // OpenSSL ends its lines.
+  // OpenSSL's messages end in a newline.
   const reason = error.message.trim()
   if (!retryable) return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'amqps' })
   const isOurs = settings.tls !== undefined
@@ -101,7 +103,7 @@ export function replyCodeOf(thrown: unknown): number | undefined {
   return replyCode(MessagingError.is(thrown) ? thrown.cause : thrown)
 }
 
-/** What a publish tells of itself when the broker closed the channel over one of several under way. */
+/** The error of one publish when the broker closed the channel because of any of those in flight. */
 export function toPublishError(thrown: unknown, exchange: string, bodyBytes: number): MessagingError {
   const what = `Publishing to ${exchange === '' ? 'a queue' : `exchange ${exchange}`} failed`
   const error = toDriverError(thrown, what)
@@ -118,7 +120,7 @@ export function toPublishError(thrown: unknown, exchange: string, bodyBytes: num
       retryable: error.retryable,
     })
   }
-  // The channel went down over somebody else's message, or with its connection.
+  // The channel was closed because of another message, or together with its connection.
   const loss = `${what}: ${toError(thrown).message}`
   return new MessagingError('disconnected', loss, { cause: thrown, fate: 'unknown', retryable: true })
 }

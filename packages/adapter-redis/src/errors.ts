@@ -16,7 +16,7 @@ const replies: readonly Row[] = [
   [/^BUSY\b/, 'throttled', true],
   [/^(NOGROUP|NOTOPIC)\b/, 'topology-missing', true],
   [/^WRONGTYPE\b/, 'topology-mismatch', false],
-  // A server of before Redis 7 takes the first line for Lua (Redis documentation, "Eval scripts", script flags).
+  // Servers before Redis 7 take the first line for Lua (Redis documentation, "Eval scripts", script flags).
   [/unexpected symbol near '#'|Unexpected engine in script shebang/, 'unsupported', false],
 ]
 
@@ -61,7 +61,7 @@ export function toRedisError(thrown: unknown, what: string, cause?: Error): Mess
 
 const credentialsProblem = /WRONGPASS|NOAUTH|invalid password|without any password configured/
 
-/** Why no connection could be opened, in the words that every adapter has for it. */
+/** Why no connection could be opened, in the words that all adapters share. */
 export function toConnectError(
   error: MessagingError,
   { hosts, username, tls }: Pick<RedisSettings, 'hosts' | 'username' | 'tls'>,
@@ -73,7 +73,7 @@ export function toConnectError(
   if (credentialsProblem.test(reason)) return refusedCredentials({ ...peer, user: username })
   const overTls = { ...peer, reason, isOurs: tls !== undefined, secureScheme: 'rediss' }
   if (isTlsFault(cause)) return tlsFailed(overTls)
-  // A server that speaks no TLS waits for the rest of what it takes for a command.
+  // A server without TLS takes the handshake for the start of a command and waits for the rest.
   if (tls !== undefined && error.code === 'timeout') return tlsFailed({ ...overTls, retryable: true })
   return error.code === 'timeout' || error.code === 'disconnected' ? unreachable({ ...peer, reason }) : error
 }

@@ -3,10 +3,13 @@ import { kafkajs } from './kafkajs.ts'
 
 /** The largest batch a topic takes (Kafka documentation, "Topic Configs"). */
 const batchBytesConfig = 'max.message.bytes'
-/** Below it not even the record of a failure fits. */
+/** A smaller limit leaves no room even for a failure record. */
 const leastBatchBytes = 64 * 1024
 
-/** Has a topic take batches of so many bytes, and changes nothing else of it; false if it takes as good as none. */
+/**
+ * Raises the size of the batches that a topic accepts and leaves its other settings alone. False if the limit is so low
+ * that it must be deliberate.
+ */
 export async function raiseBatchBytes(admin: Admin, topic: string, bytes: number): Promise<boolean> {
   const type = kafkajs.ConfigResourceTypes.TOPIC
   const { resources } = await admin.describeConfigs({
@@ -15,9 +18,9 @@ export async function raiseBatchBytes(admin: Admin, topic: string, bytes: number
   })
   const entries = resources[0]?.configEntries ?? []
   const limit = Number(entries.find(({ configName }) => configName === batchBytesConfig)?.configValue)
-  // Somebody's way to keep it from being written.
+  // Somebody uses the limit to make the topic read-only.
   if (limit < leastBatchBytes) return false
-  // What is sent is all that the topic has of its own afterwards.
+  // AlterConfigs replaces all of the topic's own settings, so the others are sent along.
   const own = entries.filter(
     (entry) => 'configSource' in entry && entry.configSource === kafkajs.ConfigSource.TOPIC_CONFIG,
   )

@@ -18,7 +18,7 @@ export interface ClientOptions {
   readonly settings: KafkaSettings
   readonly instance: string
   readonly retry: RetryOptions
-  /** Told when kafkajs is not made as expected and is left as it is. */
+  /** Called when the internals of kafkajs are not as expected and it is used unchanged. */
   readonly warn: (message: string) => void
 }
 
@@ -39,7 +39,7 @@ export function createClient({ settings, instance, retry, warn }: ClientOptions)
     retry,
     ...(tls !== undefined && { ssl: tls }),
     socketFactory: sockets.factory,
-    // What the client would log reaches the application as rejections and events.
+    // The application learns of everything that the client would log from rejections and events.
     logLevel: kafkajs.logLevel.NOTHING,
     ...(sasl !== undefined && { sasl }),
   }

@@ -2,9 +2,9 @@ import type { Socket } from 'node:net'
 import type { ConnectionInside, RequestQueueInside } from './insides.ts'
 
 /**
- * kafkajs 2.2.4 sets a timer for requests that wait to be sent even when none does and nothing is throttled, and sets it
- * again when it fires: a loop of a millisecond for each connection that was ever used, and on current Node a warning of a
- * negative timeout. The timer is needed only while requests wait; then it is left as it is.
+ * kafkajs 2.2.4 sets a timer for requests that wait to be sent even when none does and nothing is throttled, and sets
+ * it again when it fires: each connection ever used keeps a timer firing every millisecond, and current versions of
+ * Node warn of a negative timeout. The timer is needed only while requests wait; then it is left as it is.
  */
 function quieten(queue: RequestQueueInside): void {
   const schedule = queue.scheduleCheckPendingRequests

@@ -1,4 +1,7 @@
-/** What went wrong, said without the client: another client would bring a file like this one, and nothing else changes. */
+/**
+ * What went wrong, in terms that do not name the client. A driver on another client library would replace this file and
+ * nothing outside of `client/`.
+ */
 export type Fault =
   /** The broker answered with an error (Kafka protocol guide, "Error Codes"). */
   | { readonly kind: 'refused'; readonly brokerError: string }

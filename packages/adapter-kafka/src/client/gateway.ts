@@ -11,7 +11,7 @@ import { topicIds } from './topic-ids.ts'
 
 const closeTimeoutMs = 2000
 
-/** What a broker says of partitions that it does not know yet, or no longer. */
+/** Error codes for partitions that a broker does not know yet, or no longer knows. */
 const notServed = [
   'UNKNOWN_TOPIC_OR_PARTITION',
   'LEADER_NOT_AVAILABLE',
@@ -106,12 +106,12 @@ export class Gateway {
     })
   }
 
-  /** Gives a topic so many partitions. */
+  /** Raises the number of partitions of a topic. */
   async addPartitions(topic: string, count: number): Promise<void> {
     await this.#admin.createPartitions({ topicPartitions: [{ topic, count }] })
   }
 
-  /** Has a topic take batches of so many bytes, and changes nothing else of it; false if it takes as good as none. */
+  /** See `raiseBatchBytes`. */
   async raiseBatchBytes(topic: string, bytes: number): Promise<boolean> {
     return raiseBatchBytes(this.#admin, topic, bytes)
   }
@@ -121,7 +121,10 @@ export class Gateway {
     return topicIds(await anyBroker(this.#cluster), topics)
   }
 
-  /** kafkajs goes on asking for the metadata of topics that are deleted, and fails then: to be replaced soon. */
+  /**
+   * kafkajs keeps requesting the metadata of deleted topics, and fails once it does: such a gateway has to be replaced
+   * soon.
+   */
   get hasDeleted(): boolean {
     return this.#hasDeleted
   }

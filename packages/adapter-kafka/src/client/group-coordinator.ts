@@ -78,7 +78,7 @@ export class GroupCoordinator {
     )
   }
 
-  /** Ends the membership of a member that could not do so itself. */
+  /** Removes a member that could not leave by itself. */
   async dismiss(memberId: string): Promise<void> {
     await this.#ask((broker) => leaveGroup(broker, this.#groupId, memberId))
   }

@@ -68,7 +68,7 @@ const retry = { initialRetryTime: 100, multiplier: 2, maxRetryTime: 1000, retrie
 // Part of the group's protocol: members of different versions must not divide partitions by different rules.
 const protocolName = 'waybill-1'
 
-/** A member of a consumer group: kafkajs's consumer with its traps walked around. */
+/** A member of a consumer group: kafkajs's consumer, with its pitfalls worked around. */
 export class GroupMember {
   readonly #client: Client
   readonly #consumer: Consumer
@@ -195,7 +195,7 @@ export class GroupMember {
       try {
         await this.#coordinator.dismiss(memberId)
       } catch (error) {
-        // It is gone already, and if not, its session ends.
+        // It has left already, or its session will time out.
         if (brokerErrorOf(error) === undefined) throw error
       }
     }

@@ -43,7 +43,7 @@ export interface RequestQueueInside {
 export interface Reach {
   /** Each broker the client makes, before it is used. */
   readonly onBroker: (broker: BrokerInside) => void
-  /** Where the client begins; asked again when that cannot be reached. */
+  /** The address to try first; called again when it cannot be reached. */
   readonly nextAddress: () => Address
 }
 
@@ -56,12 +56,12 @@ interface ClusterInside {
   readonly brokerPool: { createBroker(options: object): unknown }
 }
 
-/** How kafkajs 2.2.4 calls the function by which a client makes its clusters. */
+/** The name in kafkajs 2.2.4 of the function with which a client creates its clusters. */
 const createCluster = 'private:Kafka:createCluster'
 
 /**
- * Reaches the objects that kafkajs makes for this one client: other users of kafkajs in the process keep it as it is.
- * Throws when kafkajs is not made as we know it.
+ * Gives access to the objects that kafkajs creates for this one client; other users of kafkajs in the process are not
+ * affected. Throws when the internals of kafkajs are not as expected.
  */
 export function reachInto(kafka: Kafka, { onBroker, nextAddress }: Reach): void {
   const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === createCluster)

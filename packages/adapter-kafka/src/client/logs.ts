@@ -20,7 +20,7 @@ export interface FetchedRecords {
   readonly records: readonly ConsumedRecord[]
   /** Where to read on. `from` when the broker gave nothing, which does not tell that there is nothing. */
   readonly next: number
-  /** Whether the broker asked for patience. */
+  /** Whether the broker throttled the request. */
   readonly isThrottled: boolean
 }
 
@@ -34,7 +34,7 @@ interface FetchAnswer {
   }[]
 }
 
-/** The logs of topics, past all groups. */
+/** Reads the logs of topics without a consumer group. */
 export class Logs {
   readonly #cluster: Cluster
 
@@ -56,7 +56,7 @@ export class Logs {
     return new Map(offsets?.partitions.map(({ partition, offset }) => [partition, Number(offset)]))
   }
 
-  /** The partitions' ranges at the broker, by topic, asked each time. */
+  /** The offset ranges of partitions, by topic, as the broker has them now. */
   async ranges(partitions: Readonly<Record<string, readonly number[]>>): Promise<Map<string, TopicLog>> {
     const names = Object.keys(partitions)
     for (const name of names) await this.#follow(name)
@@ -77,7 +77,7 @@ export class Logs {
     return new Map(names.map((name) => [name, { id: ids.get(name), ranges: ranges.get(name) ?? new Map() }]))
   }
 
-  /** Reads a partition, only what is committed. */
+  /** Reads committed records of a partition. */
   async read(
     topic: string,
     partition: number,

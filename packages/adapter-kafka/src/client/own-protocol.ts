@@ -13,9 +13,10 @@ const fetchVersion = 11
 type Warn = (message: string) => void
 
 /**
- * Has a broker's produce requests encoded and its fetches decoded by us, if a known one comes out as kafkajs has it. kafkajs
- * makes a buffer of 512 bytes for each record and header that it writes, copies each record through five that grow, and
- * cannot write a header without value; of each record that it reads it copies all headers anew for each of them.
+ * Encodes a broker's produce requests and decodes its fetches in our own code, provided that a known sample comes out
+ * exactly as in kafkajs. kafkajs makes a buffer of 512 bytes for each record and header that it writes, copies each
+ * record through five that grow, and cannot write a header without value; of each record that it reads it copies all
+ * headers anew for each of them.
  */
 export function codeOurselves(broker: BrokerInside, warn: Warn): void {
   let lookup = broker.lookupRequest

@@ -3,7 +3,7 @@ import { Gateway } from '../client/gateway.ts'
 import { toDriverError } from '../errors.ts'
 import type { KafkaSettings } from '../options.ts'
 
-/** Does something with the broker; what it throws is made an error of ours. */
+/** Runs something against the broker; errors become `MessagingError`s. */
 export type Administer = <Answer>(
   what: string,
   work: (gateway: Gateway) => Promise<Answer>,
@@ -52,7 +52,7 @@ export class LentGateway {
       this.#report(undefined)
       return answer
     } catch (thrown) {
-      // Ours are about what the broker said, not about reaching it.
+      // A `MessagingError` is about what the broker answered, not about reaching it.
       if (!MessagingError.is(thrown)) this.#retire(lease)
       const error = toDriverError(thrown, `${what} failed`)
       if (error.code === 'disconnected' || error.code === 'timeout') this.#report(error)

@@ -2,7 +2,7 @@ import { MessagingError } from '@waybill/core/driver'
 import type { FetchedRecords, Logs } from '../client/logs.ts'
 import type { ConsumedRecord } from '../wire/records.ts'
 
-/** What reading a log takes of the gateway. */
+/** The part of the gateway that reading a log needs. */
 export interface LogGateway {
   readonly logs: Pick<Logs, 'offsets' | 'read'>
 }
@@ -60,7 +60,7 @@ export class LogReader {
     })
   }
 
-  /** Tells that the broker does not give what it has. */
+  /** The error for a broker that returns nothing although it has more. */
   withheld(): MessagingError {
     const message = `The broker returned nothing of topic ${this.#topic} although there is more, perhaps because of a quota; try again later`
     return new MessagingError('throttled', message, { retryable: true })

@@ -22,8 +22,8 @@ const fetchWaitMs = 100
 const resolveBatch = 500
 
 /**
- * A group's dead letters: a compacted topic of one partition, in which a record without value takes off the letter of the
- * same key. Who lists it reads it through, without a consumer group; what was read is remembered by offset only.
+ * A group's dead letters: a compacted topic of one partition, in which a record without value takes off the letter of
+ * the same key. Listing reads all of it, without a consumer group; only offsets are kept in memory.
  */
 export class KafkaDeadLetters implements DeadLetterStore {
   readonly #administer: Administer

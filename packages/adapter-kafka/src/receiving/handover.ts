@@ -8,13 +8,13 @@ import type { Intake } from './intake.ts'
 import type { CarriedCommit, Ownership } from './ownership.ts'
 import type { ReadyMessages } from './ready-messages.ts'
 
-/** What the subscriptions of this process to a group leave to each other. */
+/** What subscriptions of this process to one group hand on to the next. */
 export interface Legacy {
   /** By `topic/partition`. */
   readonly commits: Map<string, CarriedCommit>
   /** Members that could not leave the group. */
   readonly strays: Set<string>
-  /** Copies under way. */
+  /** Copies being written. */
   readonly copies: Set<Promise<unknown>>
 }
 
@@ -116,7 +116,7 @@ export class Handover {
     this.#claim(this.#given)
   }
 
-  /** What we know of our partitions holds no longer: takes the same ones over again. */
+  /** What we know of our partitions is outdated: takes over the same ones again. */
   renew(): void {
     if (this.#state === 'open' && this.#given !== undefined) this.#claim(this.#given)
   }

@@ -85,7 +85,7 @@ export class Intake {
     for (const partition of [...this.#asleep.keys()]) this.#awake(partition)
   }
 
-  /** What is not taken stays to be fetched again. */
+  /** What is not taken here will be fetched again. */
   take(partition: Partition, batch: FetchedBatch): void {
     const now = this.#options.clock.now()
     const taken: Waiting[] = []
@@ -210,7 +210,7 @@ export class Intake {
   #sleep(partition: Partition, until: number): void {
     const { clock, settings } = this.#options
     this.#asleep.get(partition)?.()
-    // Early enough to have it in memory when its time comes.
+    // Early enough to have it in memory when it is due.
     const afterMs = Math.max(0, until - settings.hold / 2 - clock.now())
     const cancel = clock.after(afterMs, () => this.#awake(partition), { background: true })
     this.#asleep.set(partition, cancel)

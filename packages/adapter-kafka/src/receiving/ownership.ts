@@ -7,7 +7,7 @@ import { includesCommit, type OffsetCommit, PartitionOffsets, parseRecord } from
 import { Partition, type PartitionKind } from '../settling/partition.ts'
 import type { GroupNames } from '../wire/names.ts'
 
-/** Where a subscription of this process stood when its connection was gone. */
+/** The position of a subscription of this process when it lost its connection. */
 export interface CarriedCommit {
   /** What the broker may have had at the time. */
   readonly commits: readonly OffsetCommit[]
@@ -22,7 +22,7 @@ export interface OwnershipOptions {
   readonly holder: string
   /** By `topic/partition`; shared by all subscriptions of this process to the group. */
   readonly carried: Map<string, CarriedCommit>
-  /** What the broker has of partitions, asked anew. */
+  /** The state of partitions, read from the broker each time. */
   readonly logsOf: (assignment: Assignment) => Promise<ReadonlyMap<string, TopicLog>>
 }
 

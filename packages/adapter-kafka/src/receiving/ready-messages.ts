@@ -7,8 +7,8 @@ export interface Load {
 }
 
 /**
- * What is here for core, over all partitions. Counted apart: what comes from the topic itself, and the retries and replays,
- * which go ahead of it.
+ * Messages ready for core, over all partitions. Counted apart: what comes from the topic itself, and the retries and
+ * replays, which go ahead of it.
  */
 export class ReadyMessages {
   readonly #loads = { main: { messages: 0, bytes: 0 }, returning: { messages: 0, bytes: 0 } }
@@ -66,7 +66,7 @@ export class ReadyMessages {
     this.#rotation.push(...this.#rotation.splice(0, served + 1))
   }
 
-  /** Whether it gave as many as it should. */
+  /** Whether it yielded its full share. */
   #takeFrom(partition: Partition, what: 'due' | 'any', count: number, deliveries: KafkaDelivery[]): boolean {
     for (let taken = 0; taken < count; taken += 1) {
       const delivery = partition.take(what)

@@ -259,7 +259,7 @@ export class KafkaSubscription implements Subscription {
   #leave(silentMs: number): Promise<void> {
     const { sessionTimeout } = this.#context.settings
     if (this.#handover.isOpen && silentMs > sessionTimeout) {
-      const text = `nothing was reported to the group for ${Math.round(silentMs)} ms, so that it gave the partitions away`
+      const text = `nothing was reported to the group for ${Math.round(silentMs)} ms, so its partitions were reassigned`
       this.#warnings.add(
         `${text}: handlers that run for longer than \`sessionTimeout\` (${sessionTimeout} ms) block the event loop`,
       )

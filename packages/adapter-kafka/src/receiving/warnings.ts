@@ -1,7 +1,7 @@
 /** How many of the latest are kept for `health()`. */
 const kept = 10
 
-/** What a subscription warns of; the same is not said twice in a row. */
+/** The warnings of a subscription; the same one is not emitted twice in a row. */
 export class Warnings {
   readonly #tell: (message: string) => void
   readonly #latest: { readonly at: string; readonly message: string }[] = []

@@ -116,7 +116,7 @@ export class Publisher {
       if (options.ordered) for (const { key } of records) failedKeys.add(key)
       return records.map(() => ({ ok: false, error }))
     }
-    // The broker refuses batches whole: somebody's record does not fit the topic's own limits.
+    // The broker refuses whole batches, and one of the records breaks the topic's own limits.
     const middle = records.length >>> 1
     const first = await this.#sendBatch(topic, records.slice(0, middle), options, failedKeys)
     return [...first, ...(await this.#sendBatch(topic, records.slice(middle), options, failedKeys))]

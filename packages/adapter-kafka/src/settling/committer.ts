@@ -11,7 +11,7 @@ export interface CommitterOptions {
   readonly send: (topics: readonly TopicCommits[], membership: Membership) => Promise<void>
   /** What is committed matters to what may be handed out next. */
   readonly onCommitted: () => void
-  /** The first of some commits in a row that the broker refuses, for other reasons than that the group moves on. */
+  /** Called for the first of a series of commits that the broker refuses, unless it is because of a rebalance. */
   readonly onRefused: (error: MessagingError) => void
 }
 
@@ -20,7 +20,7 @@ interface Snapshot {
   readonly commit: OffsetCommit
 }
 
-/** Answers to what a member asks whose generation is over; it is about to join again. */
+/** Error codes for a member whose generation has ended; it is about to rejoin. */
 const generationOver: readonly (string | undefined)[] = [
   'REBALANCE_IN_PROGRESS',
   'ILLEGAL_GENERATION',
@@ -72,7 +72,7 @@ export class Committer {
     this.wake()
   }
 
-  /** No more in the background; resolves when none is under way. */
+  /** Stops committing in the background; resolves when no commit is in flight. */
   async pause(): Promise<void> {
     this.#membership = undefined
     this.#cancel?.()

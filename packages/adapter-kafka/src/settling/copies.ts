@@ -74,7 +74,7 @@ export class Copies {
     return this.#wait(waiting, headers, dueAtOf(record), turn)
   }
 
-  /** Sends what was collected; what comes for a topic meanwhile goes together afterwards. */
+  /** Sends what was collected; copies added for a topic in the meantime go together in the next batch. */
   send(): void {
     const { underWay } = this.#options
     for (const topic of this.#pending.keys()) {

@@ -12,7 +12,7 @@ import type { KafkaDelivery, Waiting } from './partition.ts'
 import { unlessAborted } from './unless-aborted.ts'
 import { VerdictCopies } from './verdict-copies.ts'
 
-/** How long what could not be dead-lettered waits, given back, until it is handled again. */
+/** How long a message that could not be dead-lettered waits before it is handled again. */
 const givenBackMs = 5000
 
 export interface SettlerParts {
@@ -25,7 +25,7 @@ export interface SettlerParts {
   readonly holding: { readonly hasRoom: boolean; hold(waiting: Waiting, until: number): void }
   /** Takes what is to be handed out again. */
   readonly onReleased: (waiting: Waiting) => void
-  /** Some are settled, or in other hands. */
+  /** Called when deliveries have been settled or given up. */
   readonly onSettled: () => void
   readonly warn: (message: string) => void
 }
@@ -106,14 +106,19 @@ export class Settler {
       delivery,
       () => copies.retry(delivery.waiting, headers, dueAt),
       (outcome) => {
-        if (outcome.ok) this.#onWritten(delivery)
-        else if (isOurs(delivery) && holding.hasRoom) {
-          const reason = `copies cannot be written: ${outcome.error.message}`
-          warn(`retries wait in memory, because ${reason}`)
-          this.#hold(delivery, { ...delivery.waiting, headers }, dueAt)
-          return done
+        if (outcome.ok) {
+          this.#onWritten(delivery)
+          return outcome
         }
-        return outcome
+        const { partition } = delivery.waiting
+        // Since nobody waited for the copy any longer.
+        const isHeld = !partition.isLost && !partition.inHand.has(delivery)
+        if (!isHeld && !(isOurs(delivery) && holding.hasRoom)) return outcome
+        const reason = `copies cannot be written: ${outcome.error.message}`
+        warn(`retries wait in memory, because ${reason}`)
+        if (isHeld) return outcome
+        this.#hold(delivery, { ...delivery.waiting, headers }, dueAt)
+        return done
       },
     )
   }

@@ -3,7 +3,7 @@ import { failed, within } from '@waybill/core/driver-kit'
 import type { CopyUnderWay, KafkaDelivery } from './partition.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
-/** How long a settlement waits for its copies, for acks that come with it or behind it wait as long. */
+/** How long a settlement waits for its copies; acks in the same or a later settlement wait just as long. */
 const patienceMs = { usual: 500, refused: 100 }
 
 const stillWriting = failed(
@@ -18,7 +18,7 @@ const stillWriting = failed(
 export class VerdictCopies {
   readonly #clock: Clock
   readonly #underWay = new Map<KafkaDelivery, CopyUnderWay>()
-  /** Those begun since the last time somebody waited. */
+  /** Copies begun since the last `wait`. */
   #begun: Promise<void>[] = []
 
   constructor(clock: Clock) {

@@ -6,10 +6,10 @@ import { LogReader } from '../connection/log-reader.ts'
 import { bookTopic } from '../wire/names.ts'
 import type { ConsumedRecord, ProducedRecord } from '../wire/records.ts'
 
-/** Produces records and tells how each went; see `Publisher.send`. */
+/** Produces records and reports the outcome of each; see `Publisher.send`. */
 export type Send = (topic: string, records: readonly ProducedRecord[]) => Promise<readonly Outcome[]>
 
-/** What tools must know of a topic that no definition tells them. */
+/** What tools that have no definition must know about a topic. */
 const definitionSchema = z.object({
   ordered: z.boolean(),
   native: z.record(z.string(), z.unknown()).default({}),

@@ -47,7 +47,7 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Makes or checks what a topology needs: topics, and a committed offset for each group in each partition. */
+/** Creates or verifies what a topology needs: topics, and a committed offset for each group in each partition. */
 export async function applyTopology(
   gateway: Gateway,
   { topics }: Topology,
@@ -64,7 +64,7 @@ export async function applyTopology(
     ensureWanted(signal)
     await createTopics(gateway, absent)
     await waitForTopics(gateway, absent)
-    // Others may have made them, and otherwise.
+    // Others may have created them, with other settings.
     for (const [name, count] of await countPartitions(gateway, absent)) counts.set(name, count)
   }
   for (const topic of wanted) {
@@ -85,7 +85,7 @@ export async function applyTopology(
 /** Between two steps. */
 export function ensureWanted(signal: AbortSignal | undefined): void {
   if (signal?.aborted !== true) return
-  throw new MessagingError('aborted', 'Provisioning: no longer wanted', { cause: signal.reason })
+  throw new MessagingError('aborted', 'Provisioning was aborted', { cause: signal.reason })
 }
 
 function wantedTopics(
@@ -176,7 +176,7 @@ function noLeader(): MessagingError {
   })
 }
 
-/** Gives a topic the partitions that it lacks; resolves with what was, or in `verify` mode is, missing. */
+/** Adds missing partitions to a topic; resolves with what was, or in `verify` mode is, missing. */
 async function settleCount(
   gateway: Gateway,
   { name, partitions: defined, atLeast, follows }: WantedTopic,

@@ -3,7 +3,7 @@ import type { Outgoing } from '../wire/messages.ts'
 
 type Confirmed = (error: unknown) => void
 
-/** What amqplib's `publish` is made of. Not in its types, so their absence must do no harm. */
+/** The methods that amqplib's `publish` calls. They are not in its types, so they may be absent. */
 interface PublishParts {
   sendMessage(fields: object, properties: object, content: Buffer): boolean
   pushConfirmCallback(confirmed: Confirmed): void

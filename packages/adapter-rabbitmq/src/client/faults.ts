@@ -1,13 +1,16 @@
-/** What went wrong, said without the client: another client would bring a file like this one, and nothing else changes. */
+/**
+ * What went wrong, in terms that do not name the client. A driver on another client library would replace this file and
+ * nothing outside of `client/`.
+ */
 export type Fault =
   /** The broker closed a channel or the connection, or refused to open one (AMQP 0-9-1 specification, 1.1). */
   | { readonly kind: 'closed-by-broker'; readonly replyCode: number; readonly inHandshake: boolean }
   | {
       readonly kind: /** The virtual host does not exist or is not ours; the client keeps the broker's words to itself. */
         | 'virtual-host-refused'
-        /** A certificate or protocol that will not do, today or tomorrow. */
+        /** A certificate or TLS version that was not accepted; trying again will not help. */
         | 'tls-refused'
-        /** The other side hung up on our greeting: TLS on one side only, or a broker that is starting. */
+        /** The other side hung up during the handshake: TLS on one side only, or a broker that is starting. */
         | 'hung-up'
         /** The other side does not speak AMQP, or speaks it over TLS. */
         | 'not-amqp'
@@ -20,7 +23,10 @@ export type Fault =
         | 'other'
     }
 
-/** amqplib gives its errors no codes: these are its texts, and those of Node for a peer that hangs up on a TLS greeting. */
+/**
+ * amqplib's errors have no codes, so these are its messages, and Node's for a peer that hangs up during a TLS
+ * handshake.
+ */
 const texts: readonly (readonly [RegExp, Exclude<Fault['kind'], 'closed-by-broker'>])[] = [
   [/^Expected ConnectionOpenOk/, 'virtual-host-refused'],
   // A TLS alert is shorter than a frame.
@@ -57,7 +63,7 @@ export function replyCodeOf(thrown: unknown): number | undefined {
   return typeof code === 'number' ? code : undefined
 }
 
-/** Whether all that is said is that a channel is gone, be it with its connection, which knows why. */
+/** Whether the error only says that a channel is gone, perhaps with its connection, which knows the reason. */
 export function isChannelGone(thrown: unknown): boolean {
   return thrown instanceof Error && /^Channel (?:ended|closed)/.test(thrown.message)
 }

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import type { ChannelModel } from 'amqplib'
 
-/** Not in amqplib's types, so its absence must do no harm. */
+/** Not in amqplib's types, so it may be absent. */
 function socketOf({ connection }: ChannelModel): Socket | undefined {
   return 'stream' in connection && connection.stream instanceof Socket ? connection.stream : undefined
 }
@@ -13,8 +13,8 @@ export function socketClosed(model: ChannelModel): Promise<unknown> {
 }
 
 /**
- * amqplib writes frame by frame, and each takes a system call: a third of the time of a message. Corked until the end of
- * the tick they go together, and the broker reads them together.
+ * amqplib writes frame by frame, and each takes a system call: a third of the time of a message. Corked until the end
+ * of the tick, they are sent, and read by the broker, together.
  */
 export function coalesceWrites(model: ChannelModel): void {
   const socket = socketOf(model)

@@ -1,6 +1,6 @@
 import type { Clock } from '@waybill/core/driver'
 
-/** How long one host may say nothing before the next is tried beside it. */
+/** How long a host may stay silent before the next one is tried in parallel. */
 const patienceMs = 1500
 
 export interface Attempts<Host, Value> {
@@ -10,7 +10,7 @@ export interface Attempts<Host, Value> {
   readonly connect: (host: Host, signal: AbortSignal) => Promise<Value>
   /** Whether an error will be the same on every host. */
   readonly isFinal: (error: unknown) => boolean
-  /** Ends what came too late. */
+  /** Disposes of a connection that came too late. */
   readonly discard: (value: Value) => void
   readonly signal: AbortSignal
 }

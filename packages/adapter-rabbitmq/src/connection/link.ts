@@ -16,7 +16,7 @@ import type { RabbitmqSettings } from '../options.ts'
 import { closeChannel } from './close-channel.ts'
 import { firstToAnswer } from './first-to-answer.ts'
 
-/** How long `close` waits for the broker's farewell before it cuts the socket. */
+/** How long `close` waits for the broker's close-ok before it destroys the socket. */
 const farewellMs = 3000
 
 /** Channels kept open between uses; opening and closing one takes two round trips. */
@@ -24,7 +24,7 @@ const maxIdleChannels = 4
 
 type Host = RabbitmqSettings['hosts'][number]
 
-/** A connection that was made, and what cuts it. */
+/** An open connection, and what destroys its socket. */
 interface Connected {
   readonly model: ChannelModel
   readonly socket: AbortController
@@ -127,7 +127,7 @@ export class Link {
     return channel
   }
 
-  /** Waits for the broker's answer as long as the settings allow, then takes the connection for dead. */
+  /** Waits for the broker's answer as long as the settings allow; after that the connection counts as dead. */
   async bounded<Value>(what: string, answer: Promise<Value>): Promise<Value> {
     const { connectTimeout, requestTimeout, hosts } = this.#settings
     // Opening the connection is part of it when there is none, and has limits of its own.
@@ -141,7 +141,7 @@ export class Link {
     }
   }
 
-  /** For a broker that has stopped answering: everything under way fails at once. */
+  /** For a broker that has stopped answering: every pending call fails at once. */
   cut(): void {
     this.#socket.abort()
   }
@@ -213,7 +213,8 @@ export class Link {
     const settings = this.#settings
     const socket = new AbortController()
     const onAbort = () => socket.abort()
-    // Two limits: amqplib's own is one for silence, and says so; this one holds for a peer that trickles.
+    // Two limits: amqplib's own timeout is for a silent peer; this one also stops a peer that sends a few bytes now and
+    // then.
     const cancel = this.#context.clock.after(settings.connectTimeout + 500, onAbort)
     if (stop.aborted) onAbort()
     else stop.addEventListener('abort', onAbort, { once: true })
@@ -289,7 +290,7 @@ export class Link {
     if (this.#hasWarned) return
     this.#hasWarned = true
     const message =
-      'This amqplib encodes messages in another way than the versions known to the adapter, so its own encoder is used: sends cost more time, and nothing else changes'
+      'This version of amqplib encodes messages differently from those that the adapter knows, so its own encoder is used: sends take more CPU time, and nothing else changes'
     this.#context.emit({ type: 'warning', message })
   }
 

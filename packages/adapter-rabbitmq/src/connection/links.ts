@@ -37,7 +37,8 @@ export class Links {
       onOpened: () => {
         if (!this.#lost.delete(link)) return
         if (this.#lost.size === 0) emit({ type: 'connected' })
-        // The other one is likely to be lost for the same reason, and to be back; its next user hears of it if not.
+        // The other connection was probably lost for the same reason and can be reopened too; if not, its next user
+        // gets the error.
         for (const other of this.#lost) void other.open().catch(() => undefined)
       },
       onLost: (error) => {

@@ -40,7 +40,7 @@ export class ReadyDeliveries {
     return taken
   }
 
-  /** Drops everything, and lets nobody wait any more. */
+  /** Drops everything and ends all waiting. */
   close(): void {
     this.#isClosed = true
     this.#ready = []

@@ -246,7 +246,7 @@ export class RabbitmqSubscription implements Subscription {
     }
   }
 
-  /** What core has not fetched yet needs no word of it. */
+  /** Core need not be told about what it has not fetched yet. */
   #leave(deliveries: readonly Delivery[]): void {
     this.#ready.drop((delivery) => this.#inHand.keep(delivery))
     this.#onHandover?.(deliveries)
@@ -289,7 +289,7 @@ async function declareBroadcastQueue(
   channel: Channel,
   { objects, request }: SubscriptionParts,
 ): Promise<string> {
-  // Not a name to come back to: after a lost connection the broker may hold the old queue for a while yet.
+  // Not a name that could be used again: after a lost connection the broker may hold the old queue for a while yet.
   const name = `${request.topic.name}:${request.group.name}:broadcast:${randomUUID()}`
   await channel.assertQueue(name, {
     durable: false,

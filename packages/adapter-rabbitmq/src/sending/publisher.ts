@@ -16,11 +16,11 @@ export function unroutable({ exchange, routingKey }: Outgoing): Failure {
   const where =
     exchange === ''
       ? `There is no queue ${routingKey}`
-      : `No queue takes ${routingKey} from exchange ${exchange}`
+      : `No queue is bound to exchange ${exchange} for ${routingKey}`
   return failed(new MessagingError('topology-missing', where, { retryable: true, fate: 'not-sent' }))
 }
 
-/** What the owner of a publisher has to say about its messages. */
+/** Decisions that the owner of a publisher makes about its messages. */
 export interface PublisherHooks<Message> {
   /** What becomes of a message that no queue wants. */
   readonly onUnroutable: (message: Message) => Outcome
@@ -43,9 +43,9 @@ interface Waiting<Message> {
 }
 
 /**
- * Publishes on one confirm channel, many messages under way at once. The order of the calls is the order on the channel,
- * and what the socket does not take waits here. A batch resolves when the broker has confirmed or refused each message,
- * or when that can no longer be hoped for.
+ * Publishes on one confirm channel, many messages under way at once. The order of the calls is the order on the
+ * channel, and what the socket does not take waits here. A batch resolves when the broker has confirmed or refused each
+ * message, or when no confirm can come any more.
  */
 export class Publisher<Message extends Outgoing = Outgoing> {
   readonly #link: Link
@@ -232,7 +232,7 @@ class Line<Message extends Outgoing> {
       },
     )
     for (const index of batch.messages.keys()) this.#settle(batch, index, failed(unconfirmed))
-    // A blocked broker is alive; any other that says nothing for so long is not.
+    // A broker that blocks publishers is alive; any other that stays silent for so long is not.
     if (this.#link.blocked === undefined) this.#link.cut()
   }
 
@@ -264,8 +264,8 @@ function toEncodingError(thrown: unknown): MessagingError {
   }
   const options = { fate: 'not-sent', cause: thrown } as const
   if (kind !== 'headers-too-long') {
-    return new MessagingError('rejected', `The message cannot be put into AMQP${detail}`, options)
+    return new MessagingError('rejected', `The message cannot be encoded as AMQP${detail}`, options)
   }
-  const message = `The headers do not fit AMQP: 64 KiB in all, names of up to 255 bytes${detail}`
+  const message = `The headers exceed the limits of AMQP: 64 KiB in total, and 255 bytes for a name${detail}`
   return new MessagingError('too-large', message, options)
 }

@@ -45,7 +45,7 @@ export interface InHandParts {
   readonly onAgain: (deliveries: readonly RabbitmqDelivery[]) => void
 }
 
-/** The deliveries of one channel that are not settled, and how they come to be. */
+/** The unsettled deliveries of one channel, and how they are settled. */
 export class InHand {
   readonly #parts: InHandParts
   readonly #acknowledgements = new Acknowledgements()
@@ -206,7 +206,7 @@ export class InHand {
     return this.#parts.queues[partition] ?? ''
   }
 
-  /** Copy first, then ack: what happens between the two duplicates, never loses. */
+  /** Copy first, then ack: a failure between the two duplicates the message but never loses it. */
   async #copy(copies: readonly Copy[], outcomes: Outcome[], signal?: AbortSignal): Promise<void> {
     const { objects, group } = this.#parts
     const requests = copies.map(({ delivery, purpose }) => ({
@@ -260,7 +260,7 @@ export class InHand {
       })
       await this.#copy(copies, [], AbortSignal.timeout(mostReturningMs))
     }
-    // All of them, or those of which no copy could be made.
+    // All of them, or those that could not be copied.
     this.#nack(deliveries)
   }
 

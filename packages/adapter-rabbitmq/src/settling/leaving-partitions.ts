@@ -6,7 +6,7 @@ import type { RabbitmqDelivery } from '../wire/delivery.ts'
  */
 export class LeavingPartitions {
   readonly #released = new Map<number, Set<RabbitmqDelivery>>()
-  /** Those of which nothing else is in hand, so that it is on its way back. */
+  /** Partitions of which nothing else is in hand, so what was released is on its way back. */
   readonly #complete = new Set<number>()
 
   get any(): boolean {

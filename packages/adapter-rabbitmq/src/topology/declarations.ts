@@ -14,7 +14,7 @@ export function quorumArguments({ limitsDeliveries }: Server): QueueArguments {
   return { 'x-queue-type': 'quorum', ...(limitsDeliveries && { 'x-delivery-limit': -1 }) }
 }
 
-/** A queue that takes everything and keeps nothing. */
+/** A queue that accepts everything and keeps nothing. */
 export async function declareSink(channel: Channel, name: string, quorum: QueueArguments): Promise<void> {
   const args = { ...quorum, 'x-max-length': 0, 'x-overflow': 'drop-head' }
   await channel.assertQueue(name, { durable: true, arguments: args })

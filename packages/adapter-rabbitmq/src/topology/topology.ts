@@ -59,7 +59,7 @@ export class Topology {
   ): Promise<TopologyReport> {
     const report: Report = { created: [], missing: [] }
     for (const { objects, groups } of topics) {
-      if (signal?.aborted) throw new MessagingError('aborted', 'Applying the topology was given up')
+      if (signal?.aborted) throw new MessagingError('aborted', 'Applying the topology was aborted')
       const { exchange, filters } = objects
       const exchanges = filters === undefined ? [exchange] : [exchange, filters.types, filters.patterns]
       for (const each of exchanges) {
@@ -179,7 +179,7 @@ function reportMissing(label: string, mode: Mode, report: Report): void {
   else {
     throw new MessagingError(
       'topology-missing',
-      `The options name ${label} as an existing one, but it is not there; Waybill does not create what is named so`,
+      `The options name ${label} as an existing one, but it does not exist; create it, or remove the option so that Waybill creates its own`,
     )
   }
 }

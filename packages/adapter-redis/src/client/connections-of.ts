@@ -2,12 +2,12 @@ import { Cluster } from 'ioredis'
 import type { Client } from './make-client.ts'
 import { subscriberOf } from './subscriber-of.ts'
 
-/** Whether one client is many connections. */
+/** Whether the client has several connections. */
 export function isCluster(client: Client): boolean {
   return client instanceof Cluster
 }
 
-/** A client and all that it consists of: a cluster has ended before the connections to its nodes have. */
+/** A client and all its connections: a cluster client emits `end` before the connections to its nodes do. */
 export function connectionsOf(client: Client): readonly Client[] {
   if (!(client instanceof Cluster)) return [client]
   return [client, ...client.nodes('all'), subscriberOf(client) ?? client]

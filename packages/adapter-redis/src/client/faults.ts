@@ -1,6 +1,9 @@
 import { toError } from '@waybill/core/driver'
 
-/** What went wrong, said without the client: another client would bring a file like this one, and nothing else changes. */
+/**
+ * What went wrong, in terms that do not name the client. A driver on another client library would replace this file and
+ * nothing outside of `client/`.
+ */
 export type Fault =
   /** The server answered with an error, which begins with a code (Redis documentation, "Redis serialization protocol"). */
   | { readonly kind: 'refused'; readonly reply: string }
@@ -11,7 +14,7 @@ export type Fault =
         | 'disconnected'
     }
 
-// ioredis's words for a command that it never wrote to the socket.
+// ioredis's message for a command that it never wrote to the socket.
 const neverWritten = "Stream isn't writeable"
 
 const closed = 'Connection is closed.'
@@ -33,7 +36,7 @@ export function connectionClosed(): Error {
   return new Error(closed)
 }
 
-/** Whether the error tells no more than that the connection is gone. */
+/** Whether the error says nothing but that the connection is gone. */
 export function saysOnlyClosed({ message }: Error): boolean {
   return message === closed
 }

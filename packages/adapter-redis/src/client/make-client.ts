@@ -39,7 +39,7 @@ export async function makeClient(settings: RedisSettings, name: string): Promise
       clusterRetryStrategy: () => null,
       // Nodes connect at their first command, and those that follow it would fail at once.
       enableOfflineQueue: true,
-      // 0: commands that were cut off are not sent again (ioredis, ClusterOptions).
+      // 0: commands whose connection was lost are not sent again (ioredis, ClusterOptions).
       retryDelayOnFailover: 0,
       slotsRefreshTimeout: settings.connectTimeout,
       redisOptions: options,

@@ -2,8 +2,9 @@ import { Cluster, Redis } from 'ioredis'
 import type { Client } from './make-client.ts'
 
 /**
- * The connection on which a client hears of channels: its own, or the one that a cluster keeps apart from those to its nodes
- * (ioredis, `ClusterSubscriber`). Undefined when there is none at the moment, or the client's insides are others.
+ * The connection on which a client hears of channels: its own, or the one that a cluster keeps apart from those to its
+ * nodes (ioredis, `ClusterSubscriber`). Undefined when there is none at the moment, or when the internals of the client
+ * have changed.
  */
 export function subscriberOf(client: Client): Redis | undefined {
   if (!(client instanceof Cluster)) return client

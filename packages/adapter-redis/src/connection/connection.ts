@@ -13,7 +13,7 @@ export interface ConnectionSettings {
   readonly makeClient: () => Promise<Client>
   /** Why no connection could be opened, where the client does not say. */
   readonly diagnose?: () => Promise<Error | undefined>
-  /** Puts into words why none could be opened. */
+  /** Explains why none could be opened. */
   readonly explain: (error: MessagingError) => MessagingError
   readonly database: number
   readonly connectTimeoutMs: number
@@ -57,7 +57,7 @@ export class Connection {
     const over = Promise.withResolvers<never>()
     const giveUp = (code: 'timeout' | 'aborted', why: string) =>
       over.reject(new MessagingError(code, why, { retryable: code === 'timeout', fate: 'not-sent' }))
-    const onAbort = () => giveUp('aborted', 'Connecting to Redis was ended')
+    const onAbort = () => giveUp('aborted', 'Connecting to Redis was aborted')
     const cancel = clock.after(connectTimeoutMs, () =>
       giveUp('timeout', `No connection to Redis within ${connectTimeoutMs} ms`),
     )
@@ -84,7 +84,7 @@ export class Connection {
     }
   }
 
-  /** Called once, when the connection is lost without our doing. */
+  /** Called once, when the connection is lost unexpectedly. */
   onLost(listener: (error: MessagingError) => void): void {
     this.#lost = listener
   }
@@ -110,12 +110,12 @@ export class Connection {
     }
   }
 
-  /** So that scripts run in the order in which they are called, none of them going round by way of NOSCRIPT. */
+  /** So that scripts run in the order in which they are called: none has to be sent again after NOSCRIPT. */
   async load(names: readonly ScriptName[]): Promise<void> {
     await Promise.all(names.map((name) => this.call('SCRIPT', 'LOAD', script(name).source)))
   }
 
-  /** Gives the connection up: whatever waits for it fails, and its loss is reported. */
+  /** Drops the connection: pending calls fail, and the loss is reported. */
   drop(): void {
     this.#dropped = true
     this.client.disconnect()

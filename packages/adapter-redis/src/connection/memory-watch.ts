@@ -64,7 +64,7 @@ export class MemoryWatch {
     if (this.#refusal !== undefined) return this.#probe(this.#refusal)
     if (clock.monotonic() < this.#lookAt) return undefined
     this.#lookAt = clock.monotonic() + lookMs
-    // Beside the work, and never in its way: INFO may not be allowed.
+    // In the background and without failing anything: INFO may not be allowed.
     void this.#look().catch(() => undefined)
     return undefined
   }

@@ -21,7 +21,7 @@ interface Letter extends Entry {
   readonly bytes: number
 }
 
-/** The dead letters of a group: entries of a stream that nobody consumes, found by letter id through a hash. */
+/** The dead letters of a group: entries of a stream that nobody consumes, looked up by letter id in a hash. */
 export class RedisDeadLetters implements DeadLetterStore {
   readonly #shared: SharedConnection
   readonly #keys: GroupKeys

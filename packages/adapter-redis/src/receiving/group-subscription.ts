@@ -125,7 +125,7 @@ export class GroupSubscription implements Subscription {
     return tending
   }
 
-  /** Renews our lease. False: everything in hand is lost. */
+  /** Renews our lease. False: all deliveries in hand are lost. */
   async #tendNow(): Promise<boolean> {
     if (this.#closing !== undefined) return false
     const answer = await this.#membership.tend(this.#parts.group.sources)
@@ -182,7 +182,7 @@ export class GroupSubscription implements Subscription {
         },
       })
       .catch((error) => {
-        // It may exist nevertheless; the next receive looks.
+        // It may exist all the same; the next receive finds out.
         this.#wake.set()
         return endsSubscription(error)
       })

@@ -32,7 +32,7 @@ export interface ShareRequest {
   }[]
 }
 
-// Members tend every `pollInterval`; who was silent for longer is looked after.
+// Members check in every `pollInterval`; one that stays silent for longer is looked into.
 const silentMs = 3000
 // Others wait so much longer than the lease: a renewal comes a little late from a busy process.
 const graceMs = 1000
@@ -61,7 +61,7 @@ export class Membership {
   /** By our clock. Until then nobody takes what we hold, unless our connection is gone. */
   leaseUntil = 0
 
-  /** Joins, or renews the lease. Undefined: we were taken for dead, and what we held is the group's again. */
+  /** Joins, or renews the lease. Undefined: we were taken for dead, and what we held was returned to the group. */
   async tend(sources: readonly string[], share?: ShareRequest): Promise<Answer | undefined> {
     const { shared, upkeep, clock, group, groupName, leaseMs, held } = this.#settings
     const leaseUntil = clock.monotonic() + leaseMs

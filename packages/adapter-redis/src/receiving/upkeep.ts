@@ -17,7 +17,7 @@ export interface UpkeepSettings {
   readonly clock: Clock
 }
 
-/** What consumers do for their topic, because there is nobody else: move what is due, tidy up. */
+/** Work that consumers do for their topic, since no server does it: moving messages that are due, and housekeeping. */
 export class Upkeep {
   readonly #settings: UpkeepSettings
   /** When to tend again. */

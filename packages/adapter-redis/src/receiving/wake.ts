@@ -33,7 +33,7 @@ export class Wake {
     this.#settings = settings
   }
 
-  /** Best effort: without notifications, a subscription finds out by looking. */
+  /** Best effort: without notifications, a subscription finds out by polling. */
   async listen(): Promise<void> {
     const { listening, channels, emit } = this.#settings
     try {

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Makes or checks a topic with its groups in one step, so that processes may do so at the same time.
+-- Creates or verifies a topic with its groups in one step, so that several processes may do so at once.
 -- keys: topic, streams, groups, wishes (a list, one a group), own (a list, each group's streams in turn).
 -- args: create, ordered, partitions, groups: { name, from, wishes, isKnown }.
 -- Answers { made: what was or would be made, renewed: groups that were gone; or mismatch: { ordered, partitions } }.

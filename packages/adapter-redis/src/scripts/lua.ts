@@ -2,7 +2,7 @@
 
 export const lua = {
   applyTopology: `#!lua flags=allow-oom
--- Makes or checks a topic with its groups in one step, so that processes may do so at the same time.
+-- Creates or verifies a topic with its groups in one step, so that several processes may do so at once.
 -- keys: topic, streams, groups, wishes (a list, one a group), own (a list, each group's streams in turn).
 -- args: create, ordered, partitions, groups: { name, from, wishes, isKnown }.
 -- Answers { made: what was or would be made, renewed: groups that were gone; or mismatch: { ordered, partitions } }.
@@ -424,7 +424,7 @@ if isOurs then redis.call('PEXPIRE', keys.mark, args.leaseMs) end
 return { cjson.encode({ isOurs = isOurs }) }
 `,
   moveDue: `#!lua flags=allow-oom
--- Moves what is due to where it is read. Whoever runs it first wins, the others find nothing.
+-- Moves what is due to where it is read. The first caller moves it; the others find nothing.
 -- keys: topic, delayed, delayedEntries, delayedIds, heldKeys, streams, wake; with a group: groupDelayed,
 -- groupDelayedEntries, own, groupWake.
 -- args: maxItems, maxBytes (one larger entry goes alone).

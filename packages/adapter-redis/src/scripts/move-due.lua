@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Moves what is due to where it is read. Whoever runs it first wins, the others find nothing.
+-- Moves what is due to where it is read. The first caller moves it; the others find nothing.
 -- keys: topic, delayed, delayedEntries, delayedIds, heldKeys, streams, wake; with a group: groupDelayed,
 -- groupDelayedEntries, own, groupWake.
 -- args: maxItems, maxBytes (one larger entry goes alone).

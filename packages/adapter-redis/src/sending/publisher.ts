@@ -82,7 +82,7 @@ export class Publisher {
     for (const publication of publications) {
       const held = publication.indices.filter((index) => failed.has(batch[index]?.key))
       if (held.length === 0) await this.#send(connection, undefined, publication, failAndHold)
-      // Rather all of a call than another call that leaves some out.
+      // Withholds a whole call rather than making another one without those messages.
       else for (const index of publication.indices) failAndHold(index, withheld(batch[index]?.key).error)
     }
   }
@@ -101,7 +101,7 @@ export class Publisher {
         return
       }
       const added = connection.call('XADD', ...single.args)
-      // Who misses it looks by itself, a little later.
+      // A consumer that misses it finds out by polling, a little later.
       connection.call('PUBLISH', known.keys.wake, single.line).catch(() => undefined)
       if ((await added) === null)
         throw fromErrorReply('NOTOPIC the topic does not exist', 'Redis refused the message')

@@ -44,7 +44,7 @@ interface Item {
 
 type Fail = (index: number, error: MessagingError) => void
 
-/** Carries verdicts out: acks as one XACK a stream, all else in a script that checks whose delivery it is. */
+/** Carries out verdicts: acks as one XACK per stream, everything else in a script that checks who owns the delivery. */
 export class Settler {
   readonly #settings: SettlerSettings
   readonly #holdings: Holdings

@@ -58,7 +58,7 @@ export class Housekeeping {
     return this.#inTurn()
   }
 
-  /** A round, when it is ours to do. */
+  /** One round, if it is our turn. */
   async tidy(): Promise<void> {
     const { shared, group, emit } = this.#settings
     let discarded = 0

@@ -1,6 +1,9 @@
 import { toError } from '@waybill/core/driver'
 
-/** What went wrong, said without the client: another client would bring a file like this one, and nothing else changes. */
+/**
+ * What went wrong, in terms that do not name the client. A driver on another client library would replace this file and
+ * nothing outside of `client/`.
+ */
 export type Fault =
   /** The service answered, with error codes of its API, an HTTP status, or both. */
   | {

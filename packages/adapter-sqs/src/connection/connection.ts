@@ -111,8 +111,7 @@ export class Connection {
       this.#found()
       return output
     } catch (thrown) {
-      if (signal?.aborted)
-        throw new MessagingError('aborted', `${what}: no longer wanted`, { fate: 'unknown' })
+      if (signal?.aborted) throw new MessagingError('aborted', `${what} was aborted`, { fate: 'unknown' })
       const error = toServiceError(thrown, what)
       if (error.code === 'disconnected' || error.code === 'timeout') this.#lost(error)
       else this.#found()

@@ -55,9 +55,9 @@ export class SqsSubscription implements Subscription {
   #polls = 0
   /** How many messages the polls under way may bring. */
   #expected = 0
-  /** How many polls are worth having: more after full answers, one after an empty one. */
+  /** How many polls to run in parallel: more after full answers, one after an empty one. */
   #worthwhile = 1
-  /** Since when there has been a little room, which is waiting to become more. */
+  /** Since when there has been some room, but too little to be worth a poll. */
   #roomSince: number | undefined
   #cancelLook: () => void = () => {}
   #settledAt = Number.NEGATIVE_INFINITY
@@ -85,7 +85,7 @@ export class SqsSubscription implements Subscription {
     }
     this.#forgetExpired()
     const deliveries = this.#arrived.splice(0, max)
-    // Nobody may ask for the rest for a while.
+    // Core may not ask for the rest for a while.
     if (signal.aborted) await this.#return(this.#arrived.splice(0))
     return deliveries
   }

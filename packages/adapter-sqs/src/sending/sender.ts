@@ -14,7 +14,7 @@ export function sendAll(destination: Destination, messages: readonly Outgoing[])
 
 async function sendUnordered(destination: Destination, messages: readonly Outgoing[]): Promise<ItemResult[]> {
   const results = await sendOnce(destination, messages, true)
-  // Emulators know fewer characters than SQS itself, and what they refuse travels as Base64.
+  // Emulators accept fewer characters than SQS itself; what they refuse is sent as Base64.
   const refused = [...messages.entries()].filter(
     ([index]) => results[index]?.failure?.Code === 'InvalidMessageContents',
   )

@@ -1,7 +1,7 @@
 import { headerNames } from '@waybill/core/driver'
 import { encode, type Outgoing } from '../wire/messages.ts'
 
-/** Says in a letter that its body was cut, and to what. */
+/** Notes in a dead letter that its body was cut, and to what size. */
 export const truncatedHeader = 'waybill-truncated'
 
 /** Long texts of the failure record keep so many characters where room is short. */
@@ -46,7 +46,7 @@ export function truncated(outgoing: Outgoing, mostBytes: number): Outgoing {
   }
 }
 
-/** Not within a character, so that a text stays one. */
+/** Not within a character, so that the text stays valid. */
 function cut(body: Uint8Array, length: number): Uint8Array {
   let end = length
   while (end > 0 && end < body.byteLength && ((body[end] ?? 0) & 0xc0) === 0x80) end -= 1

@@ -28,7 +28,7 @@ export interface OwnQueue {
   readonly dead: boolean
 }
 
-/** Finds, makes and checks queues; those found are remembered until they are forgotten. */
+/** Finds, creates and verifies queues; those found are cached until `forget`. */
 export class Queues {
   readonly #connection: Connection
   readonly #settings: SqsSettings

@@ -300,5 +300,5 @@ function notSingle({ name }: TopicSpec, others: readonly Place[]): MessagingErro
 }
 
 function refuseIfAborted({ topic, signal }: Run): void {
-  if (signal?.aborted) throw new MessagingError('aborted', `Applying topic ${topic.name} is no longer wanted`)
+  if (signal?.aborted) throw new MessagingError('aborted', `Applying topic ${topic.name} was aborted`)
 }
