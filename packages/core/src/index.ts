@@ -4,12 +4,12 @@ export {
   type BusMiddleware,
   type CloseOptions,
   type GroupOptions,
-  type Health,
   type ProvisionOptions,
   type ReceiveOptions,
 } from './bus/bus.ts'
 export { type ConnectOptions, connect, type NativeOptions } from './bus/connect.ts'
 export { Group, type Position } from './bus/group.ts'
+export type { Health } from './bus/health.ts'
 export type { NativeClients } from './bus/native-clients.ts'
 export { Consumer } from './consuming/consumer.ts'
 export type {

@@ -5,9 +5,8 @@ import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consumin
 import { Memberships } from '../consuming/memberships.ts'
 import { MessageStream, type StreamOptions } from '../consuming/message-stream.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
-import type { WorkerHealth } from '../consuming/worker.ts'
 import { HandledInVain } from '../deliveries/handled-in-vain.ts'
-import type { Capabilities, Driver, DriverHealth, TopologyReport } from '../driver.ts'
+import type { Capabilities, Driver, TopologyReport } from '../driver.ts'
 import { Formats } from '../encoding/formats.ts'
 import type { BusEmitter, BusEvents, BusListener, Emit } from '../events/events.ts'
 import { isHandling } from '../handling/handling.ts'
@@ -16,7 +15,7 @@ import type { Propagation } from '../handling/propagation.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { durationSchema } from '../lib/duration-schema.ts'
-import { describe, MessagingError, toError, toMessagingError } from '../lib/errors.ts'
+import { describe, MessagingError, toMessagingError } from '../lib/errors.ts'
 import { Turns } from '../lib/turns.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
@@ -41,6 +40,7 @@ import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
 import { Administration } from './administration.ts'
 import { Group } from './group.ts'
+import { type Health, healthOf } from './health.ts'
 import type { NativeClients } from './native-clients.ts'
 
 interface PullOptions
@@ -60,20 +60,6 @@ export type ReceiveOptions<Group extends string = string> = PullOptions &
     | { readonly group: Group; readonly allowUndeclaredGroup?: false }
     | { readonly group: string; readonly allowUndeclaredGroup: true }
   )
-
-/**
- * What `bus.health()` answers.
- *
- * - `up`: the broker answers and every consumer works.
- * - `degraded`: the broker answers, but a consumer is not receiving, cannot renew its leases, cannot settle, is stuck, or
- *   waits for its idempotency store; its `error` says which.
- * - `down`: the broker does not answer, or the bus is closed.
- */
-export interface Health {
-  readonly status: 'up' | 'degraded' | 'down'
-  readonly driver: DriverHealth
-  readonly consumers: readonly WorkerHealth[]
-}
 
 export interface GroupOptions {
   /** Accepts a group that the topic does not declare, even though it declares others. Default: false. */
@@ -119,9 +105,6 @@ export interface CloseOptions {
 
 // Of a pull loop.
 const usualPrefetch = 16
-
-// What a driver gets for saying how it is, which it should have said by itself long before.
-const healthTimeoutMs = 10_000
 
 // What the broker's client gets for closing its connections, beyond what consumers and sends get.
 const graceMs = 2000
@@ -448,15 +431,9 @@ export class Bus implements AsyncDisposable {
    * ```
    */
   async health(): Promise<Health> {
-    const driver: DriverHealth =
-      this.#closed === undefined
-        ? await this.#driverHealth()
-        : { status: 'down', error: new MessagingError('closed', 'The bus is closed'), details: {} }
-    const consumers = [...this.#consumers, this.#requests].flatMap((each) => each.health())
-    const isWell = ({ state, error }: WorkerHealth) =>
-      error === undefined && (state === 'running' || state === 'paused')
-    const status = driver.status === 'down' ? 'down' : consumers.every(isWell) ? 'up' : 'degraded'
-    return { status, driver, consumers }
+    const driver = this.#closed === undefined ? this.#driver : undefined
+    const consumersNow = () => [...this.#consumers, this.#requests].flatMap((each) => each.health())
+    return healthOf(driver, consumersNow, this.#clock)
   }
 
   /**
@@ -506,23 +483,6 @@ export class Bus implements AsyncDisposable {
     this.#draining = false
     await this.#publisher.close(Math.max(0, until - this.#clock.monotonic()))
     await within(this.#clock, graceMs, this.#closeDriver())
-  }
-
-  async #driverHealth(): Promise<DriverHealth> {
-    let answer: DriverHealth | undefined
-    let why = `did not say how it is within ${healthTimeoutMs} ms`
-    const asked = this.#driver.health().then(
-      (health) => {
-        answer = health
-      },
-      (thrown) => {
-        why = `failed to say how it is: ${toError(thrown).message}`
-      },
-    )
-    await within(this.#clock, healthTimeoutMs, asked)
-    if (answer !== undefined) return answer
-    const error = new MessagingError('timeout', `The ${this.#driver.name} driver ${why}`, { retryable: true })
-    return { status: 'down', error, details: {} }
   }
 
   async #closeDriver(): Promise<void> {
