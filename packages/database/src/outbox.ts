@@ -6,7 +6,7 @@ import {
   type Propagation,
 } from '@waybill/core'
 import { parseOptions } from '@waybill/core/driver'
-import { checkForLater, type LaterOptions, type Outgoing, type StoredMessage } from '@waybill/core/outbox'
+import { checkForLater, type LaterOptions, type Outgoing } from '@waybill/core/outbox'
 import { z } from 'zod'
 import type { Host } from './host.ts'
 import { Definitions } from './outbox/definitions.ts'
@@ -19,7 +19,7 @@ import {
   type ParkedSelection,
   retryParked,
 } from './outbox/parked.ts'
-import { lockOf, rowOf } from './outbox/row.ts'
+import { type NewRow, rowOf } from './outbox/row.ts'
 import { type OutboxStats, outboxStats } from './outbox/stats.ts'
 import { Relay } from './relay/relay.ts'
 import type { RelayOptions } from './relay/relay-options.ts'
@@ -198,26 +198,19 @@ export class Outbox {
   async #store(transaction: Transaction, outgoing: readonly Outgoing[]): Promise<readonly Message[]> {
     const { source, propagation } = this.#options
     const stored = await checkForLater(outgoing, { source, propagation, now: this.#host.clock.now() })
-    const rows = stored.map(rowOf)
-    const { sql, parameters } = this.#inserts.of(rows, this.#locksOf(stored))
+    const { namespace } = this.#host.dialect
+    const rows = stored.map((each) => rowOf(each, namespace))
+    const { sql, parameters } = this.#inserts.of(rows, locksOf(rows))
     try {
       await this.#host.requireReady(transaction)
       await transaction.query(sql, parameters)
     } catch (error) {
       throw this.#host.failed(error, 'Storing messages in the outbox')
     }
-    for (const { definition } of stored) this.#definitions.learn(definition)
+    for (const definition of new Set(stored.map((each) => each.definition)))
+      this.#definitions.learn(definition)
     this.#host.wakeAfter(transaction)
     return stored.map(({ message }) => message)
-  }
-
-  /** In an order that is the same for all, so that two batches never wait for each other. */
-  #locksOf(stored: readonly StoredMessage[]): readonly string[] {
-    const { namespace } = this.#host.dialect
-    const locks = stored.flatMap(({ definition: { topic }, message: { key } }) =>
-      topic.ordered && key !== undefined ? [lockOf(namespace, topic.name, key)] : [],
-    )
-    return [...new Set(locks)].sort()
   }
 
   async #asked<Result>(what: string, run: () => Promise<Result>): Promise<Result> {
@@ -228,4 +221,9 @@ export class Outbox {
       throw this.#host.failed(error, what)
     }
   }
+}
+
+/** In an order that is the same for all, so that two batches never wait for each other. */
+function locksOf(rows: readonly NewRow[]): readonly string[] {
+  return [...new Set(rows.flatMap(({ lock }) => lock ?? []))].sort()
 }

@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { IdempotencyMark } from '@waybill/core'
 
 /** The key of a mark. The parts are written so that no two marks run together. */
 export function markDigest({ group, topic, type, source, id }: IdempotencyMark): Buffer {
-  return createHash('sha256')
-    .update(JSON.stringify([group, topic, type, source, id]))
-    .digest()
+  return hash('sha256', JSON.stringify([group, topic, type, source, id]), 'buffer')
 }
 
 /** The first six parameters of every statement that writes a mark: its key and what it is of. */

@@ -1,11 +1,13 @@
-import { createHash, randomInt } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { InvalidMessageError, type Issue } from '@waybill/core'
 import type { StoredMessage } from '@waybill/core/outbox'
 import { slotCount } from '../migrations/0002-outbox.ts'
-import { type TopicSettings, topicSettings } from './topic-settings.ts'
+import { topicSettingsText } from './topic-settings.ts'
 
 /** A message as its row is written. Moments are milliseconds since 1970. */
 export interface NewRow {
+  /** Of its key, which its insert takes; undefined: none. */
+  readonly lock: string | undefined
   readonly slot: number
   readonly topic: string
   readonly type: string
@@ -33,17 +35,15 @@ export interface RowOptions {
   readonly metadata?: Readonly<Record<string, string>>
 }
 
-const plainTopic: TopicSettings = { ordered: false, partitions: 8, groups: [], native: {}, ownFormat: false }
-const plainTopicText = JSON.stringify(plainTopic)
-
 /** @throws {InvalidMessageError} when a text cannot be kept in a database. */
-export function rowOf(stored: StoredMessage): NewRow {
+export function rowOf(stored: StoredMessage, namespace: string): NewRow {
   const { definition, message, json, bytes, delayMs } = stored
   const { topic } = definition
   const key = message.key ?? null
-  const topicOptions = JSON.stringify(topicSettings(definition))
+  const place = key === null ? undefined : placeOf(namespace, topic.name, key)
   const row: NewRow = {
-    slot: key === null ? randomInt(slotCount) : slotOf(topic.name, key),
+    slot: place?.slot ?? Math.floor(Math.random() * slotCount),
+    lock: topic.ordered ? place?.lock : undefined,
     topic: topic.name,
     type: message.type,
     version: message.version,
@@ -53,7 +53,7 @@ export function rowOf(stored: StoredMessage): NewRow {
     data: json ?? null,
     bytes: bytes ?? null,
     options: optionsText(stored),
-    topicOptions: topicOptions === plainTopicText ? null : topicOptions,
+    topicOptions: topicSettingsText(definition),
     sentAt: message.timestamp.getTime(),
     dueAt: delayMs === 0 ? null : message.timestamp.getTime() + delayMs,
     expiresAt: message.expiresAt?.getTime() ?? null,
@@ -64,6 +64,7 @@ export function rowOf(stored: StoredMessage): NewRow {
 
 /** PostgreSQL has no text with NUL in it. Within JSON it is written as an escape, and passes. */
 function refuseNul({ id, key, type }: NewRow): void {
+  if (!id.includes('\0') && key?.includes('\0') !== true) return
   const issues: Issue[] = Object.entries({ id, key })
     .filter(([, text]) => text?.includes('\0'))
     .map(([path]) => ({ path, message: 'has the character NUL, which cannot be stored' }))
@@ -89,16 +90,19 @@ function textsOf(metadata: Readonly<Record<string, string | undefined>>): Record
   )
 }
 
-/** Messages of one key are in one slot, so that one relay has them all. */
-export function slotOf(topic: string, key: string): number {
-  return digestOf(topic, key).readUInt32BE(0) % slotCount
+/** Where the messages of a key are, and the lock that their inserts take. */
+interface KeyPlace {
+  /** One for all messages of the key, so that one relay has them all. */
+  readonly slot: number
+  /** A `bigint` as text. */
+  readonly lock: string
 }
 
-/** The number of the lock that inserts of a key take, a `bigint` as text. Apart for each installation in a database. */
-export function lockOf(namespace: string, topic: string, key: string): string {
-  return digestOf(namespace, topic, key).readBigInt64BE(0).toString()
-}
-
-function digestOf(...parts: readonly string[]): Buffer {
-  return createHash('sha256').update(JSON.stringify(parts)).digest()
+/** Apart for each installation in a database. */
+export function placeOf(namespace: string, topic: string, key: string): KeyPlace {
+  const digest = hash('sha256', JSON.stringify([namespace, topic, key]), 'buffer')
+  return {
+    slot: digest.readUInt32BE(8) % slotCount,
+    lock: digest.readBigInt64BE(0).toString(),
+  }
 }

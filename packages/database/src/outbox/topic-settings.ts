@@ -12,9 +12,12 @@ const settingsSchema = z.object({
 /** What a relay that has no definition of a topic needs to send to it. */
 export type TopicSettings = z.output<typeof settingsSchema>
 
-const known = new WeakMap<MessageDefinition, TopicSettings>()
+const plain: TopicSettings = { ordered: false, partitions: 8, groups: [], native: {}, ownFormat: false }
 
-export function topicSettings(definition: MessageDefinition): TopicSettings {
+const known = new WeakMap<MessageDefinition, string | null>()
+
+/** As JSON text; null when nothing was chosen. */
+export function topicSettingsText(definition: MessageDefinition): string | null {
   const found = known.get(definition)
   if (found !== undefined) return found
   const { topic, format } = definition
@@ -25,8 +28,10 @@ export function topicSettings(definition: MessageDefinition): TopicSettings {
     native: { ...topic.native },
     ownFormat: format !== undefined || topic.format !== undefined,
   }
-  known.set(definition, settings)
-  return settings
+  const text = JSON.stringify(settings)
+  const stored = text === JSON.stringify(plain) ? null : text
+  known.set(definition, stored)
+  return stored
 }
 
 export function topicOf(
