@@ -69,7 +69,7 @@ export function topology(sqs: SQSClient): readonly Case[] {
         await context.exactly(recorder, [sent])
         await assert.rejects(
           context.stage({ topic: { groups: [group], native: native(missing) } }),
-          /does not exist, and Waybill does not create what is named by its ARN/,
+          /does not exist, and Waybill creates nothing that is given as an ARN/,
         )
       },
     },
