@@ -8,7 +8,6 @@ import {
   type Verdict,
 } from '@waybill/core/driver'
 import { bounded, done, failed, inChunks } from '@waybill/core/driver-kit'
-import { holdWrites } from '../client/hold-writes.ts'
 import type { SharedConnection } from '../connection/shared-connection.ts'
 import { fromErrorReply } from '../errors.ts'
 import { bounds } from '../wire/bounds.ts'
@@ -92,14 +91,10 @@ export class Settler {
       delivery.isSettling = false
       if (error.code === 'stale') this.#holdings.remove(delivery)
     }
-    // On an ordered topic these are as many commands as partitions.
-    const release = holdWrites(this.#settings.shared.client)
-    const running = [
+    await Promise.all([
       ...acks.map((acked, source) => this.#ack(source, acked, fail)),
       ...inChunks(items, bounds).map((chunk) => this.#run(chunk, fail)),
-    ]
-    release()
-    await Promise.all(running)
+    ])
     return outcomes
   }
 
