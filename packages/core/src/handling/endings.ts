@@ -5,7 +5,7 @@ import { MessagingError, toError, toMessagingError } from '../lib/errors.ts'
 import { decideRetry, defaultRetry, type RetryDecision } from '../lib/retry.ts'
 import { SkipDuplicate } from '../lib/skip-duplicate.ts'
 import type { Answers } from './answers.ts'
-import { deadLetterHeaders, lastingHeaders, retryHeaders } from './failure-record.ts'
+import { deadLetterHeaders, postponedHeaders, retryHeaders } from './failure-record.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
 import type { ProcessingSettings } from './processing-settings.ts'
 import { withinContext } from './propagation.ts'
@@ -105,7 +105,7 @@ export class Endings {
 
   /** To come again, as that attempt. `scheduled` is called once that is certain. */
   again(delivery: DeliveryInHand, delayMs: number, attempt: number, scheduled: () => void): Disposition {
-    if (this.#waitsHere || delayMs > this.#settings.maxRetryMs) {
+    if (this.#waitsHere(delayMs)) {
       scheduled()
       return { kind: 'back-off', delayMs, attempt, isUsed: true }
     }
@@ -116,11 +116,8 @@ export class Endings {
   /** To come again as the attempt it is. */
   postponed(delivery: DeliveryInHand, delayMs: number, isUsed: boolean): Disposition {
     const { attempt } = delivery
-    if (this.#waitsHere || delayMs > this.#settings.maxRetryMs) {
-      return { kind: 'back-off', delayMs, attempt, isUsed }
-    }
-    const { [headerNames.unhandledFor]: _, ...lasting } = lastingHeaders(delivery)
-    const headers = attempt === 1 ? lasting : { ...lasting, [headerNames.attempt]: String(attempt) }
+    if (this.#waitsHere(delayMs)) return { kind: 'back-off', delayMs, attempt, isUsed }
+    const headers = postponedHeaders(delivery, attempt)
     const settled = () => this.#settings.emit('postponed', { ...delivery.info, delayMs })
     return { kind: 'settle', verdict: { kind: 'retry', delayMs, headers }, settled }
   }
@@ -168,9 +165,9 @@ export class Endings {
     }
   }
 
-  /** Nothing comes back from the broker after a delay. */
-  get #waitsHere(): boolean {
+  /** The broker cannot bring it back after that delay. */
+  #waitsHere(delayMs: number): boolean {
     const { ordered, broadcast, maxRetryMs } = this.#settings
-    return ordered || broadcast || maxRetryMs === 0
+    return ordered || broadcast || maxRetryMs === 0 || delayMs > maxRetryMs
   }
 }

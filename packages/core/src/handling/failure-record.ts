@@ -42,10 +42,16 @@ export function lastingHeaders(inHand: DeliveryInHand): Readonly<Record<string, 
   return { ...said, ...headers }
 }
 
-/** The headers of a copy that comes back for another attempt. */
-export function retryHeaders(inHand: DeliveryInHand, attempt: number, now: number): Record<string, string> {
+/** The headers of a copy that comes back as that attempt. */
+export function postponedHeaders(inHand: DeliveryInHand, attempt: number): Record<string, string> {
   // Somebody handles it, so the clock for `unhandledAfter` starts again.
   const { [headerNames.unhandledFor]: _, ...headers } = lastingHeaders(inHand)
+  return attempt === 1 ? headers : { ...headers, [headerNames.attempt]: String(attempt) }
+}
+
+/** The headers of a copy that comes back for another attempt, after one has failed or is in doubt. */
+export function retryHeaders(inHand: DeliveryInHand, attempt: number, now: number): Record<string, string> {
+  const headers = postponedHeaders(inHand, attempt)
   return {
     ...headers,
     [headerNames.firstFailedAt]: headers[headerNames.firstFailedAt] ?? new Date(now).toISOString(),

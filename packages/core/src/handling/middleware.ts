@@ -1,7 +1,8 @@
 import type { HandlerContext } from '../deliveries/handler-context.ts'
 
-export type HandlerMiddleware = (context: HandlerContext, next: () => Promise<void>) => Promise<void>
 type Middleware<Context> = (context: Context, next: () => Promise<void>) => Promise<void>
+
+export type HandlerMiddleware = Middleware<HandlerContext>
 
 /** A promise that knows whether anybody has looked at it, as `await` does. */
 class Watched extends Promise<undefined> {
