@@ -66,6 +66,10 @@ const anything: Capabilities = {
   publishParallelism: 1,
 }
 
+// Of no bus: a relay's bus has its own.
+const formats = new Formats(undefined, [])
+const driver = { name: 'outbox', capabilities: anything }
+
 /**
  * Checks messages as `send` does, for sending them later. Correlation, cause and trace come from the message being handled.
  *
@@ -80,12 +84,7 @@ export async function checkForLater(
 ): Promise<readonly StoredMessage[]> {
   const cause = currentMessage()
   const trace = propagation === undefined ? cause?.metadata : propagation.inject()
-  const sender: Sender = {
-    formats: new Formats(undefined, []),
-    driver: { name: 'outbox', capabilities: anything },
-    source,
-    timeoutMs: 0,
-  }
+  const sender: Sender = { formats, driver, source, timeoutMs: 0 }
   const start = { ...startSend(sender, stoppedAt(now), cause, trace, undefined), now }
   const checked: StoredMessage[] = []
   const issues: Issue[] = []
