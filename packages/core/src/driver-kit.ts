@@ -56,4 +56,5 @@ export {
   tlsFailed,
   unreachable,
 } from './driver-kit/trouble.ts'
+export { Heap } from './lib/heap.ts'
 export { within } from './lib/within.ts'

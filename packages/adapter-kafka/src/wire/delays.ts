@@ -1,3 +1,5 @@
+import { Heap } from '@waybill/core/driver-kit'
+
 /** How long messages wait where. */
 export interface DelaySettings {
   /** Up to this long they wait in the memory of the consumer that will deliver them, exact to the millisecond. */
@@ -25,74 +27,44 @@ export function planDelay(remainingMs: number, { holdMs, tiersMs }: DelaySetting
   return { to: 'delay', partition, waitMs: tiersMs[partition] ?? 0 }
 }
 
-/** A heap of things by the time they are due, the earliest on top. */
+interface Due<Item> {
+  readonly at: number
+  readonly order: number
+  readonly item: Item
+}
+
+/** Things by the time they are due; of equally early ones, the one that came first. */
 export class DueHeap<Item> {
-  readonly #heap: { readonly at: number; readonly order: number; readonly item: Item }[] = []
+  readonly #heap = new Heap<Due<Item>>(
+    (one, other) => one.at < other.at || (one.at === other.at && one.order < other.order),
+  )
   #count = 0
 
   get size(): number {
-    return this.#heap.length
+    return this.#heap.size
   }
 
   get earliest(): number | undefined {
-    return this.#heap[0]?.at
+    return this.#heap.first?.at
   }
 
   add(at: number, item: Item): void {
     this.#count += 1
-    const entry = { at, order: this.#count, item }
-    let index = this.#heap.length
-    this.#heap.push(entry)
-    while (index > 0) {
-      const above = (index - 1) >>> 1
-      const parent = this.#heap[above]
-      if (parent === undefined || precedes(parent, entry)) break
-      this.#heap[index] = parent
-      index = above
-    }
-    this.#heap[index] = entry
+    this.#heap.add({ at, order: this.#count, item })
   }
 
   /** Takes what is due at `now`, in order. */
   takeDue(now: number): Item[] {
     const due: Item[] = []
-    for (let top = this.#heap[0]; top !== undefined && top.at <= now; top = this.#heap[0]) {
-      due.push(top.item)
-      this.#removeTop()
+    for (let { first } = this.#heap; first !== undefined && first.at <= now; first = this.#heap.first) {
+      due.push(first.item)
+      this.#heap.take()
     }
     return due
   }
 
   /** Drops what is no longer wanted. */
   keep(wanted: (item: Item) => boolean): void {
-    const kept = this.#heap.filter(({ item }) => wanted(item))
-    this.#heap.length = 0
-    for (const { at, item } of kept.sort((a, b) => (precedes(a, b) ? -1 : 1))) this.add(at, item)
+    this.#heap.remove(({ item }) => !wanted(item))
   }
-
-  #removeTop(): void {
-    const last = this.#heap.pop()
-    const { length } = this.#heap
-    if (last === undefined || length === 0) return
-    let index = 0
-    for (;;) {
-      const left = this.#heap[2 * index + 1]
-      const right = this.#heap[2 * index + 2]
-      if (left === undefined) break
-      const isRight = right !== undefined && precedes(right, left)
-      const child = isRight ? right : left
-      if (precedes(last, child)) break
-      this.#heap[index] = child
-      index = 2 * index + (isRight ? 2 : 1)
-    }
-    this.#heap[index] = last
-  }
-}
-
-// Of equally early ones, the one that came first.
-function precedes(
-  a: { readonly at: number; readonly order: number },
-  b: { readonly at: number; readonly order: number },
-): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order)
 }

@@ -1,4 +1,10 @@
-/** Items by rank, the first of them at hand. Adding and taking cost the logarithm of how many there are. */
+/**
+ * Items by rank, the first of them at hand. Adding and taking cost the logarithm of how many there are.
+ *
+ * @example
+ * const timers = new Heap<Timer>((one, other) => one.at < other.at)
+ * while (timers.first !== undefined && timers.first.at <= now) timers.take()?.run()
+ */
 export class Heap<Item> {
   /** The place of an item that is in no heap. */
   static readonly nowhere = -1
