@@ -1,3 +1,4 @@
+import { type Backoff, exponential } from '@waybill/core'
 import type { Clock } from '@waybill/core/driver'
 
 interface Hold {
@@ -15,12 +16,14 @@ const maxKeys = 1000
 export class Holds {
   readonly #clock: Clock
   readonly #maxMs: number
+  readonly #backoff: Backoff
   readonly #keys = new Map<string, Hold>()
   readonly #topics = new Map<string, Hold>()
 
   constructor(clock: Clock, maxMs: number) {
     this.#clock = clock
     this.#maxMs = maxMs
+    this.#backoff = exponential({ initial: 200, max: maxMs, jitter: 0.25 })
   }
 
   /** Resolves with how long, in milliseconds. */
@@ -65,7 +68,7 @@ export class Holds {
 
   #hold(holds: Map<string, Hold>, name: string): number {
     const failures = (holds.get(name)?.failures ?? 0) + 1
-    const waitMs = Math.min(this.#maxMs, 200 * 2 ** Math.min(failures - 1, 20)) * (0.75 + Math.random() / 4)
+    const waitMs = this.#backoff(failures)
     holds.set(name, { failures, until: this.#clock.monotonic() + waitMs })
     return waitMs
   }

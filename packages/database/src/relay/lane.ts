@@ -1,4 +1,4 @@
-import type { Bus, Producer } from '@waybill/core'
+import { type Backoff, type Bus, exponential, type Producer } from '@waybill/core'
 import { type MessagingError, toMessagingError } from '@waybill/core/driver'
 import { sendStored } from '@waybill/core/outbox'
 import type { Emitter } from '../emitter.ts'
@@ -36,6 +36,9 @@ interface Outcome {
   readonly wasTried?: boolean
 }
 
+/** The longest wait before the database is asked again, however long messages may wait. */
+const longestMs = 102_400
+
 /**
  * One of the loops of a relay, with slots of its own: it reads a batch, sends it, and removes what was sent. Messages of a key
  * are always in the same lane, in one batch after the other, so their order is kept without another thought.
@@ -46,6 +49,7 @@ export class Lane {
   readonly #queue: Queue
   readonly #holds: Holds
   readonly #wakeUp: WakeUp
+  readonly #backoff: Backoff
   /** Sent, but not removed yet. */
   #sent: string[] = []
   #busy: Promise<void> = Promise.resolve()
@@ -60,6 +64,8 @@ export class Lane {
     this.#queue = new Queue(shared.host)
     this.#holds = new Holds(shared.host.clock, shared.settings.maxBackoff)
     this.#wakeUp = new WakeUp(shared.host.clock)
+    const max = Math.min(shared.settings.maxBackoff, longestMs)
+    this.#backoff = exponential({ initial: 200, max, jitter: 0 })
   }
 
   /** What fails at the moment. */
@@ -96,7 +102,7 @@ export class Lane {
 
   /** One batch; true if there may be more at once. Never rejects. */
   async #step(): Promise<boolean> {
-    const { host, events, settings } = this.#shared
+    const { host, events } = this.#shared
     const what = 'relaying the outbox'
     try {
       await this.#removeSent()
@@ -109,7 +115,7 @@ export class Lane {
       this.#failures += 1
       this.#databaseError = host.failed(error, what)
       events.fail(what, this.#databaseError)
-      await this.#wakeUp.wait(Math.min(settings.maxBackoff, 100 * 2 ** Math.min(this.#failures, 10)))
+      await this.#wakeUp.wait(this.#backoff(this.#failures))
       return true
     }
   }

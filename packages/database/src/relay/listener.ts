@@ -1,6 +1,9 @@
+import { exponential } from '@waybill/core'
 import { sleep } from '@waybill/core/driver'
 import type { Emitter, FailureEvents } from '../emitter.ts'
 import type { Host } from '../host.ts'
+
+const backoff = exponential({ initial: 200, max: 10_000, jitter: 0 })
 
 /** Wakes a relay: by the database's notifications, and by what this process commits. Listens again after a loss. */
 export class Listener {
@@ -29,7 +32,7 @@ export class Listener {
           this.#events.fail(what, this.#host.failed(error, what))
         }
         this.isListening = false
-        await sleep(this.#host.clock, Math.min(10_000, 100 * 2 ** Math.min(failures, 10)), signal)
+        await sleep(this.#host.clock, backoff(failures), signal)
       }
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
     } finally {
