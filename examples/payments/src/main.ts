@@ -1,5 +1,6 @@
 /** Payments that are charged and booked once, whatever is killed. See ../README.md. */
 import { parseArgs } from 'node:util'
+import { wholeNumbers } from '@waybill/example-workers'
 import { runPayments } from './run-payments.ts'
 
 const usage = `Usage: npm run demo:payments -- [--url URL] [--payments N] [--kills N] [--seed N]
@@ -24,12 +25,7 @@ async function main(): Promise<number> {
     console.log(usage)
     return 0
   }
-  const number = (name: keyof typeof numbers) => {
-    const value = Number(numbers[name])
-    if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} is ${numbers[name]}`)
-    return value
-  }
-  const sizes = { payments: number('payments'), kills: number('kills'), seed: number('seed') }
+  const sizes = wholeNumbers(numbers)
   const { booked, cents, killed, problems } = await runPayments({ ...sizes, url })
   console.log(`${booked} payments, ${cents} cents, ${killed} workers killed, seed ${sizes.seed}`)
   for (const problem of problems) console.log(`✗ ${problem}`)

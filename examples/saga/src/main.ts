@@ -1,5 +1,6 @@
 /** A checkout of three steps that ends complete or compensated, whatever is killed. See ../README.md. */
 import { parseArgs } from 'node:util'
+import { wholeNumbers } from '@waybill/example-workers'
 import { runShop } from './run-shop.ts'
 import { isStyle } from './style.ts'
 
@@ -27,13 +28,8 @@ async function main(): Promise<number> {
     console.log(usage)
     return 0
   }
-  const number = (name: keyof typeof numbers) => {
-    const value = Number(numbers[name])
-    if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} is ${numbers[name]}`)
-    return value
-  }
   if (style !== undefined && !isStyle(style)) throw new Error(`--style is ${style}`)
-  const sizes = { orders: number('orders'), kills: number('kills'), seed: number('seed') }
+  const sizes = wholeNumbers(numbers)
   let isFine = true
   for (const each of style === undefined ? (['orchestration', 'choreography'] as const) : [style]) {
     console.log(`${sizes.orders} orders by ${each}, seed ${sizes.seed}:`)

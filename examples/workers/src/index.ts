@@ -1,5 +1,6 @@
 export { randomNumbers } from './random.ts'
 export { type Effects, handles, handlesOnce, type Service, type ServiceHandler } from './service.ts'
 export { until } from './until.ts'
+export { wholeNumbers } from './whole-numbers.ts'
 export { runWorker, startAll } from './worker.ts'
 export { Workers, type WorkersOptions } from './workers.ts'
