@@ -17,7 +17,11 @@ async function openOverIpv6(context: CaseContext, target: URL): Promise<number> 
     }
   })
   server.listen({ host: '::1', port: 0, ipv6Only: true })
-  await once(server, 'listening').catch(() => context.skip('this machine has no IPv6'))
+  await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT')
+      context.skip('this machine has no IPv6')
+    throw error
+  })
   context.defer(() => {
     server.close()
   })
