@@ -82,6 +82,7 @@ const rules: readonly Rule[] = [
       'middleware',
       'dead-letters',
       'bus',
+      'tools',
       'index',
       'testing',
     ],

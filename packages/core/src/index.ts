@@ -7,10 +7,11 @@ export {
   type ProvisionOptions,
   type ReceiveOptions,
 } from './bus/bus.ts'
-export { type ConnectOptions, connect, type NativeOptions } from './bus/connect.ts'
+export { type ConnectOptions, connect } from './bus/connect.ts'
 export { Group, type Position } from './bus/group.ts'
 export type { Health } from './bus/health.ts'
 export type { NativeClients } from './bus/native-clients.ts'
+export type { NativeOptions, OpeningOptions } from './bus/opening.ts'
 export { Consumer } from './consuming/consumer.ts'
 export type {
   BatchOptions,

@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { encodeMessage } from './cloud-events.ts'
+import { toOutbound, toUndecoded } from './undecoded-message.ts'
+
+const topic = { name: 'orders', ordered: false, partitions: 1, native: {} }
+const delivery = { contentType: undefined, headers: {}, key: undefined }
+
+test('an event says what it is, and goes on byte for byte with what lasts', () => {
+  const { body, contentType } = encodeMessage({
+    id: 'm-1',
+    type: 'order.placed',
+    version: 2,
+    timestamp: new Date('2026-01-01T00:00:00Z'),
+    expiresAt: new Date('2026-02-01T00:00:00Z'),
+    key: 'o-1',
+    data: { nested: true },
+    metadata: { source: 'shop' },
+  })
+  const headers = { tenant: 'acme', 'ce-id': 'm-1', 'waybill-attempt': '3', 'waybill-priority': '7' }
+  const undecoded = toUndecoded({ ...delivery, body, contentType, headers })
+  expect(undecoded).toMatchObject({
+    id: 'm-1',
+    type: 'order.placed',
+    key: 'o-1',
+    headers: { tenant: 'acme' },
+  })
+  expect(undecoded.timestamp).toEqual(new Date('2026-01-01T00:00:00Z'))
+  expect(undecoded.attributes).toMatchObject({ source: 'shop', dataversion: '2' })
+  expect(undecoded.attributes).not.toHaveProperty('data')
+  expect(toOutbound(undecoded, topic)).toMatchObject({
+    id: 'm-1',
+    body,
+    contentType,
+    key: 'o-1',
+    headers: { tenant: 'acme', 'waybill-priority': '7' },
+    priority: 7,
+    expiresAt: Date.parse('2026-02-01T00:00:00Z'),
+  })
+  expect(toOutbound(undecoded, topic).headers).not.toHaveProperty('waybill-attempt')
+})
+
+test('a body that is no event, or none that can be read, says only what its transport does', () => {
+  const body = Buffer.from('{')
+  const foreign = toUndecoded({ ...delivery, body, transportId: 't-1', subject: 'a.b', timestamp: 0 })
+  expect(foreign).toMatchObject({ id: 't-1', type: 'a.b', timestamp: new Date(0), attributes: {} })
+  const broken = toUndecoded({ ...delivery, body, contentType: 'application/cloudevents+json' })
+  expect(broken).toMatchObject({ id: undefined, type: undefined, attributes: {}, body })
+  const ordered = { ...topic, ordered: true }
+  expect(
+    toOutbound(toUndecoded({ ...delivery, body }), ordered, { id: 'given', type: 'unknown' }),
+  ).toMatchObject({
+    id: 'given',
+    type: 'unknown',
+    key: '',
+    contentType: 'application/octet-stream',
+  })
+})
+
+test('attributes in headers are read in any spelling', () => {
+  const headers = { ce_id: 'm-2', ce_type: 'paid', ce_specversion: '1.0' }
+  const undecoded = toUndecoded({
+    ...delivery,
+    body: Buffer.from('1'),
+    contentType: 'application/json',
+    headers,
+  })
+  expect(undecoded).toMatchObject({ id: 'm-2', type: 'paid', headers: {} })
+})
