@@ -124,4 +124,9 @@ test('TLS on one side only is told as such, and tried again, since a broker that
   expect(theirs).toMatchObject({ code: 'connection-failed', retryable: true })
   expect(theirs.message).toMatch(/expect TLS; write amqps:/)
   expect(told('amqp://host', 'Invalid frame').retryable).toBe(false)
+  const http = told('amqp://host', 'Frame size 1345270062 exceeds maxFrameSize 67108864')
+  expect(http).toMatchObject({ code: 'connection-failed', retryable: true })
+  expect(http.message).toMatch(
+    /host:5672 cannot be reached \(what answers there speaks HTTP.*check host and port/,
+  )
 })

@@ -89,6 +89,10 @@ export function toConnectError(
   // OpenSSL's messages end in a newline.
   const reason = error.message.trim()
   if (!retryable) return tlsFailed({ ...peer, isOurs: true, reason, secureScheme: 'amqps' })
+  if (fault.kind === 'http' || fault.kind === 'other-protocol') {
+    const other = fault.kind === 'http' ? 'HTTP, as the management port does' : 'another protocol'
+    return unreachable({ ...peer, reason: `what answers there speaks ${other}, and not AMQP` })
+  }
   const isOurs = settings.tls !== undefined
   const isRetryable = fault.kind === 'hung-up'
   if (isRetryable || (!isOurs && fault.kind === 'not-amqp')) {

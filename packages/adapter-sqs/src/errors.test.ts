@@ -16,6 +16,8 @@ test.each([
   ['OverLimit', {}, 'throttled', true, 'not-sent'],
   ['BatchRequestTooLong', {}, 'too-large', false, 'not-sent'],
   ['TimeoutError', { code: 'ETIMEDOUT' }, 'timeout', true, 'unknown'],
+  ['TimeoutError', { code: 'ECONNRESET' }, 'disconnected', true, 'unknown'],
+  ['Error', { code: 'ETIMEDOUT' }, 'timeout', true, 'unknown'],
   ['Error', { code: 'ECONNREFUSED' }, 'disconnected', true, 'not-sent'],
   ['Error', { code: 'ECONNRESET' }, 'disconnected', true, 'unknown'],
   ['InternalFailure', { $metadata: { httpStatusCode: 500 } }, 'failed', true, 'unknown'],

@@ -41,6 +41,10 @@ test('a peer that hangs up, or that speaks something else, is told by amqplib’
   expect(faultOf(hungUp)).toEqual({ kind: 'hung-up' })
   const notAmqp = await greetedWith((socket) => socket.end(Buffer.from([0x15, 0, 0, 0, 0, 0, 0, 0x15])))
   expect(faultOf(notAmqp)).toEqual({ kind: 'not-amqp' })
+  const http = await greetedWith((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  expect(faultOf(http)).toEqual({ kind: 'http' })
+  const redis = await greetedWith((socket) => socket.end('-ERR unknown command\r\n'))
+  expect(faultOf(redis)).toEqual({ kind: 'other-protocol' })
 })
 
 test('headers that AMQP has no room for are told by amqplib’s error', () => {

@@ -14,6 +14,10 @@ export type Fault =
         | 'hung-up'
         /** The other side does not speak AMQP, or speaks it over TLS. */
         | 'not-amqp'
+        /** The other side answered in HTTP. */
+        | 'http'
+        /** The other side answered in a protocol that nobody confuses with AMQP. */
+        | 'other-protocol'
         /** The broker refused one message. */
         | 'nacked'
         /** Nothing was written: the channel is closed. */
@@ -31,6 +35,9 @@ const texts: readonly (readonly [RegExp, Exclude<Fault['kind'], 'closed-by-broke
   [/^Expected ConnectionOpenOk/, 'virtual-host-refused'],
   // A TLS alert is shorter than a frame.
   [/^Socket closed abruptly during opening|before secure TLS connection was established$/, 'hung-up'],
+  // An answer that begins with "HTTP/1." looks like a frame of this size.
+  [new RegExp(`^Frame size ${Buffer.from('HTTP/1.').readUInt32BE(3)} `), 'http'],
+  [/^Frame size \d+ exceeds/, 'other-protocol'],
   [/^Invalid frame|^Unexpected frame|^Expected ConnectionStart/, 'not-amqp'],
   [/^message nacked$/, 'nacked'],
 ]

@@ -38,9 +38,14 @@ test('what the service answers is told by its code and its status', async () => 
   expect(detailOf(thrown)).toBe('RequestThrottled: slow down')
 })
 
-test('a connection that is reset under way, which the SDK calls a timeout, is told from one that was never made', async () => {
+test('a connection that is reset under way, which the SDK calls a timeout, is told as lost', async () => {
   const cut = await thrownAt((request) => request.socket.destroy())
-  expect(faultOf(cut)).toEqual({ kind: 'timeout' })
+  expect(cut).toMatchObject({ name: 'TimeoutError' })
+  expect(faultOf(cut)).toEqual({ kind: 'connection-lost' })
+  expect(detailOf(cut)).toBe('socket hang up')
+})
+
+test('a connection that was never made is told as such', async () => {
   const client = new SQSClient({
     region: 'eu-west-1',
     endpoint: 'http://127.0.0.1:1',

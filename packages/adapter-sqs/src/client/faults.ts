@@ -15,7 +15,7 @@ export type Fault =
       readonly kind: /** No connection was made, so nothing was sent. */
         | 'unreachable'
         | 'connection-lost'
-        /** No answer in time; so the SDK also calls a connection that was reset under way. */
+        /** No answer in time. */
         | 'timeout'
         /** None were given, or they could not be fetched. */
         | 'no-credentials'
@@ -25,13 +25,8 @@ export type Fault =
 
 /** Node.js system errors that come before anything was sent (Node.js documentation, "Common system errors"; DNS errors). */
 const neverConnected = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])
-const connectionLost = new Set([
-  'ECONNRESET',
-  'EPIPE',
-  'ECONNABORTED',
-  'ETIMEDOUT',
-  'ERR_STREAM_PREMATURE_CLOSE',
-])
+// The SDK names the first two `TimeoutError` as well.
+const connectionLost = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE'])
 
 /** OpenSSL's errors, and Node.js's for certificates (Node.js documentation, "OpenSSL error codes", "X509 certificate error codes"). */
 const tlsCode = /^(EPROTO$|ERR_SSL_|ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET_ISSUER|VERIFY))/
@@ -40,10 +35,10 @@ export function faultOf(thrown: unknown): Fault {
   const systemCode = textOf(thrown, 'code') ?? ''
   if (neverConnected.has(systemCode)) return { kind: 'unreachable' }
   if (tlsCode.test(systemCode)) return { kind: 'tls' }
-  const errorCodes = errorCodesOf(thrown)
-  if (errorCodes.includes('TimeoutError')) return { kind: 'timeout' }
-  if (errorCodes.includes('CredentialsProviderError')) return { kind: 'no-credentials' }
   if (connectionLost.has(systemCode)) return { kind: 'connection-lost' }
+  const errorCodes = errorCodesOf(thrown)
+  if (errorCodes.includes('TimeoutError') || systemCode === 'ETIMEDOUT') return { kind: 'timeout' }
+  if (errorCodes.includes('CredentialsProviderError')) return { kind: 'no-credentials' }
   return { kind: 'answered', errorCodes, status: statusOf(thrown) }
 }
 
@@ -57,7 +52,8 @@ export function errorCodesOf(thrown: unknown): readonly string[] {
 export function detailOf(thrown: unknown): string {
   const name = textOf(thrown, 'name')
   const detail = toError(thrown).message || textOf(thrown, 'code') || 'no details'
-  return name === undefined || name === 'Error' ? detail : `${name}: ${detail}`
+  const saysNothing = name === undefined || name === 'Error' || faultOf(thrown).kind === 'connection-lost'
+  return saysNothing ? detail : `${name}: ${detail}`
 }
 
 function textOf(value: unknown, name: string): string | undefined {
