@@ -81,6 +81,12 @@ export class ChildProcess {
     this.#process.kill('SIGCONT')
   }
 
+  /** SIGTERM, as a deploy ends a process; resolves when it has exited. */
+  async terminate(): Promise<void> {
+    this.#process.kill('SIGTERM')
+    await this.#exited
+  }
+
   /** SIGKILL; resolves when the process is gone. */
   async kill(): Promise<void> {
     if (!this.running) return

@@ -1,4 +1,4 @@
-// Consumes, behaves as its parent asks, and reports what it got.
+// Consumes, behaves as its parent asks, and reports what it got. SIGTERM has it drain and exit.
 import { type ConsumerOptions, fixed, type HandlerContext, type IdempotencyStore } from '@waybill/core'
 import { EffectDatabase } from '../fixtures/effect-database.ts'
 import { type Numbered, numbered } from '../fixtures/numbered.ts'
@@ -6,7 +6,7 @@ import { connectChild, report, settingsOf, toTopic } from './connect-child.ts'
 import { consumerSettingsSchema } from './protocol.ts'
 
 const settings = settingsOf(consumerSettingsSchema)
-const { behaviour, group, options } = settings
+const { behaviour, group, types, options } = settings
 const topic = toTopic(settings.topic)
 const database = 'database' in behaviour ? new EffectDatabase(behaviour.database) : undefined
 const store: IdempotencyStore | undefined = database?.store
@@ -56,6 +56,9 @@ bus.on('handled', ({ message }) => {
 bus.on('retried', ({ message }) => {
   if (message !== undefined) report({ type: 'retried', id: message.id })
 })
+bus.on('deferred', ({ message }) => {
+  if (message !== undefined) report({ type: 'deferred', id: message.id })
+})
 bus.on('lost', ({ message }) => {
   if (message !== undefined) report({ type: 'lost', id: message.id })
 })
@@ -63,11 +66,14 @@ const consumerOptions: ConsumerOptions = {
   ...(options.concurrency !== undefined && { concurrency: options.concurrency }),
   ...(options.lease !== undefined && { lease: options.lease }),
   ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }),
+  ...(options.unhandledAfterMs !== undefined && { unhandledAfter: options.unhandledAfterMs }),
   ...(store !== undefined && { idempotency: store }),
   retry: { attempts: options.attempts ?? 5, backoff: fixed(options.backoffMs ?? 100) },
 }
-await bus
-  .consumer(group, consumerOptions)
-  .on(numbered(topic), (message, context) => handle(message.data, context))
-  .start()
+const consumer = bus.consumer(group, consumerOptions)
+for (const type of types ?? [undefined]) {
+  consumer.on(numbered(topic, type), (message, context) => handle(message.data, context))
+}
+await consumer.start()
+process.once('SIGTERM', () => bus.close())
 report({ type: 'ready' })

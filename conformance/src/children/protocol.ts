@@ -20,12 +20,15 @@ export const consumerSettingsSchema = z.object({
   connection: connectionSchema,
   topic: topicSchema,
   group: z.string(),
+  /** That it has handlers for. Default: the one that the producer sends. */
+  types: z.array(z.string()).optional(),
   options: z.object({
     concurrency: z.number().optional(),
     lease: z.number().optional(),
     attempts: z.number().optional(),
     backoffMs: z.number().optional(),
     maxDeliveries: z.number().optional(),
+    unhandledAfterMs: z.number().optional(),
   }),
   /** What its handler does. */
   behaviour: z.discriminatedUnion('kind', [
@@ -61,6 +64,7 @@ export const reportSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('delivered'), id: z.string(), n: z.number(), attempt: z.number() }),
   z.object({ type: z.literal('handled'), id: z.string() }),
   z.object({ type: z.literal('retried'), id: z.string() }),
+  z.object({ type: z.literal('deferred'), id: z.string() }),
   z.object({ type: z.literal('lost'), id: z.string() }),
   z.object({ type: z.literal('effect'), id: z.string() }),
   z.object({ type: z.literal('resources'), before: z.array(z.string()), after: z.array(z.string()) }),

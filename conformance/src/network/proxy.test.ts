@@ -48,12 +48,13 @@ async function open(
 }
 
 describe('createProxy', () => {
-  it('forwards both ways and counts connections', async () => {
+  it('forwards both ways and counts connections and bytes', async () => {
     const { proxy } = await echoBehindProxy()
     const client = await open(proxy)
     client.socket.write('hello')
     await expect.poll(client.received).toBe('hello')
     expect(proxy.connections).toBe(1)
+    expect(proxy.bytes).toEqual({ fromClients: 5, fromTarget: 5 })
     client.socket.end()
     await expect.poll(() => proxy.connections).toBe(0)
     expect(proxy.accepted).toBe(1)

@@ -18,6 +18,8 @@ export interface TcpProxy extends AsyncDisposable {
   readonly connections: number
   /** How many client connections were accepted so far. */
   readonly accepted: number
+  /** How many bytes came from clients, and how many from the target. */
+  readonly bytes: { readonly fromClients: number; readonly fromTarget: number }
   /** Cuts every open connection with a RST on both sides. New ones are accepted. */
   reset(): void
   /** From now on no byte passes in either direction, connections stay open; new ones are accepted and silent. */
@@ -60,6 +62,7 @@ class LoopbackProxy implements TcpProxy {
   readonly host = HOST
   port: number
   accepted = 0
+  readonly bytes = { fromClients: 0, fromTarget: 0 }
   readonly #target: TcpProxyOptions['target']
   readonly #pairs = new Set<Pair>()
   #server: Server | undefined
@@ -154,6 +157,7 @@ class LoopbackProxy implements TcpProxy {
       line.hold()
     }
     from.on('data', (chunk) => {
+      this.bytes[from === pair.client ? 'fromClients' : 'fromTarget'] += chunk.length
       line.pass(this.#delayMs, () => {
         if (to.destroyed || to.write(chunk)) return
         from.pause()

@@ -15,6 +15,7 @@ import { foreignRecordCases } from './foreign-record-cases.ts'
 import { growthCases } from './growth-cases.ts'
 import { ipv6Case } from './ipv6-case.ts'
 import { movedOffsetCases } from './moved-offset-cases.ts'
+import { rackCase } from './rack-case.ts'
 import { restrictedCases } from './restricted-cases.ts'
 import { rotationCases } from './rotation-cases.ts'
 import { secured } from './secured.ts'
@@ -267,6 +268,7 @@ export function kafkaCases(client: Kafka): Section {
       standstillCase(client),
       ...restrictedCases,
       ipv6Case,
+      rackCase,
       secured,
       atRest,
       compression(client),
