@@ -267,6 +267,7 @@ function contextOf({ topic, group }: Stage) {
     group,
     attempt: 1,
     deliveries: 1,
+    mode: 'batch' as const,
     signal: new AbortController().signal,
     idempotencyKey: { group, topic: topic.name, type: '', source: '', id: '' },
   }

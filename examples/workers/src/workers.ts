@@ -76,14 +76,14 @@ export class Workers implements AsyncDisposable {
   }
 
   async #handOver(group: string, message: Message, context: HandlerContext): Promise<void> {
-    const { topic, attempt, deliveries, idempotencyKey } = context
+    const { topic, attempt, deliveries, mode, idempotencyKey } = context
     const worker = await this.#ready
     this.#count += 1
     const delivery: HandedOver = {
       call: this.#count,
       group,
       message,
-      context: { topic, group, attempt, deliveries, idempotencyKey },
+      context: { topic, group, attempt, deliveries, mode, idempotencyKey },
     }
     await new Promise<void>((resolve, reject) => {
       this.#calls.set(delivery.call, { resolve, reject })

@@ -33,7 +33,7 @@ export {
   type ReplayReport,
 } from './dead-letters/dead-letters.ts'
 export type { DeadLetterPage } from './dead-letters/page-collector.ts'
-export type { HandlerContext } from './deliveries/handler-context.ts'
+export type { HandlerContext, HandlingMode } from './deliveries/handler-context.ts'
 export type {
   Adapter,
   Capabilities,
@@ -45,7 +45,7 @@ export type {
   TopologyReport,
 } from './driver.ts'
 export type { BusEvents, BusListeners, DeliveryInfo } from './events/events.ts'
-export type { BatchContext } from './handling/batch-collector.ts'
+export type { BatchContext, BatchInvocation, BatchMiddleware } from './handling/batch-collector.ts'
 export type { BreakerState, CircuitBreakerOptions } from './handling/circuit-breaker.ts'
 export type { HandlerConcurrency, HandlerOptions, HandlerPolicies } from './handling/handler-policies.ts'
 export type { Handler } from './handling/handlers.ts'

@@ -154,7 +154,7 @@ DO UPDATE SET version = excluded.version WHERE known.version = excluded.version 
           }
           const delivery: HandlerContext = {
             ...{ message, signal: new AbortController().signal, attempt: 1, deliveries: 1 },
-            ...{ topic: topic.name, group: 'counters' },
+            ...{ topic: topic.name, group: 'counters', mode: 'single' },
             idempotencyKey: { group: 'counters', topic: topic.name, type, source: 'test', id },
           }
           await handlers.find(({ definition }) => definition.type === type)?.handle(message, delivery)

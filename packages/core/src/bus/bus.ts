@@ -9,13 +9,14 @@ import { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Capabilities, Driver, TopologyReport } from '../driver.ts'
 import { Formats } from '../encoding/formats.ts'
 import type { BusEmitter, BusEvents, BusListener, Emit } from '../events/events.ts'
+import type { BatchMiddleware } from '../handling/batch-collector.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/middleware.ts'
-import type { Propagation } from '../handling/propagation.ts'
+import { type Propagation, propagationSchema } from '../handling/propagation.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Duration, toMilliseconds } from '../lib/duration.ts'
 import { durationSchema } from '../lib/duration-schema.ts'
-import { describe, MessagingError, toMessagingError } from '../lib/errors.ts'
+import { ConfigurationError, describe, MessagingError, toMessagingError } from '../lib/errors.ts'
 import { Turns } from '../lib/turns.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
 import { within } from '../lib/within.ts'
@@ -71,10 +72,15 @@ type AnyGroup = { readonly allowUndeclaredGroup: true } | { readonly broadcast: 
 
 const middlewareSchema = lazily(() =>
   z
-    .strictObject({ send: functionSchema().optional(), handle: functionSchema().optional() })
+    .strictObject({
+      send: functionSchema().optional(),
+      handle: functionSchema().optional(),
+      handleBatch: functionSchema().optional(),
+      propagation: propagationSchema().optional(),
+    })
     .refine(
-      ({ send, handle }) => send !== undefined || handle !== undefined,
-      'expected send, handle, or both',
+      (middleware) => Object.values(middleware).some((each) => each !== undefined),
+      'expected at least one of send, handle, handleBatch and propagation',
     ),
 )
 
@@ -91,6 +97,10 @@ const groupSchema = lazily(() => z.strictObject({ allowUndeclaredGroup: z.boolea
 export interface BusMiddleware {
   readonly send?: SendMiddleware
   readonly handle?: HandlerMiddleware
+  /** Around each call of a batch handler; `handle` sees its messages one by one. */
+  readonly handleBatch?: BatchMiddleware
+  /** Instead of that of `connect`; a bus has one. */
+  readonly propagation?: Propagation
 }
 
 export interface ProvisionOptions {
@@ -133,6 +143,7 @@ export class Bus implements AsyncDisposable {
   readonly #sendMiddleware: SendMiddleware[] = []
   readonly #turns = new Turns()
   readonly #requests: Requests
+  #propagation: Propagation | undefined
   #closed: Promise<void> | undefined
   #draining = false
 
@@ -153,6 +164,8 @@ export class Bus implements AsyncDisposable {
     this.#clock = settings.clock
     this.#provisioner = new Provisioner(driver, settings.provision)
     this.#publisher = new Publisher(driver, this.#provisioner, settings.clock)
+    this.#propagation = settings.propagation
+    const propagation = () => this.#propagation
     const replyMessages = new ReplyMessages(settings.replyTopic ?? usualReplyTopic())
     const replyProducer = lazily(() => new Producer(this.#replyHost()))
     this.#host = {
@@ -161,12 +174,15 @@ export class Bus implements AsyncDisposable {
       clock: settings.clock,
       emit: events.emit,
       middleware: [],
+      batchMiddleware: [],
       ensureOpen: () => this.#ensureOpen(),
       require: (feature, what) => requireFeature(driver, feature, what),
       forget: (consumer) => this.#consumers.delete(consumer),
       handledInVain: new HandledInVain(settings.clock),
       formats: new Formats(settings.format, [decompress]),
-      propagation: settings.propagation,
+      get propagation() {
+        return propagation()
+      },
       replies: new ReplySender(replyMessages, settings.clock, replyProducer),
       memberships: new Memberships({ driver, clock: settings.clock, emit: events.emit }),
     }
@@ -250,7 +266,7 @@ export class Bus implements AsyncDisposable {
 
   /**
    * Wraps every send and every handler call of this bus, outside the middleware of single producers and consumers. A
-   * consumer uses the middleware that has been added by the time it starts.
+   * consumer uses the middleware, and the propagation, that has been added by the time it starts.
    *
    * ```ts
    * bus.use({
@@ -262,13 +278,15 @@ export class Bus implements AsyncDisposable {
    * })
    * ```
    *
-   * @throws {ConfigurationError} when neither `send` nor `handle` is given, or one is not a function.
+   * @throws {ConfigurationError} when nothing is given, something else than a function, or a second propagation.
    */
   use(middleware: BusMiddleware): this {
     parseOptions(middlewareSchema(), middleware, 'middleware')
-    const { send, handle } = middleware
+    const { send, handle, handleBatch, propagation } = middleware
+    if (propagation !== undefined) this.#propagate(propagation)
     if (send !== undefined) this.#sendMiddleware.push(send)
     if (handle !== undefined) this.#host.middleware.push(handle)
+    if (handleBatch !== undefined) this.#host.batchMiddleware.push(handleBatch)
     return this
   }
 
@@ -348,7 +366,7 @@ export class Bus implements AsyncDisposable {
         concurrency,
       })
     }
-    return pull(create, definition, signal)
+    return pull(create, definition, signal, (info) => this.#events.emit('received', info))
   }
 
   /**
@@ -508,10 +526,13 @@ export class Bus implements AsyncDisposable {
   }
 
   #producerHost(): ProducerHost {
-    const { clock, emit, formats, propagation } = this.#host
+    const { clock, emit, formats } = this.#host
+    const propagation = () => this.#propagation
     return {
       formats,
-      propagation,
+      get propagation() {
+        return propagation()
+      },
       turns: this.#turns,
       driver: this.#driver,
       clock,
@@ -520,6 +541,14 @@ export class Bus implements AsyncDisposable {
       publisher: this.#publisher,
       middleware: this.#sendMiddleware,
     }
+  }
+
+  #propagate(propagation: Propagation): void {
+    if (this.#propagation !== undefined) {
+      const message = 'the bus has one already, from connect() or an earlier use()'
+      throw new ConfigurationError('middleware', [{ path: 'propagation', message }])
+    }
+    this.#propagation = propagation
   }
 
   /** Replies are part of handling a request: no sends of the application's, and sent until its handlers are done. */

@@ -70,7 +70,11 @@ describe('a wrong argument is refused by an error that explains it', async () =>
     ],
     ['bus.off without a listener', () => bus.off('failure', wrong(undefined)), noFunction],
     ['bus.use()', () => bus.use(wrong(undefined)), noObject],
-    ['bus.use of nothing', () => bus.use({}), /expected send, handle, or both/],
+    [
+      'bus.use of nothing',
+      () => bus.use({}),
+      /expected at least one of send, handle, handleBatch and propagation/,
+    ],
     ['bus.use of no function', () => bus.use(wrong({ send: 3 })), /send: expected a function/],
     ['bus.use with an unknown option', () => bus.use(wrong({ timeot: 3 })), unknownKey],
     ['bus.producer with null', () => bus.producer(wrong(null)), noObject],

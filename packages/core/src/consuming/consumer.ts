@@ -6,7 +6,7 @@ import { BodyReader } from '../encoding/body-reader.ts'
 import type { Formats } from '../encoding/formats.ts'
 import type { Emit } from '../events/events.ts'
 import { Answers, type Replies } from '../handling/answers.ts'
-import type { BatchContext, BatchHandler } from '../handling/batch-collector.ts'
+import type { BatchContext, BatchHandler, BatchMiddleware } from '../handling/batch-collector.ts'
 import { type HandlerOptions, handlerSchema } from '../handling/handler-policies.ts'
 import { type Handler, Handlers } from '../handling/handlers.ts'
 import { Slots } from '../handling/lanes.ts'
@@ -57,6 +57,7 @@ export interface ConsumerHost {
   readonly emit: Emit
   /** The bus's, outside of the consumer's own. */
   readonly middleware: HandlerMiddleware[]
+  readonly batchMiddleware: BatchMiddleware[]
   /** It serves a pull loop. */
   readonly isPull?: boolean
   ensureOpen(): void
@@ -445,6 +446,7 @@ export class Consumer<Name extends string = string> {
           leaseMs: idempotency.lease,
         },
         middleware: [...this.#host.middleware, ...this.#middleware],
+        isPull: this.#host.isPull === true,
         handledInVain,
         propagation: this.#host.propagation,
         replies: this.#host.replies,
@@ -453,7 +455,14 @@ export class Consumer<Name extends string = string> {
         maxRetryMs: durableRetry ? maxDelayMs : 0,
         broadcast,
       },
-      new Handlers(registrations, slots, { clock, emit, topic: topic.name, group: this.group, ...rooms }),
+      new Handlers(registrations, slots, {
+        clock,
+        emit,
+        topic: topic.name,
+        group: this.group,
+        batchMiddleware: this.#host.batchMiddleware,
+        ...rooms,
+      }),
     )
     const isFixed = this.#options.prefetch !== undefined || topic.ordered
     const grown = isFixed ? prefetch : Math.max(prefetch, Math.min(10 * prefetch, mostPrefetched))

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AttemptContext, type HandlerContext } from '../deliveries/handler-context.ts'
+import type { DeliveryInfo } from '../events/events.ts'
 import { AskedVerdict, askedRelease } from '../handling/asked-verdict.ts'
 import { PullLoop } from '../handling/handling.ts'
 import type { Duration } from '../lib/duration.ts'
@@ -38,6 +39,13 @@ export class ReceivedMessage<Data = unknown, Type extends string = string> {
     this.message = message
     this.#context = context
     this.#settle = settle
+  }
+
+  /** @internal What its events tell. */
+  static infoOf(received: ReceivedMessage): DeliveryInfo {
+    const { message } = received
+    const { topic, group, attempt, deliveries } = received.#context
+    return { topic, group, attempt, deliveries, message }
   }
 
   /** The message's data: the same as `message.data`. */
@@ -127,6 +135,7 @@ export function pull<Input, Output, Type extends string>(
   createConsumer: (onStopped: () => void) => Consumer,
   definition: MessageDefinition<Input, Output, string, Type>,
   signal: AbortSignal | undefined,
+  onReceived: (info: DeliveryInfo) => void,
 ): AsyncIterableIterator<ReceivedMessage<Output, Type>> {
   const ended = new AbortController()
   const end = () => ended.abort()
@@ -137,7 +146,10 @@ export function pull<Input, Output, Type extends string>(
       const next = messages.next()
       const handle = loop.enter()
       return next.then((result) => {
-        if (!result.done) handle(result.value.message)
+        if (!result.done) {
+          handle(result.value.message)
+          onReceived(ReceivedMessage.infoOf(result.value))
+        }
         return result
       })
     },

@@ -41,6 +41,8 @@ export interface WorkerHealth {
   readonly deferred?: number
   /** The circuit breakers of its handlers that have one; the bus is `degraded` while one is not closed. */
   readonly breakers?: readonly { readonly types: string; readonly state: BreakerState }[]
+  /** Keys of an ordered topic that wait for the next attempt of their first message; absent when there are none. */
+  readonly heldKeys?: number
   /** Verdicts that could not be carried out yet, and are tried again; absent when there are none. */
   readonly unsettled?: number
 }
@@ -129,6 +131,7 @@ export class Worker {
     const error = this.#subscriber.error ?? this.#stuckWatch.error ?? this.#membership?.wanted.error
     const ages = this.#attempts.ages()
     const unsettled = session?.unsettled ?? 0
+    const heldKeys = this.#settings.topic.ordered ? this.#heldKeys() : 0
     return {
       topic: this.#settings.topic.name,
       group: this.#settings.group.name,
@@ -137,8 +140,14 @@ export class Worker {
       inFlight: this.#hand.size,
       running: this.#attempts.running,
       ...(ages !== undefined && { oldestRunningMs: ages.oldestMs }),
+      ...(heldKeys > 0 && { heldKeys }),
       ...(unsettled > 0 && { unsettled }),
     }
+  }
+
+  // Only the first message of a key can be on its way to another attempt.
+  #heldKeys(): number {
+    return this.#hand.all().filter(({ state }) => state === 'backing-off').length
   }
 
   async #receive(session: Session): Promise<void> {

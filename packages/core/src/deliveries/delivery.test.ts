@@ -40,9 +40,9 @@ test('a delivery that backs off has a view and a signal of its own for the next 
 test('spreading a context yields every field of it, and nothing else can be reached', () => {
   const { context } = received()
   expect(Reflect.ownKeys({ ...context }).sort()).toEqual(
-    ['attempt', 'deliveries', 'group', 'idempotencyKey', 'message', 'signal', 'topic'].sort(),
+    ['attempt', 'deliveries', 'group', 'idempotencyKey', 'message', 'mode', 'signal', 'topic'].sort(),
   )
-  expect(Reflect.ownKeys(context)).toHaveLength(7)
+  expect(Reflect.ownKeys(context)).toHaveLength(8)
   expect({ ...context }.signal).toBe(context.signal)
 })
 

@@ -1,9 +1,10 @@
+import { headerNames } from '../driver/transport-headers.ts'
 import type { Delivery } from '../driver.ts'
 import type { DeliveryInfo } from '../events/events.ts'
 import type { IdempotencyMark } from '../idempotency/idempotency.ts'
 import type { Place } from '../lib/roster.ts'
 import type { Message } from '../messages/message.ts'
-import { AttemptContext, type HandlerContext } from './handler-context.ts'
+import { AttemptContext, type HandlerContext, type HandlingMode } from './handler-context.ts'
 
 /** Where a delivery is on its way through core. */
 export type DeliveryState =
@@ -60,6 +61,10 @@ export class DeliveryInHand {
   readonly heldSince: number
   /** If it goes back, then to another member of the group, which may have the handler that is missing here. */
   isForOthers = false
+  /** How its handler gets it. */
+  mode: HandlingMode = 'single'
+  /** The span in which it failed last. */
+  failedIn: string | undefined
   readonly #owner: DeliveryOwner
   readonly #place: Place<DeliveryInHand>
   #state: DeliveryState = 'waiting'
@@ -85,6 +90,7 @@ export class DeliveryInHand {
     this.heldSince = since
     this.#since = since
     this.#attempt = delivery.attempt
+    this.failedIn = delivery.headers[headerNames.failedIn]
     this.#owner = owner
     this.#place = owner.join(this)
   }

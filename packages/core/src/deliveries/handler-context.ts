@@ -1,6 +1,9 @@
 import type { IdempotencyMark } from '../idempotency/idempotency.ts'
 import type { Message } from '../messages/message.ts'
 
+/** How a handler gets a message: by itself, in a batch (`onBatch`), or in a pull loop (`bus.receive`). */
+export type HandlingMode = 'single' | 'batch' | 'pull'
+
 /** What a handler gets beside the message. A plain object to its user: it can be spread and logged. */
 export interface HandlerContext {
   readonly message: Message
@@ -15,6 +18,8 @@ export interface HandlerContext {
   readonly deliveries: number
   readonly topic: string
   readonly group: string
+  /** How it gets the message: middleware sees each message of a batch by itself, before there is a batch. */
+  readonly mode: HandlingMode
   /** What a store in the effect's own database marks as done within the handler's transaction. */
   readonly idempotencyKey: IdempotencyMark
 }
@@ -33,6 +38,7 @@ export class AttemptContext implements HandlerContext {
   readonly deliveries: number
   readonly topic: string
   readonly group: string
+  readonly mode: HandlingMode
   readonly idempotencyKey: IdempotencyMark
   readonly #delivery: Viewed
 
@@ -51,6 +57,7 @@ export class AttemptContext implements HandlerContext {
     this.deliveries = delivery.deliveries
     this.topic = delivery.topic
     this.group = delivery.group
+    this.mode = delivery.mode
     this.idempotencyKey = delivery.idempotencyKey
     this.#delivery = delivery
     Object.defineProperty(this, 'signal', AttemptContext.#signal)

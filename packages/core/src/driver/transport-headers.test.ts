@@ -20,10 +20,11 @@ test('a dead letter’s id is in its headers', () => {
   expect(deadLetterIdOf({})).toBeUndefined()
 })
 
-test('a replayed letter keeps what it was sent with, and what is needed to read it, but nothing of its failure', () => {
+test('a replayed letter keeps what it was sent with, and what is needed to read it, but of its failure only where it was', () => {
   const failure = Object.fromEntries(Object.values(headerNames).map((name) => [name, 'x']))
   expect(replayHeaders({ ...failure, tenant: 'acme', 'ce-id': 'i' })).toEqual({
     'waybill-priority': 'x',
+    'waybill-failed-in': 'x',
     'waybill-attempts': 'x',
     'waybill-stages': 'x',
     'waybill-content-type': 'x',

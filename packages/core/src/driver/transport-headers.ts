@@ -22,6 +22,8 @@ export const headerNames = {
   errorName: 'waybill-error-name',
   errorMessage: 'waybill-error-message',
   errorStack: 'waybill-error-stack',
+  /** A W3C traceparent: the span in which it failed last, for its retry and its replay to refer to. */
+  failedIn: 'waybill-failed-in',
   originTopic: 'waybill-topic',
   originGroup: 'waybill-group',
   deliveries: 'waybill-deliveries',
@@ -47,6 +49,7 @@ const lasting: ReadonlySet<string> = new Set([
   headerNames.id,
   headerNames.time,
   headerNames.subject,
+  headerNames.failedIn,
 ])
 
 /**

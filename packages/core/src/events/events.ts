@@ -21,6 +21,8 @@ type DriverEvents = {
 export interface BusEvents extends DriverEvents {
   /** The broker has taken responsibility for a message. */
   sent: [{ readonly topic: string; readonly message: Message }]
+  /** A pull loop was given a message; emitted in the loop's async context. */
+  received: [DeliveryInfo]
   /** A handler resolved; `durationMs` is how long it took. */
   handled: [DeliveryInfo & { readonly durationMs: number }]
   /** An attempt failed, and the next one is scheduled. */
@@ -93,6 +95,7 @@ const known: Readonly<Record<keyof BusEvents, true>> = {
   unblocked: true,
   warning: true,
   sent: true,
+  received: true,
   handled: true,
   retried: true,
   deadLettered: true,

@@ -6,6 +6,7 @@ import type { Message } from '../messages/message.ts'
 import { type AskedVerdict, askedRelease } from './asked-verdict.ts'
 import { whileHandlingSeveral } from './handling.ts'
 import type { Slots } from './lanes.ts'
+import { compose } from './middleware.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 export interface BatchContext {
@@ -25,6 +26,14 @@ export interface BatchContext {
 
 export type BatchHandler = (messages: readonly Message[], context: BatchContext) => unknown
 
+/** What batch middleware sees. */
+export interface BatchInvocation extends BatchContext {
+  readonly messages: readonly Message[]
+}
+
+/** Wraps a call of a batch handler. It calls `next` once, and awaits it to see how the call went. */
+export type BatchMiddleware = (batch: BatchInvocation, next: () => Promise<void>) => Promise<void>
+
 export interface BatchSettings {
   readonly size: number
   readonly waitMs: number
@@ -32,7 +41,10 @@ export interface BatchSettings {
 }
 
 /** `timeoutMs`: how long the handler may take. */
-type CollectorSettings = BatchSettings & { readonly timeoutMs: number | undefined }
+type CollectorSettings = BatchSettings & {
+  readonly timeoutMs: number | undefined
+  readonly middleware: readonly BatchMiddleware[]
+}
 
 interface Entry {
   readonly delivery: DeliveryInHand
@@ -112,7 +124,7 @@ export class BatchCollector {
     const deliveries = entries.map(({ delivery }) => delivery)
     for (const delivery of deliveries) delivery.run(clock.monotonic())
     try {
-      const run = () => withTimeLimit(timeoutMs, clock, deliveries, () => this.#handle(messages, context))
+      const run = () => withTimeLimit(timeoutMs, clock, deliveries, () => this.#call(messages, context))
       await this.#inOwnContext(() => whileHandlingSeveral(run))
       for (const { delivery, resolve, reject } of entries) {
         if (failed.has(delivery.message)) reject(toError(failed.get(delivery.message)))
@@ -121,6 +133,25 @@ export class BatchCollector {
     } catch (error) {
       for (const { reject } of entries) reject(error)
     }
+  }
+
+  async #call(messages: readonly Message[], context: BatchContext): Promise<void> {
+    const { middleware } = this.#settings
+    const innermost = async () => {
+      await this.#handle(messages, context)
+    }
+    if (middleware.length === 0) return innermost()
+    const invocation: BatchInvocation = {
+      messages,
+      topic: context.topic,
+      group: context.group,
+      fail: context.fail,
+      get signal() {
+        return context.signal
+      },
+    }
+    const reached = await compose(middleware, invocation, innermost)
+    if (!reached) throw new MessagingError('failed', 'A middleware resolved without calling next()')
   }
 }
 

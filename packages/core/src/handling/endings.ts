@@ -80,6 +80,7 @@ export class Endings {
         if (!(error instanceof SkipDuplicate)) this.tell(delivery, 'skipped', readable)
       })
     }
+    this.#noteFailure(delivery)
     const decision = this.#decide(delivery, handler, error)
     if (!decision.retry) return this.giveUp(delivery, decision.reason, toError(error))
     const event = { ...delivery.info, delayMs: decision.delayMs, error: toError(error) }
@@ -91,6 +92,7 @@ export class Endings {
     const { clock, emit, broadcast } = this.#settings
     const event = { ...delivery.info, reason, error }
     if (broadcast) return this.acked(delivery, () => emit('dropped', event))
+    this.#noteFailure(delivery)
     const headers = deadLetterHeaders(delivery, reason, error, clock.now())
     return {
       kind: 'settle',
@@ -146,10 +148,21 @@ export class Endings {
 
   /** Runs it within what was propagated with the message. */
   inContext<Result>(delivery: DeliveryInHand, run: () => Result): Result {
-    const { propagation, emit } = this.#settings
-    return withinContext(propagation, delivery, run, (error) =>
-      emit('failure', { what: 'propagation', error: toMessagingError(error, 'The propagation failed') }),
-    )
+    return withinContext(this.#settings.propagation, delivery, run, this.#propagationFailed)
+  }
+
+  /** Its retry and its replay tell where it failed. */
+  #noteFailure(delivery: DeliveryInHand): void {
+    try {
+      delivery.failedIn = this.#settings.propagation?.failedIn?.() ?? delivery.failedIn
+    } catch (error) {
+      this.#propagationFailed(error)
+    }
+  }
+
+  readonly #propagationFailed = (thrown: unknown): void => {
+    const error = toMessagingError(thrown, 'The propagation failed')
+    this.#settings.emit('failure', { what: 'propagation', error })
   }
 
   #decide(delivery: DeliveryInHand, handler: ActiveHandler, error: unknown): RetryDecision {

@@ -30,7 +30,8 @@ function textOf(read: () => unknown): string {
  */
 export function lastingHeaders(inHand: DeliveryInHand): Readonly<Record<string, string>> {
   const { delivery } = inHand
-  const { headers, contentType, subject } = delivery
+  const { contentType, subject } = delivery
+  const headers = withFailedIn(inHand)
   if (isStructured(contentType) || attributesIn(headers).specversion !== undefined) return headers
   const message = inHand.isRead ? inHand.message : undefined
   const id = message?.filledIn?.includes('id') ? message.id : delivery.transportId
@@ -40,6 +41,12 @@ export function lastingHeaders(inHand: DeliveryInHand): Readonly<Record<string, 
   if (subject !== undefined) said[headerNames.subject] = subject
   if (time !== undefined) said[headerNames.time] = new Date(time).toISOString()
   return { ...said, ...headers }
+}
+
+function withFailedIn({ delivery: { headers }, failedIn }: DeliveryInHand): Readonly<Record<string, string>> {
+  return failedIn === undefined || failedIn === headers[headerNames.failedIn]
+    ? headers
+    : { ...headers, [headerNames.failedIn]: failedIn }
 }
 
 /** The headers of a copy that comes back as that attempt. */

@@ -4,7 +4,12 @@ import { matchesPattern } from '../driver/pattern.ts'
 import type { ResolvedRetryPolicy } from '../lib/retry.ts'
 import type { MessageDefinition } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
-import { BatchCollector, type BatchHandler, type BatchSettings } from './batch-collector.ts'
+import {
+  BatchCollector,
+  type BatchHandler,
+  type BatchMiddleware,
+  type BatchSettings,
+} from './batch-collector.ts'
 import type { Gate } from './gate.ts'
 import { type GateContext, gateOf } from './gate-of.ts'
 import type { ParsedPolicies } from './handler-policies.ts'
@@ -44,10 +49,16 @@ export interface ActiveHandler {
   readonly handle: (delivery: DeliveryInHand) => unknown
 }
 
+/** What handlers have in common. */
+export interface HandlersContext extends Omit<GateContext, 'types'> {
+  /** Around the calls of batch handlers. */
+  readonly batchMiddleware: readonly BatchMiddleware[]
+}
+
 function activate(
   { definition, types, handle, batch, timeoutMs, retry, policies }: Registration,
   slots: Slots,
-  context: Omit<GateContext, 'types'>,
+  context: HandlersContext,
   collectors: BatchCollector[],
 ): ActiveHandler {
   const gate = gateOf(policies, { ...context, types })
@@ -61,7 +72,11 @@ function activate(
       handle: (delivery) => handle?.(delivery.message, delivery.context),
     }
   }
-  const collector = new BatchCollector(batch.handle, { ...batch.settings, timeoutMs }, slots)
+  const collector = new BatchCollector(
+    batch.handle,
+    { ...batch.settings, timeoutMs, middleware: context.batchMiddleware },
+    slots,
+  )
   collectors.push(collector)
   const add = (delivery: DeliveryInHand) => collector.add(delivery)
   return { definition, collector, timeoutMs: undefined, retry, gate, handle: add }
@@ -80,7 +95,7 @@ export class Handlers {
   /** Those that something limits, with their types. */
   readonly gates: { readonly types: string; readonly gate: Gate }[] = []
 
-  constructor(registrations: readonly Registration[], slots: Slots, context: Omit<GateContext, 'types'>) {
+  constructor(registrations: readonly Registration[], slots: Slots, context: HandlersContext) {
     this.anyRequest = registrations.find(({ definition }) => definition?.reply !== undefined)?.definition
     for (const registration of registrations) {
       const handler = activate(registration, slots, context, this.collectors)

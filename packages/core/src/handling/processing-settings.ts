@@ -15,6 +15,8 @@ export interface ProcessingSettings {
   readonly maxDeliveries: number
   readonly idempotency: IdempotencySettings | undefined
   readonly middleware: readonly HandlerMiddleware[]
+  /** It serves a pull loop. */
+  readonly isPull: boolean
   readonly handledInVain: HandledInVain
   readonly reader: BodyReader
   readonly propagation: Propagation | undefined

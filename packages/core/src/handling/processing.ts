@@ -145,7 +145,7 @@ export class Processing {
   }
 
   async #attempt(delivery: DeliveryInHand, handler: ActiveHandler): Promise<Disposition> {
-    const { emit, clock, broadcast, handledInVain } = this.#settings
+    const { emit, clock, broadcast, handledInVain, isPull } = this.#settings
     const startedAt = clock.monotonic()
     const { expiresAt } = delivery.message
     if (expiresAt !== undefined && expiresAt.getTime() <= clock.now()) {
@@ -174,6 +174,7 @@ export class Processing {
       }
       // A batch begins to run when it is full.
       if (handler.collector === undefined) delivery.run(clock.monotonic())
+      delivery.mode = handler.collector !== undefined ? 'batch' : isPull ? 'pull' : 'single'
       let answer: unknown
       try {
         answer = await this.#run(delivery, handler)

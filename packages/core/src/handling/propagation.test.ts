@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Bus } from '../bus/bus.ts'
 import { connect } from '../bus/connect.ts'
+import { fixed } from '../lib/retry.ts'
 import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
 import type { IncomingTrace, Propagation } from './propagation.ts'
@@ -99,3 +100,50 @@ test.each(['inject', 'extract', 'run'] as const)(
     expect(failures).toContain('propagation: The propagation failed: no tracer')
   },
 )
+
+test('a retry and a replay are told where the attempt before them failed', async () => {
+  const { storage, extracted, propagation } = traces()
+  const bus = await open({ ...propagation, failedIn: () => storage.getStore() })
+  bus.use({ handle: ({ attempt }, next) => storage.run(traceOf(attempt), next) })
+  const lettered = Promise.withResolvers<void>()
+  const handled = Promise.withResolvers<void>()
+  bus.on('deadLettered', () => lettered.resolve())
+  let isMended = false
+  await bus
+    .consumer('billing', { retry: { attempts: 2, backoff: fixed('1ms') } })
+    .on(Placed, () => {
+      if (!isMended) throw new Error('not yet')
+      handled.resolve()
+    })
+    .start()
+  await storage.run(traceOf(8), () => bus.producer().send(Placed, {}))
+  await lettered.promise
+  isMended = true
+  await bus.group(orders, 'billing').deadLetters.replayAll()
+  await handled.promise
+  // Failures are noted outside of the middleware, in the context of the delivery.
+  expect(extracted.map(({ attempt, failedIn }) => [attempt, failedIn])).toEqual([
+    [1, undefined],
+    [2, traceOf(8)],
+    [2, traceOf(8)],
+    [1, traceOf(8)],
+  ])
+})
+
+test('a propagation can be added once, and is asked within the middleware of each message of a batch', async () => {
+  const { storage, propagation } = traces()
+  const bus = await connect({ url: 'memory:', console: false })
+  buses.push(bus)
+  const producer = bus.producer()
+  bus.use({ propagation })
+  expect(() => bus.use({ propagation })).toThrow(/propagation: the bus has one already/)
+  let sent = 2
+  bus.use({
+    send: (_context, next) => {
+      sent += 1
+      return storage.run(traceOf(sent), next)
+    },
+  })
+  const messages = await storage.run(traceOf(1), () => producer.sendBatch(Placed, [{}, {}]))
+  expect(messages.map(({ metadata }) => metadata.traceparent)).toEqual([traceOf(3), traceOf(4)])
+})

@@ -12,6 +12,8 @@ export interface IncomingTrace extends TraceContext {
   readonly attempt: number
   readonly headers: Readonly<Record<string, string>>
   readonly message: Message | undefined
+  /** What `failedIn` said when it failed last; of a retry, and of a replayed dead letter. */
+  readonly failedIn: string | undefined
 }
 
 /**
@@ -31,14 +33,19 @@ export interface IncomingTrace extends TraceContext {
  */
 export interface Propagation<Context = unknown> {
   /**
-   * The trace context that a message is sent with; called for each send, within its middleware. Undefined: none.
-   * `traceparent` in the options of `send` takes precedence. Without a propagation, handlers pass on what their message came with.
+   * The trace context that a message is sent with; called for each send, within its middleware. Undefined: that of the message
+   * being handled, as without a propagation. `traceparent` in the options of `send` takes precedence.
    */
   inject(): TraceContext | undefined
   /** The context of a delivery; called for each attempt, and for what cannot be decoded. */
   extract(incoming: IncomingTrace): Context
   /** Calls `run` once, within the context: middleware and handler, and the `deadLettered` event of what cannot be decoded. */
   run<Result>(context: Context, run: () => Result): Result
+  /**
+   * The `traceparent` of the attempt that has just failed, for its retry and its replay to link to; called within the attempt's
+   * context. It travels with the copy, and comes back to `extract`.
+   */
+  failedIn?(): string | undefined
 }
 
 export const propagationSchema = lazily(() =>
@@ -69,9 +76,11 @@ export function withinContext<Result>(
   return once()
 }
 
-function incoming({ topic, group, attempt, delivery, info: { message } }: DeliveryInHand): IncomingTrace {
-  const { headers } = delivery
+function incoming(inHand: DeliveryInHand): IncomingTrace {
+  const { topic, group, attempt, failedIn } = inHand
+  const { message } = inHand.info
+  const { headers } = inHand.delivery
   const { traceparent = headers.traceparent, tracestate = headers.tracestate } =
     message?.metadata ?? attributesIn(headers)
-  return { topic, group, attempt, headers, message, traceparent, tracestate }
+  return { topic, group, attempt, headers, message, failedIn, traceparent, tracestate }
 }

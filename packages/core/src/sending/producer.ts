@@ -179,13 +179,19 @@ export class Producer {
   /** Of the caller's context; without a propagation that of the message being handled. */
   #trace(): TraceContext | undefined {
     const { propagation, emit } = this.#host
-    if (propagation === undefined) return currentMessage()?.metadata
+    const inherited = currentMessage()?.metadata
     try {
-      return propagation.inject()
+      return propagation?.inject() ?? inherited
     } catch (error) {
       emit('failure', { what: 'propagation', error: toMessagingError(error, 'The propagation failed') })
       return undefined
     }
+  }
+
+  /** A message of a batch was prepared outside of its middleware, where another span may have been the current one. */
+  #hasTrace({ message }: Prepared): boolean {
+    const { propagation } = this.#host
+    return propagation === undefined || this.#trace()?.traceparent === message.metadata.traceparent
   }
 
   /** Synchronous up to the driver when the schema is, which spares promises. */
@@ -218,11 +224,17 @@ export class Producer {
     prepared: Prepared<Output> | undefined,
     begun = () => {},
   ): Promise<Message<Output>> {
-    const context: SendContext = { definition, data, options, message: undefined }
+    const context: SendContext = {
+      definition,
+      cause: currentMessage(),
+      data,
+      options,
+      message: undefined,
+    }
     return sendThrough([...this.#host.middleware, ...this.#middleware], context, () => {
       begun()
       const isUnchanged = context.data === data && context.options === options
-      return prepared !== undefined && isUnchanged
+      return prepared !== undefined && isUnchanged && this.#hasTrace(prepared)
         ? this.#deliver(prepared)
         : this.#send(definition, context.data, context.options)
     })

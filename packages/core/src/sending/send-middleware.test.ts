@@ -24,7 +24,7 @@ const deliver = async () => {
 }
 
 function through(middleware: readonly SendMiddleware[], last = deliver): Promise<Message> {
-  const context: SendContext = { definition, data: {}, options: {}, message: undefined }
+  const context: SendContext = { definition, cause: undefined, data: {}, options: {}, message: undefined }
   return sendThrough(middleware, context, last)
 }
 

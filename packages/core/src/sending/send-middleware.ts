@@ -6,6 +6,8 @@ import type { SendOptions } from './send-options.ts'
 /** What send middleware sees. To change data or options, replace them before calling `next`. */
 export interface SendContext {
   readonly definition: MessageDefinition
+  /** The message whose handler, or pull loop, sends it. */
+  readonly cause: Message | undefined
   data: unknown
   options: SendOptions
   /** The message as it was sent; undefined before `next` has resolved. */
