@@ -83,6 +83,7 @@ const rules: readonly Rule[] = [
       'dead-letters',
       'bus',
       'tools',
+      'operations',
       'index',
       'testing',
     ],

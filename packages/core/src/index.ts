@@ -9,7 +9,7 @@ export {
 } from './bus/bus.ts'
 export { type ConnectOptions, connect } from './bus/connect.ts'
 export { Group, type Position } from './bus/group.ts'
-export type { Health } from './bus/health.ts'
+export type { ConsumerHealth, Health, HealthOptions } from './bus/health.ts'
 export type { NativeClients } from './bus/native-clients.ts'
 export type { NativeOptions, OpeningOptions } from './bus/opening.ts'
 export { Consumer } from './consuming/consumer.ts'
@@ -44,7 +44,7 @@ export type {
   PartitionStats,
   TopologyReport,
 } from './driver.ts'
-export type { BusEvents, BusListeners, DeliveryInfo } from './events/events.ts'
+export type { AnyBusEvent, BusEvents, BusListeners, DeliveryInfo, ObserverOptions } from './events/events.ts'
 export type { BatchContext, BatchInvocation, BatchMiddleware } from './handling/batch-collector.ts'
 export type { BreakerState, CircuitBreakerOptions } from './handling/circuit-breaker.ts'
 export type { HandlerConcurrency, HandlerOptions, HandlerPolicies } from './handling/handler-policies.ts'
@@ -100,6 +100,15 @@ export type { Message, Metadata } from './messages/message.ts'
 export type { Stage } from './messages/stage.ts'
 export { defineTopic, type Topic, type TopicOptions } from './messages/topic.ts'
 export type { TraceContext } from './messages/trace-context.ts'
+export {
+  type HealthProbeOptions,
+  type HealthProbes,
+  healthProbes,
+  type PartHealth,
+  type ProbeAnswer,
+} from './operations/health-probes.ts'
+export { type EventLevel, type LogEventsOptions, type Logger, logEvents } from './operations/log-events.ts'
+export { type RunOptions, type RunReport, runUntilSignal } from './operations/run-until-signal.ts'
 export type { RequestOptions } from './requesting/requests.ts'
 export { BatchError } from './sending/batch-error.ts'
 export { Producer } from './sending/producer.ts'

@@ -5,10 +5,18 @@ import { type ConsumerOptions, maxConcurrency, receiveSchema } from '../consumin
 import { Memberships } from '../consuming/memberships.ts'
 import { MessageStream, type StreamOptions } from '../consuming/message-stream.ts'
 import { pull, type ReceivedMessage } from '../consuming/received-message.ts'
+import type { WorkerHealth } from '../consuming/worker.ts'
 import { HandledInVain } from '../deliveries/handled-in-vain.ts'
 import type { Capabilities, Driver, TopologyReport } from '../driver.ts'
 import { Formats } from '../encoding/formats.ts'
-import type { BusEmitter, BusEvents, BusListener, Emit } from '../events/events.ts'
+import type {
+  AnyBusEvent,
+  BusEmitter,
+  BusEvents,
+  BusListener,
+  Emit,
+  ObserverOptions,
+} from '../events/events.ts'
 import type { BatchMiddleware } from '../handling/batch-collector.ts'
 import { isHandling } from '../handling/handling.ts'
 import type { HandlerMiddleware } from '../handling/middleware.ts'
@@ -41,7 +49,7 @@ import { requireFeature } from '../topology/features.ts'
 import { Provisioner, type ProvisionMode } from '../topology/provisioner.ts'
 import { Administration } from './administration.ts'
 import { Group } from './group.ts'
-import { type Health, healthOf } from './health.ts'
+import { type Health, type HealthOptions, healthOf } from './health.ts'
 import type { NativeClients } from './native-clients.ts'
 
 interface PullOptions
@@ -83,6 +91,12 @@ const middlewareSchema = lazily(() =>
       'expected at least one of send, handle, handleBatch and propagation',
     ),
 )
+
+interface Closer {
+  readonly end: (options: { readonly timeout: number }) => unknown
+}
+
+const closerSchema = lazily(() => z.object({ end: functionSchema() }))
 
 const closeSchema = lazily(() => z.strictObject({ timeout: durationSchema().default('10s') }))
 
@@ -144,8 +158,10 @@ export class Bus implements AsyncDisposable {
   readonly #turns = new Turns()
   readonly #requests: Requests
   #propagation: Propagation | undefined
+  readonly #closers = new Set<Closer>()
   #closed: Promise<void> | undefined
   #draining = false
+  #othersSend = false
 
   /** @internal Made by `connect`; the parameters may change in any version. */
   constructor(
@@ -250,6 +266,20 @@ export class Bus implements AsyncDisposable {
     if (isDefinition(first)) return this.#stream(first, second)
     this.#events.listen(first, second)
     return this
+  }
+
+  /**
+   * Tells `observer` of every event with its name, for logs and metrics; the result ends it. It takes nothing from the
+   * listeners of `on`, and failures that have no listener are written to the console all the same, unless it `reports`.
+   *
+   * ```ts
+   * const end = bus.observe(({ name, event }) => metrics.count(name, event))
+   * ```
+   *
+   * @throws {ConfigurationError} when the observer is not a function.
+   */
+  observe(observer: (event: AnyBusEvent) => unknown, options?: ObserverOptions): () => void {
+    return this.#events.observe(observer, options)
   }
 
   /**
@@ -440,18 +470,28 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Asks the broker and each consumer how they are. Takes 10 s at most: a driver that has not answered by then is `down`.
-   * Never rejects.
+   * Asks the broker and each consumer how they are. A driver that has not answered within `timeout` (10 s) is `down`.
+   * Rejects for wrong options only.
    *
    * ```ts
    * const { status, consumers } = await bus.health()
    * for (const { group, state, error } of consumers) if (error) console.log(group, state, error.message)
    * ```
    */
-  async health(): Promise<Health> {
-    const driver = this.#closed === undefined ? this.#driver : undefined
-    const consumersNow = () => [...this.#consumers, this.#requests].flatMap((each) => each.health())
-    return healthOf(driver, consumersNow, this.#clock)
+  async health(options: HealthOptions = {}): Promise<Health> {
+    const host = { ...this.#host, consumerHealth: () => this.consumerHealth() }
+    return healthOf(host, this.#closed !== undefined, options)
+  }
+
+  /**
+   * The consumers' part of `health()`, without asking the broker: what is known in this process, at once.
+   *
+   * ```ts
+   * const mustRestart = bus.consumerHealth().some(({ stalled }) => stalled !== undefined)
+   * ```
+   */
+  consumerHealth(): readonly WorkerHealth[] {
+    return [...this.#consumers, this.#requests].flatMap((each) => each.health())
   }
 
   /**
@@ -487,6 +527,24 @@ export class Bus implements AsyncDisposable {
     await this.#closed
   }
 
+  /**
+   * Calls `end` when the bus closes, after its consumers have stopped. For what sends through the bus on its own, such as the
+   * relay of an outbox: the bus takes sends until every such `end` is done. `end` gets what is left of the time, in
+   * milliseconds; the result takes it back.
+   *
+   * ```ts
+   * const forget = bus.beforeClose(({ timeout }) => importer.stop({ timeout }))
+   * ```
+   *
+   * @throws {ConfigurationError} when `end` is not a function.
+   */
+  beforeClose(end: (options: { readonly timeout: number }) => unknown): () => void {
+    parseOptions(closerSchema(), { end }, 'beforeClose')
+    const closer: Closer = { end }
+    this.#closers.add(closer)
+    return () => this.#closers.delete(closer)
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
@@ -494,13 +552,30 @@ export class Bus implements AsyncDisposable {
   async #close(timeoutMs: number): Promise<void> {
     const until = this.#clock.monotonic() + timeoutMs
     this.#draining = true
+    this.#othersSend = this.#closers.size > 0
     // What a stream has no room for is a handler that waits for its loop.
     for (const stream of this.#streams) void stream.return()
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeout: timeoutMs })))
+    await this.#endSenders(until)
     await this.#requests.close()
     this.#draining = false
     await this.#publisher.close(Math.max(0, until - this.#clock.monotonic()))
     await within(this.#clock, graceMs, this.#closeDriver())
+  }
+
+  async #endSenders(until: number): Promise<void> {
+    const timeout = Math.max(0, until - this.#clock.monotonic())
+    const ending = [...this.#closers].map(async ({ end }) => {
+      try {
+        await end({ timeout })
+      } catch (thrown) {
+        const error = toMessagingError(thrown, 'Ending what sends through the bus failed')
+        this.#events.emit('failure', { what: 'closing the bus', error })
+      }
+    })
+    // It has been told how long it has; a little more lets it say so.
+    await within(this.#clock, timeout + graceMs, Promise.all(ending))
+    this.#othersSend = false
   }
 
   async #closeDriver(): Promise<void> {
@@ -574,8 +649,9 @@ export class Bus implements AsyncDisposable {
     return consumer
   }
 
-  /** Handlers that are being drained may still send. */
+  /** Handlers that are being drained may still send, and so may what ends before the bus does. */
   #ensureMaySend(): void {
+    if (this.#othersSend) return
     if (!this.#draining || !isHandling()) this.#ensureOpen()
   }
 

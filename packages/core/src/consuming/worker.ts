@@ -27,6 +27,12 @@ export interface WorkerHealth {
    * is `degraded`.
    */
   readonly error?: MessagingError
+  /**
+   * What has stopped moving in this process, so that it has to be restarted: `handlers`, when all that may run at once have
+   * been running for longer than `stuckAfter`; `receiving`, when the driver does not come back from a receive that it was told
+   * to end. Absent otherwise.
+   */
+  readonly stalled?: 'handlers' | 'receiving'
   /** Deliveries in hand: running, queued, backing off until their next attempt, or being settled. */
   readonly inFlight: number
   /** Handlers that run now; of a pull loop, the messages it has been given and has not settled. */
@@ -128,7 +134,9 @@ export class Worker {
 
   health(): WorkerHealth {
     const { state, session } = this.#subscriber
-    const error = this.#subscriber.error ?? this.#stuckWatch.error ?? this.#membership?.wanted.error
+    const stuck = this.#stuckWatch.error
+    const deaf = session?.receiveStall()
+    const error = this.#subscriber.error ?? stuck ?? deaf ?? this.#membership?.wanted.error
     const ages = this.#attempts.ages()
     const unsettled = session?.unsettled ?? 0
     const heldKeys = this.#settings.topic.ordered ? this.#heldKeys() : 0
@@ -137,6 +145,8 @@ export class Worker {
       group: this.#settings.group.name,
       state: state === 'running' && this.#paused ? 'paused' : state,
       ...(error !== undefined && { error }),
+      ...(stuck !== undefined && { stalled: 'handlers' }),
+      ...(stuck === undefined && deaf !== undefined && { stalled: 'receiving' }),
       inFlight: this.#hand.size,
       running: this.#attempts.running,
       ...(ages !== undefined && { oldestRunningMs: ages.oldestMs }),

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers'
 import type { Delivery, Subscription } from '../driver.ts'
 import { type Clock, sleep } from '../lib/clock.ts'
-import { type MessagingError, toMessagingError } from '../lib/errors.ts'
+import { MessagingError, toMessagingError } from '../lib/errors.ts'
 import { reconnectBackoff } from '../lib/reconnect-backoff.ts'
 
 export interface FetchesSettings {
@@ -19,6 +19,11 @@ const patience = 5
 // A receive that has waited for so long has not failed: there is nothing to receive.
 const quietMs = 5000
 
+// A receive that has waited for so long is made to come back when somebody asks, to see whether it does; and how long it
+// gets for that.
+const waitedMs = 60_000
+const comesBackMs = 10_000
+
 /** Receives from a subscription, one call at a time. What fails is tried again with backoff where nothing is lost by it. */
 export class Fetches {
   readonly #subscription: Subscription
@@ -29,6 +34,9 @@ export class Fetches {
   /** How often in a row receiving has failed without ending the subscription. */
   #failures = 0
   #error: MessagingError | undefined
+  /** When the receive that is under way began, and when it was told to come back. */
+  #askedAt: number | undefined
+  #interruptedAt: number | undefined
 
   constructor(subscription: Subscription, settings: FetchesSettings) {
     this.#subscription = subscription
@@ -42,8 +50,24 @@ export class Fetches {
 
   /** Makes the fetch that is under way come back now, with what it has. False when there is none, and none to be taken. */
   interrupt(): boolean {
-    if (this.#open > 0) this.#interruption.abort()
-    return this.#open > 0
+    if (this.#open === 0) return false
+    this.#interruption.abort()
+    if (this.#askedAt !== undefined) this.#interruptedAt ??= this.#settings.clock.monotonic()
+    return true
+  }
+
+  /**
+   * Why nothing will be received any more: a receive was told to come back and did not. One that has waited for long is told
+   * so now, which costs an idle consumer nothing, and shows at the next look whether it is alive.
+   */
+  stall(): MessagingError | undefined {
+    if (this.#askedAt === undefined) return undefined
+    const now = this.#settings.clock.monotonic()
+    if (this.#interruptedAt === undefined && now - this.#askedAt > waitedMs) this.interrupt()
+    if (this.#interruptedAt === undefined || now - this.#interruptedAt <= comesBackMs) return undefined
+    const waited = Math.round(now - this.#interruptedAt)
+    const what = `The driver was told ${waited} ms ago to come back from receiving, and has not`
+    return new MessagingError('timeout', `${what}: nothing else is received. Restart the process`)
   }
 
   /** What a fetch brought has been taken. */
@@ -61,20 +85,28 @@ export class Fetches {
     }
     const cancel = this.#error && clock.after(quietMs, forget, { background: true })
     this.#open += 1
+    this.#askedAt = clock.monotonic()
     try {
       const deliveries = await this.#subscription.receive(max, signal)
+      this.#cameBack()
       this.#failures = 0
       forget()
       // A driver that returns nothing at once must not starve the event loop.
       if (deliveries.length === 0 && !signal.aborted) await new Promise((resolve) => setImmediate(resolve))
       return deliveries
     } catch (thrown) {
+      this.#cameBack()
       cancel?.()
       await this.#waitOut(thrown, signal)
       return []
     } finally {
       cancel?.()
     }
+  }
+
+  #cameBack(): void {
+    this.#askedAt = undefined
+    this.#interruptedAt = undefined
   }
 
   // What is in hand is kept whenever it can be: to give all of it back would make more work for a broker in trouble, and

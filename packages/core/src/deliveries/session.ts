@@ -117,6 +117,11 @@ export class Session {
     return this.#fetches.error ?? this.#settlements.error ?? this.#leases.error
   }
 
+  /** See `Fetches.stall`. */
+  receiveStall(): MessagingError | undefined {
+    return this.#fetches.stall()
+  }
+
   /** How many verdicts could not be carried out yet. */
   get unsettled(): number {
     return this.#settlements.failing

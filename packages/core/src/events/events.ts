@@ -84,6 +84,19 @@ export interface BusEvents extends DriverEvents {
 
 export type BusListener<Name extends keyof BusEvents> = (event: BusEvents[Name][0]) => void
 
+/** Any event with its name, as an observer hears it. */
+export type AnyBusEvent = {
+  [Name in keyof BusEvents]: { readonly name: Name; readonly event: BusEvents[Name][0] }
+}[keyof BusEvents]
+
+export interface ObserverOptions {
+  /**
+   * True if the observer brings failures before people, as a log does: then none is written to the console for want of a
+   * listener. Default: false.
+   */
+  readonly reports?: boolean
+}
+
 /** Listeners by the event's name, for `connect({ on })`. */
 export type BusListeners = { readonly [Name in keyof BusEvents]?: BusListener<Name> }
 
@@ -136,6 +149,7 @@ export type Emit = <Name extends keyof BusEvents>(name: Name, event: BusEvents[N
 export class BusEmitter {
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   readonly #unheard: Emit | undefined
+  #observers: readonly Observer[] = []
 
   /** `unheard` gets the events that have no listener. */
   constructor(unheard?: Emit) {
@@ -158,6 +172,19 @@ export class BusEmitter {
     this.#emitter.off(name, listener)
   }
 
+  /** Tells the observer of every event, until the result is called. */
+  observe(tell: (event: AnyBusEvent) => unknown, { reports = false }: ObserverOptions = {}): () => void {
+    if (typeof tell !== 'function') {
+      const message = `expected a function, not ${describe(tell)}`
+      throw new ConfigurationError('observer', [{ path: 'observer', message }])
+    }
+    const observer: Observer = { tell, reports }
+    this.#observers = [...this.#observers, observer]
+    return () => {
+      this.#observers = this.#observers.filter((each) => each !== observer)
+    }
+  }
+
   onAll(listeners: BusListeners): void {
     for (const [name, listener] of Object.entries(listeners)) {
       check(name, listener, 'listener')
@@ -166,16 +193,17 @@ export class BusEmitter {
   }
 
   readonly emit: Emit = (name, event) => {
-    if (this.#emitter.listenerCount(name) === 0) return this.#tellUnheard(name, event)
-    // Not with the emitter's own `emit`, which skips the remaining listeners when one throws.
-    for (const listener of this.#emitter.listeners(name)) {
-      try {
-        const result: unknown = Reflect.apply(listener, undefined, [event])
-        if (result instanceof Promise) result.catch((error: unknown) => warn(name, error))
-      } catch (error) {
-        warn(name, error)
-      }
+    const observers = this.#observers
+    if (observers.length > 0) {
+      const any = { name, event }
+      for (const { tell } of observers) run(name, tell, any)
     }
+    if (this.#emitter.listenerCount(name) === 0) {
+      if (!observers.some(({ reports }) => reports)) this.#tellUnheard(name, event)
+      return
+    }
+    // Not with the emitter's own `emit`, which skips the remaining listeners when one throws.
+    for (const listener of this.#emitter.listeners(name)) run(name, listener, event)
   }
 
   // The emitter still has to finish its delivery, so nothing may throw here.
@@ -185,6 +213,22 @@ export class BusEmitter {
     } catch (error) {
       process.emitWarning(`The event "${name}" could not be written: ${describe(error)}`, 'WaybillWarning')
     }
+  }
+}
+
+interface Observer {
+  readonly tell: (event: AnyBusEvent) => unknown
+  readonly reports: boolean
+}
+
+// Typed loosely: the compiler cannot relate an event to the listener of its name.
+function run(name: string, listener: unknown, event: unknown): void {
+  if (!isListener(listener)) return
+  try {
+    const result = listener(event)
+    if (result instanceof Promise) result.catch((error: unknown) => warn(name, error))
+  } catch (error) {
+    warn(name, error)
   }
 }
 

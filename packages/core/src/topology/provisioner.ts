@@ -1,4 +1,4 @@
-import type { Driver, GroupSpec, Topology, TopologyReport } from '../driver.ts'
+import type { Driver, GroupSpec, TopicSpec, Topology, TopologyReport } from '../driver.ts'
 import { MessagingError } from '../lib/errors.ts'
 import type { Topic } from '../messages/topic.ts'
 import { KnownTopic } from './known-topic.ts'
@@ -33,6 +33,11 @@ export class Provisioner {
    */
   learn(topic: Topic): void {
     if (this.#entries.get(topic.name)?.known.has(topic) !== true) this.#entryOf(topic)
+  }
+
+  /** A topic that has been used, by its name. */
+  specOf(name: string): TopicSpec | undefined {
+    return this.#entries.get(name)?.known.spec
   }
 
   /** True when nothing is left to wait for. */

@@ -53,6 +53,7 @@ export class Lane {
   /** Sent, but not removed yet. */
   #sent: string[] = []
   #busy: Promise<void> = Promise.resolve()
+  #onIdle: (() => void) | undefined
   #failures = 0
   #databaseError: MessagingError | undefined
   #sendError: MessagingError | undefined
@@ -86,13 +87,25 @@ export class Lane {
     return this.#busy
   }
 
+  /** Resolves when all that is in the outbox now and is this lane's has been sent, or is held and waits to be tried again. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = resolve
+      this.wake()
+    })
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // One that is asked for during a step may be for rows that the step has not seen.
+      const onIdle = this.#onIdle
       const step = this.#step()
       this.#busy = step.then(() => {})
       const hasMore = await step
       if (signal.aborted) break
-      if (!hasMore) await this.#rest()
+      if (hasMore) continue
+      onIdle?.()
+      await this.#rest()
     }
   }
 

@@ -77,6 +77,28 @@ describe.each(databases())('a relay on $name', ({ name, open, ready }) => {
     expect(relay.health()).toEqual({ status: 'up', error: undefined })
   })
 
+  test('sends what a handler has written while its bus closes, and has stopped when it is closed', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const bus = await connect({ url: 'memory:', console: false })
+    await using relay = outbox.relay(bus, { pollInterval: '1h' })
+    await relay.start()
+    const handling = Promise.withResolvers<void>()
+    await bus
+      .consumer('all')
+      .on(plain, async () => {
+        handling.resolve()
+        await setTimeout(50)
+        await fill(database, outbox, 30)
+      })
+      .start()
+    await bus.producer().send(plain, { n: 1 })
+    await handling.promise
+    await bus.close()
+    expect(await waiting(database)).toBe(0)
+    expect(relay.health().status).toBe('down')
+  })
+
   test('is woken by a commit, long before it would look', async () => {
     const id = `woken_${name.toLowerCase()}`
     const [database, other] = [open(id), open(id)]

@@ -78,7 +78,12 @@ export class Relay implements AsyncDisposable {
   async start(): Promise<void> {
     if (this.#running !== undefined) throw new MessagingError('rejected', 'The relay is running already')
     const stop = new AbortController()
-    const forget = this.#host.beforeClose(() => this.stop())
+    const forgetDatabase = this.#host.beforeClose(() => this.stop())
+    const forgetBus = this.#bus.beforeClose(({ timeout }) => this.#sendAndStop(timeout))
+    const forget = () => {
+      forgetDatabase()
+      forgetBus()
+    }
     this.#running = { stop, loops: Promise.resolve() }
     try {
       await this.#host.requireReady(this.#host)
@@ -121,6 +126,15 @@ export class Relay implements AsyncDisposable {
     } catch (error) {
       this.#events.fail('leaving the work to other relays', this.#host.failed(error, 'Ending the leases'))
     }
+  }
+
+  /** The bus closes: what its handlers have just written still goes out, if the time suffices. */
+  async #sendAndStop(timeoutMs: number): Promise<void> {
+    const { clock } = this.#host
+    const until = clock.monotonic() + timeoutMs
+    // The rest of the time is for what is under way.
+    await within(clock, timeoutMs / 2, Promise.all(this.#lanes.map((lane) => lane.idle())))
+    await this.stop({ timeout: Math.max(0, until - clock.monotonic()) })
   }
 
   /** How much is in the outbox, and what this relay does. It counts the rows. */
