@@ -11,6 +11,7 @@ export const eventLevels: Readonly<Record<keyof BusEvents, EventLevel>> = {
   unblocked: 'info',
   warning: 'warn',
   sent: 'debug',
+  received: 'debug',
   handled: 'debug',
   retried: 'warn',
   deadLettered: 'error',
@@ -56,6 +57,7 @@ const tellers: Tellers = {
   unblocked: () => line('The broker has stopped blocking publishers'),
   warning: ({ message }) => line(message, message),
   sent: ({ topic, message }) => line(`Sent: ${message.type} ${message.id} to topic ${topic}`, topic),
+  received: ofDelivery('Received'),
   handled: ({ durationMs, ...info }) =>
     line(`Handled in ${Math.round(durationMs)} ms: ${of(info)}`, info.topic, info.group),
   retried: ({ delayMs, error, ...info }) =>
