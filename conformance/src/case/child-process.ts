@@ -81,10 +81,11 @@ export class ChildProcess {
     this.#process.kill('SIGCONT')
   }
 
-  /** SIGTERM, as a deploy ends a process; resolves when it has exited. */
+  /** SIGTERM, as a deploy ends a process; resolves when it has shut down, and rejects if it did not do so cleanly. */
   async terminate(): Promise<void> {
     this.#process.kill('SIGTERM')
-    await this.#exited
+    const code = await this.#exited
+    if (code !== 0) throw new Error(`The child exited with ${code} after SIGTERM, not with 0`)
   }
 
   /** SIGKILL; resolves when the process is gone. */

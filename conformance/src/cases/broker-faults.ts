@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Bus, Message } from '@waybill/core'
+import { type Bus, healthProbes, type Message } from '@waybill/core'
 import { MessagingError } from '@waybill/core/driver'
 import type { Case } from '../case/case.ts'
 import type { CaseContext } from '../case/case-context.ts'
@@ -58,6 +58,7 @@ async function goesOn(context: CaseContext, load: Load, recorder: Recorder, coun
 export const brokerFaults: readonly Case[] = [
   {
     number: 84,
+    part: 'a',
     title:
       'Through two restarts of the broker under load, one of them a crash, every confirmed message arrives',
     needs: ['restart'],
@@ -80,6 +81,31 @@ export const brokerFaults: readonly Case[] = [
         duplicateBudget: 2 * (8 + 4),
         withinMs: context.pace(60_000),
       })
+    },
+  },
+  {
+    number: 84,
+    part: 'b',
+    title: 'While the broker is away the probes say live and not ready, and ready again when it is back',
+    needs: ['restart'],
+    alone: true,
+    timeoutMs: 240_000,
+    async run(context) {
+      const stage = await context.stage()
+      const recorder = context.recorder()
+      await stage.consume(recorder)
+      const probes = healthProbes(stage.bus)
+      assert.deepEqual((await probes.health()).body.problems, [])
+      assert.equal((await probes.ready()).code, 200)
+      const isReady = async (wanted: boolean) => {
+        assert.deepEqual(probes.live().body, { status: 'ok', problems: [] }, 'a restart would not help')
+        return ((await probes.ready()).code === 200) === wanted
+      }
+      await context.broker.kill()
+      await context.eventually('it is not ready', () => isReady(false), context.pace(60_000))
+      await context.broker.start()
+      await context.eventually('it is ready again', () => isReady(true), context.pace(120_000))
+      await context.exactly(recorder, await stage.send(5), { withinMs: context.pace(60_000) })
     },
   },
   {

@@ -1,5 +1,11 @@
 // Consumes, behaves as its parent asks, and reports what it got. SIGTERM has it drain and exit.
-import { type ConsumerOptions, fixed, type HandlerContext, type IdempotencyStore } from '@waybill/core'
+import {
+  type ConsumerOptions,
+  fixed,
+  type HandlerContext,
+  type IdempotencyStore,
+  runUntilSignal,
+} from '@waybill/core'
 import { EffectDatabase } from '../fixtures/effect-database.ts'
 import { type Numbered, numbered } from '../fixtures/numbered.ts'
 import { connectChild, report, settingsOf, toTopic } from './connect-child.ts'
@@ -75,5 +81,5 @@ for (const type of types ?? [undefined]) {
   consumer.on(numbered(topic, type), (message, context) => handle(message.data, context))
 }
 await consumer.start()
-process.once('SIGTERM', () => bus.close())
+void runUntilSignal(bus)
 report({ type: 'ready' })
