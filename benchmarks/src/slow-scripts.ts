@@ -1,7 +1,11 @@
 /**
  * How long the scripts of the Redis adapter hold up the server at worst, as its own slow log counts it:
  * `node --conditions=@waybill/source benchmarks/src/slow-scripts.ts [URL]`. Without a URL it starts a server.
+ *
+ * The slow log counts waits for the processor and for memory too. So a control runs beside the scripts: what it takes
+ * beyond its median, which is the same work each time, the machine adds to any script.
  */
+import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { adapter } from '@waybill/adapter-redis'
 import {
@@ -24,6 +28,11 @@ const names = new Map(driverScripts.map((name) => [script(name).sha, name]))
 const logged = z.array(z.tuple([z.number(), z.number(), z.number(), z.array(z.string())]).rest(z.unknown()))
 const group = { name: 'g', types: ['#'], wishes: [], from: 'latest' } as const
 const kibibyte = 1024
+
+/** As much work as its argument says, and no data. */
+const control = 'local sum = 0 for n = 1, tonumber(ARGV[1]) do sum = sum + n % 7 end return sum'
+const controlMs = 4
+const controlPauseMs = 10
 
 const driver: Driver = await adapter.connect(parseBrokerUrl(url), {
   ...{ native: undefined, instance: 'slow-scripts', clock: systemClock, emit: () => undefined },
@@ -62,8 +71,8 @@ async function receive(member: Subscription, count: number, verdict?: 'ack' | 'd
   }
 }
 
-/** What each script took, at the median and at worst. */
-async function measure(what: string, act: () => Promise<unknown>): Promise<void> {
+/** Milliseconds of each call that the server ran while `act` did, by script. */
+async function timesDuring(act: () => Promise<unknown>): Promise<Map<string, number[]>> {
   await server.config('SET', 'slowlog-log-slower-than', '0')
   await server.slowlog('RESET')
   await act()
@@ -72,11 +81,45 @@ async function measure(what: string, act: () => Promise<unknown>): Promise<void>
   for (const [, , microseconds, [command = '', sha = '']] of logged.parse(
     await server.slowlog('GET', 1_000_000),
   )) {
-    if (command.toUpperCase() !== 'EVALSHA') continue
-    const name = names.get(sha) ?? sha
+    if (!/^EVAL/i.test(command)) continue
+    const name = sha === control ? 'control' : (names.get(sha) ?? sha)
     took.set(name, [...(took.get(name) ?? []), microseconds / 1000])
   }
-  console.log(what)
+  return took
+}
+
+/** How much work takes the control as long as `controlMs` here. */
+async function calibrate(): Promise<number> {
+  const tried = 100_000
+  const took = await timesDuring(async () => {
+    for (let count = 0; count < 50; count += 1) await server.eval(control, 0, tried)
+  })
+  const times = (took.get('control') ?? []).sort((a, b) => a - b)
+  return Math.round((tried * controlMs) / (times[Math.floor(times.length / 2)] ?? controlMs))
+}
+
+async function beside(work: number, act: () => Promise<unknown>): Promise<void> {
+  let isRunning = true
+  const running = (async () => {
+    while (isRunning) {
+      await server.eval(control, 0, work)
+      await setTimeout(controlPauseMs)
+    }
+  })()
+  await act()
+  isRunning = false
+  await running
+}
+
+async function forks(): Promise<number> {
+  return Number(/total_forks:(\d+)/.exec(await server.info('stats'))?.[1] ?? 0)
+}
+
+/** What each script took, at the median and at worst. */
+async function measure(what: string, act: () => Promise<unknown>): Promise<void> {
+  const forksBefore = await forks()
+  const took = await timesDuring(() => beside(controlWork, act))
+  console.log(`${what} (${(await forks()) - forksBefore} forks)`)
   for (const [name, times] of took) {
     times.sort((a, b) => a - b)
     const at = (share: number) =>
@@ -88,12 +131,11 @@ async function measure(what: string, act: () => Promise<unknown>): Promise<void>
 }
 
 await server.config('SET', 'slowlog-max-len', '1000000')
+const controlWork = await calibrate()
 
 const due = topicOf('due')
 await measure('publish 200 delayed messages of 1 MiB', () => fill(due, 200, kibibyte * kibibyte, 2000))
-await new Promise((resolve) => {
-  setTimeout(resolve, 2100)
-})
+await setTimeout(2100)
 const dueMember = await join(due)
 await measure('200 messages of 1 MiB that are due at once, and are handled', () =>
   receive(dueMember, 200, 'ack'),

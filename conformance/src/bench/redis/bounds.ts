@@ -56,6 +56,7 @@ export const bounds: readonly Case[] = [
           const deliveries = await some(context, member, 1000)
           const bytes = deliveries.reduce((sum, delivery) => sum + delivery.body.byteLength, 0)
           assert.ok(bytes <= maxBytes + 8 * body.byteLength, `${bytes} bytes in one answer`)
+          assert.ok(deliveries.length <= maxItems, `${deliveries.length} messages in one answer`)
           received += deliveries.length
           await member.settle(deliveries.map((delivery) => ({ delivery, verdict: { kind: 'ack' } })))
         }

@@ -177,7 +177,8 @@ export class GroupSubscription implements Subscription {
       .run('fetch', {
         keys: { sources: group.sources },
         args: {
-          ...{ group: groupName, consumer, max, maxBytes: bounds.maxBytes, step: readStep },
+          ...{ group: groupName, consumer, max: Math.min(max, bounds.maxItems) },
+          ...{ maxBytes: bounds.maxBytes, step: readStep },
           ...{ usual: usualContentType, returned: returnedName },
         },
       })

@@ -256,7 +256,8 @@ export class OrderedSubscription implements Subscription {
       .run('fetch', {
         keys: { sources: reads.map(({ source }) => group.sources[source] ?? ''), owners: group.owners },
         args: {
-          ...{ group: groupName, consumer: partitionReader, max, maxBytes: bounds.maxBytes, step: readStep },
+          ...{ group: groupName, consumer: partitionReader, max: Math.min(max, bounds.maxItems) },
+          ...{ maxBytes: bounds.maxBytes, step: readStep },
           ...{ usual: usualContentType, reads: reads.map(({ source: _, ...read }) => read) },
         },
       })
