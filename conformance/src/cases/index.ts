@@ -11,6 +11,7 @@ import { connections } from './connections.ts'
 import { counters } from './counters.ts'
 import { deadLetters } from './dead-letters.ts'
 import { delays } from './delays.ts'
+import { exportedLetters } from './exported-letters.ts'
 import { failedReceives } from './failed-receives.ts'
 import { foreignMessages } from './foreign-messages.ts'
 import { groups } from './groups.ts'
@@ -44,7 +45,7 @@ export const sections: readonly Section[] = [
   { title: 'Settlement', cases: [...settlement, ...leases] },
   { title: 'Retries', cases: retries },
   { title: 'Policies of handlers', cases: policies },
-  { title: 'Dead letters', cases: deadLetters },
+  { title: 'Dead letters', cases: [...deadLetters, ...exportedLetters] },
   { title: 'Order', cases: [...order, ...orderFaults] },
   { title: 'Concurrency and backpressure', cases: concurrency },
   { title: 'Delay, expiry, priority', cases: delays },

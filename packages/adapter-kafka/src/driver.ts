@@ -191,6 +191,7 @@ export class KafkaDriver implements Driver {
         this.#copyist,
         (name, bytes) => this.#makeRoom(name, bytes),
         names,
+        this.#context.clock,
       )
       this.#letters.set(names.dead, letters)
     }

@@ -168,7 +168,7 @@ export class RedisDriver implements Driver {
   }
 
   deadLetters(topic: TopicSpec, group: string): DeadLetterStore {
-    return new RedisDeadLetters(this.#shared, groupKeys(this.#topics.of(topic).keys, group), topic.ordered)
+    return new RedisDeadLetters(this.#shared, topic, this.#topics.of(topic).keys, group)
   }
 
   async seek(topic: TopicSpec, group: string, position: SeekPosition): Promise<void> {

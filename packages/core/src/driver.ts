@@ -427,6 +427,14 @@ export interface DeadLetterStore {
   replay(ids: readonly string[] | 'all'): Promise<number>
   /** Removes letters for good; resolves with how many. */
   discard(ids: readonly string[] | 'all'): Promise<number>
+  /**
+   * Puts letters behind those that are there, for imports and edited replays, exactly as given: `list` shows them under their
+   * ids, which their headers carry too. Outcome i belongs to letter i and says that it is durable, or why it was refused. One
+   * that the broker cannot keep whole is refused as `too-large`, not cut; one for a group that does not exist as
+   * `topology-missing`. At most `publishBatchSize`; core looks before that no id is there already. What is there all the same
+   * may stay, be replaced, or stand there twice. Left out: core refuses the calls that need it as `unsupported`.
+   */
+  add?(letters: readonly StoredDeadLetter[]): Promise<readonly Outcome[]>
 }
 
 export interface StoredDeadLetter {
@@ -435,6 +443,8 @@ export interface StoredDeadLetter {
   readonly body: Uint8Array
   readonly contentType: string | undefined
   readonly headers: Readonly<Record<string, string>>
+  /** The transport's ordering key, where it is known: on an ordered topic a replay goes to the place of this key. */
+  readonly key?: string | undefined
 }
 
 /** `offset` is the broker's own (a Kafka offset for every partition, a stream entry id); `time` is since the epoch. */

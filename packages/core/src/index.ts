@@ -32,6 +32,9 @@ export {
   type DiscardReport,
   type ReplayReport,
 } from './dead-letters/dead-letters.ts'
+export type { ExportedDeadLetter } from './dead-letters/exported-dead-letter.ts'
+export type { LetterChange } from './dead-letters/letter-edit.ts'
+export type { ImportReport, RefusedLetter } from './dead-letters/letter-import.ts'
 export type { DeadLetterPage } from './dead-letters/page-collector.ts'
 export type { HandlerContext, HandlingMode } from './deliveries/handler-context.ts'
 export type {

@@ -1,4 +1,9 @@
-import type { DeadLetterStore, StoredDeadLetter, TopicSpec } from '@waybill/core/driver'
+import {
+  type DeadLetterStore,
+  MessagingError,
+  type StoredDeadLetter,
+  type TopicSpec,
+} from '@waybill/core/driver'
 import { driverMutant, type Mutant } from './mutant.ts'
 
 type Replacement = (store: DeadLetterStore) => Partial<DeadLetterStore>
@@ -13,6 +18,7 @@ function storeMutant(description: Omit<Mutant, 'mutate'>, replacement: Replaceme
         list: () => store.list(),
         replay: (ids) => store.replay(ids),
         discard: (ids) => store.discard(ids),
+        add: async (letters) => (await store.add?.(letters)) ?? [],
         ...replacement(store),
       }),
     }),
@@ -104,6 +110,52 @@ export const deadLettering: readonly Mutant[] = [
   storeMutant(
     { name: 'replays what is discarded', fault: 'A discarded letter is delivered again', caughtBy: ['49'] },
     (store) => ({ discard: (ids) => store.replay(ids) }),
+  ),
+  storeMutant(
+    {
+      name: 'adds in word only',
+      fault: 'Letters that are added are not there',
+      caughtBy: ['250a', '250b', '250c', '251a', '251b'],
+    },
+    () => ({ add: async (letters) => letters.map(() => ({ ok: true })) }),
+  ),
+  storeMutant(
+    {
+      name: 'adds other bytes',
+      fault: 'An added letter has its body as text',
+      caughtBy: ['250a', '250b'],
+    },
+    (store) => ({
+      add: async (letters) =>
+        (await store.add?.(
+          letters.map((letter) => ({
+            ...letter,
+            body: Buffer.from(Buffer.from(letter.body).toString('ascii')),
+          })),
+        )) ?? [],
+    }),
+  ),
+  storeMutant(
+    {
+      name: 'adds the first only',
+      fault: 'Of several letters only the first is added, and the others are refused',
+      caughtBy: ['250a', '250b', '250c'],
+    },
+    (store) => ({
+      async add([first, ...others]) {
+        const outcomes = first === undefined ? [] : ((await store.add?.([first])) ?? [])
+        const error = new MessagingError('rejected', 'one at a time')
+        return [...outcomes, ...others.map(() => ({ ok: false as const, error }))]
+      },
+    }),
+  ),
+  storeMutant(
+    {
+      name: 'loses what it replays by name',
+      fault: 'A letter replayed by its id is discarded',
+      caughtBy: ['251a', '251b'],
+    },
+    (store) => ({ replay: (ids) => (ids === 'all' ? store.replay(ids) : store.discard(ids)) }),
   ),
   driverMutant({
     name: 'mixes dead letters up',

@@ -1,4 +1,10 @@
-import { type DeadLetterStore, MessagingError, type StoredDeadLetter } from '@waybill/core/driver'
+import {
+  type Clock,
+  type DeadLetterStore,
+  MessagingError,
+  type Outcome,
+  type StoredDeadLetter,
+} from '@waybill/core/driver'
 import { firstFailure } from '@waybill/core/driver-kit'
 import type { Administer } from '../connection/lent-gateway.ts'
 import { LogReader } from '../connection/log-reader.ts'
@@ -9,6 +15,7 @@ import {
   fromLetter,
   letterIdOf,
   type Resolution,
+  toNewLetter,
   toReplay,
   toResolution,
 } from '../wire/letters.ts'
@@ -30,12 +37,20 @@ export class KafkaDeadLetters implements DeadLetterStore {
   readonly #publisher: Publisher
   readonly #makeRoom: MakeRoom
   readonly #names: GroupNames
+  readonly #clock: Clock
   readonly #reader: LogReader
   /** Letters by id with their offsets, oldest first, as far as they were read. */
   readonly #letters = new Map<string, number>()
   #reading: Promise<void> = Promise.resolve()
 
-  constructor(administer: Administer, publisher: Publisher, makeRoom: MakeRoom, names: GroupNames) {
+  constructor(
+    administer: Administer,
+    publisher: Publisher,
+    makeRoom: MakeRoom,
+    names: GroupNames,
+    clock: Clock,
+  ) {
+    this.#clock = clock
     this.#administer = administer
     this.#publisher = publisher
     this.#makeRoom = makeRoom
@@ -60,6 +75,18 @@ export class KafkaDeadLetters implements DeadLetterStore {
 
   discard(ids: readonly string[] | 'all'): Promise<number> {
     return this.#resolve(ids, 'discard')
+  }
+
+  async add(letters: readonly StoredDeadLetter[]): Promise<readonly Outcome[]> {
+    const { dead } = this.#names
+    const records = letters.map((letter) => toNewLetter(letter, this.#clock.now()))
+    const outcomes = [...(await this.#publisher.send(dead, records))]
+    for (const [index, record] of records.entries()) {
+      if (isItselfTooLarge(outcomes[index] ?? noAnswer, record)) {
+        outcomes[index] = await this.#sendLarge(dead, record)
+      }
+    }
+    return outcomes
   }
 
   async #resolve(ids: readonly string[] | 'all', resolution: Resolution): Promise<number> {
@@ -100,9 +127,13 @@ export class KafkaDeadLetters implements DeadLetterStore {
   async #putBackLarge(letter: ConsumedRecord): Promise<void> {
     const { retry } = this.#names
     const record = toReplay(letter)
-    const outcome = await sendLarge({ publisher: this.#publisher, makeRoom: this.#makeRoom }, retry, record)
+    const outcome = await this.#sendLarge(retry, record)
     if (isTooLarge(outcome)) throw doesNotFit(letterIdOf(letter), retry, batchBytes(recordBytes(record)))
     if (!outcome.ok) throw outcome.error
+  }
+
+  #sendLarge(topic: string, record: ProducedRecord): Promise<Outcome> {
+    return sendLarge({ publisher: this.#publisher, makeRoom: this.#makeRoom }, topic, record)
   }
 
   /** The letter with its body, which is still where the message was if it was too large to be copied. */

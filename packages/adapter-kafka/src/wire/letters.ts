@@ -41,6 +41,19 @@ export function toLetter(
   return { key: deadLetterIdOf(wanted) ?? null, value: value ?? Buffer.alloc(0), headers }
 }
 
+/** A letter of an export, or an edited one, of which there is no record. */
+export function toNewLetter(
+  { body, contentType, headers, key }: StoredDeadLetter,
+  now: number,
+): ProducedRecord {
+  const record = {
+    ...{ offset: '0', timestamp: String(now), value: Buffer.from(body) },
+    key: key === undefined ? null : Buffer.from(key),
+    headers: contentType === undefined ? {} : { [contentTypeHeader]: contentType },
+  }
+  return toLetter({ record }, headers)
+}
+
 /** Takes a letter off: a tombstone for compaction, with a note for people. */
 export function toResolution(id: string, resolution: Resolution): ProducedRecord {
   return { key: id, value: null, headers: { [resolutionHeader]: resolution } }
@@ -74,8 +87,8 @@ function originalOf(letter: ConsumedRecord): ConsumedRecord {
 const nowhere = { topic: '', partition: 0 }
 
 export function fromLetter(letter: ConsumedRecord): StoredDeadLetter {
-  const { body, contentType, headers } = fromRecord(originalOf(letter), nowhere)
-  return { id: letterIdOf(letter), body, contentType, headers }
+  const { body, contentType, headers, key } = fromRecord(originalOf(letter), nowhere)
+  return { id: letterIdOf(letter), body, contentType, headers, key }
 }
 
 /** What goes back to the group: as before it failed, and where it was. */

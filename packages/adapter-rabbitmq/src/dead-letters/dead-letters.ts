@@ -2,6 +2,7 @@ import {
   type Clock,
   type DeadLetterStore,
   type MessagingError,
+  type Outcome,
   replayHeaders,
   type StoredDeadLetter,
   sleep,
@@ -13,8 +14,16 @@ import { toDriverError } from '../errors.ts'
 import { toQueue } from '../sending/copies.ts'
 import type { Publisher } from '../sending/publisher.ts'
 import type { AmqpMessage } from '../wire/amqp.ts'
-import { fromAmqp, letterId, partitionOfLetter, toCopy } from '../wire/messages.ts'
+import {
+  fromAmqp,
+  letterId,
+  type Outgoing,
+  partitionOfLetter,
+  toCopy,
+  toNewLetter,
+} from '../wire/messages.ts'
 import { describeGroup, type TopicObjects } from '../wire/names.ts'
+import { partitionOf } from '../wire/partitions.ts'
 
 /** How many letters are taken, and copied or removed, at a time. */
 const windowSize = 1000
@@ -125,6 +134,16 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
       return { remove, isEnough: wanted.size === 0 }
     })
     return discarded
+  }
+
+  add(letters: readonly StoredDeadLetter[]): Promise<readonly Outcome[]> {
+    return this.#parts.publisher.publish(letters.map((letter) => this.#toNew(letter)))
+  }
+
+  #toNew({ body, contentType, headers, key = '' }: StoredDeadLetter): Outgoing {
+    const { topic } = this.#parts.objects
+    const extras = topic.ordered ? { partition: partitionOf(key, this.#queues.length) } : {}
+    return { exchange: '', routingKey: this.#dead, ...toNewLetter({ body, contentType, headers }, extras) }
   }
 
   #toReplay({ source, headers }: Letter) {

@@ -152,6 +152,19 @@ export interface CopyExtras {
   readonly counts?: Counts
 }
 
+/** A dead letter of an export, or an edited one, of which there is no message. */
+export function toNewLetter(
+  { body, contentType, headers }: Pick<Incoming, 'body' | 'contentType' | 'headers'>,
+  { partition }: Pick<CopyExtras, 'partition'>,
+): Pick<Outgoing, 'body' | 'options'> {
+  const own: Record<string, unknown> = {}
+  addHeaders(own, headers)
+  if (partition !== undefined) own[partitionHeader] = String(partition)
+  const options: PublishOptions = { persistent: true, mandatory: true, headers: own }
+  if (contentType !== undefined) options.contentType = contentType
+  return { body: toBuffer(body), options }
+}
+
 /** A copy of a received message with other headers, for a retry, a dead letter, a replay or a return. */
 export function toCopy(
   source: Pick<AmqpMessage, 'content' | 'properties'>,

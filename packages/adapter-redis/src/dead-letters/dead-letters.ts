@@ -1,14 +1,19 @@
 import {
   type DeadLetterStore,
   deadLetterIdOf,
+  type Outcome,
   replayHeaders,
   type StoredDeadLetter,
+  type TopicSpec,
+  toMessagingError,
 } from '@waybill/core/driver'
-import { inChunks } from '@waybill/core/driver-kit'
+import { done, failed, inChunks } from '@waybill/core/driver-kit'
 import type { SharedConnection } from '../connection/shared-connection.ts'
+import { fromErrorReply } from '../errors.ts'
 import { bounds } from '../wire/bounds.ts'
-import { decodeFields, type Entry, encodeFields } from '../wire/entries.ts'
-import { type GroupKeys, lineOfHeaders } from '../wire/names.ts'
+import { listOf } from '../wire/call.ts'
+import { decodeFields, type Entry, encodeFields, type Fields } from '../wire/entries.ts'
+import { type GroupKeys, groupKeys, lineOf, lineOfHeaders, type TopicKeys } from '../wire/names.ts'
 import { asArray, asNumber, asText } from '../wire/reply.ts'
 
 // How many letters are read at once: few at first, then as many as have the size of one call.
@@ -21,16 +26,27 @@ interface Letter extends Entry {
   readonly bytes: number
 }
 
+interface NewLetter {
+  readonly index: number
+  readonly letter: StoredDeadLetter
+  readonly fields: Fields
+  readonly bytes: number
+}
+
 /** The dead letters of a group: entries of a stream that nobody consumes, looked up by letter id in a hash. */
 export class RedisDeadLetters implements DeadLetterStore {
   readonly #shared: SharedConnection
   readonly #keys: GroupKeys
+  readonly #groups: string
+  readonly #name: string
   readonly #ordered: boolean
 
-  constructor(shared: SharedConnection, keys: GroupKeys, ordered: boolean) {
+  constructor(shared: SharedConnection, topic: TopicSpec, topicKeys: TopicKeys, group: string) {
     this.#shared = shared
-    this.#keys = keys
-    this.#ordered = ordered
+    this.#keys = groupKeys(topicKeys, group)
+    this.#groups = topicKeys.groups
+    this.#name = group
+    this.#ordered = topic.ordered
   }
 
   async count(): Promise<number> {
@@ -72,6 +88,43 @@ export class RedisDeadLetters implements DeadLetterStore {
       })
       return asNumber(answer.fields.count)
     })
+  }
+
+  async add(letters: readonly StoredDeadLetter[]): Promise<readonly Outcome[]> {
+    const outcomes = new Array<Outcome>(letters.length).fill(done)
+    const items = letters.map((letter, index) => {
+      const fields = encodeFields(letter, this.#lineOfNew(letter))
+      return { index, letter, fields, bytes: letter.body.byteLength }
+    })
+    await Promise.all(inChunks(items, bounds).map((chunk) => this.#add(chunk, outcomes)))
+    return outcomes
+  }
+
+  async #add(items: readonly NewLetter[], outcomes: Outcome[]): Promise<void> {
+    const what = `Adding dead letters of group ${this.#name} failed`
+    try {
+      const { dead, deadIndex } = this.#keys
+      const { fields } = await this.#shared.run('addLetters', {
+        keys: { groups: this.#groups, dead, deadIndex },
+        args: {
+          group: this.#name,
+          letters: items.map(({ letter: { id }, fields: { length: size } }) => ({ letter: id, size })),
+        },
+        values: items.flatMap((item) => item.fields),
+      })
+      for (const failure of listOf(fields.failures)) {
+        const item = items[asNumber(failure.index)]
+        if (item !== undefined) outcomes[item.index] = failed(fromErrorReply(asText(failure.error), what))
+      }
+    } catch (thrown) {
+      const error = toMessagingError(thrown, what)
+      for (const { index } of items) outcomes[index] = failed(error)
+    }
+  }
+
+  #lineOfNew({ key, headers }: StoredDeadLetter): number {
+    const partitions = this.#keys.own.length
+    return this.#ordered ? lineOf({ ordered: true, partitions }, key, undefined) : lineOfHeaders(headers)
   }
 
   /** The line it came from; letters that somebody else put there tell none. */

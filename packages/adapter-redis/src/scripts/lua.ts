@@ -1,6 +1,39 @@
 // Written by scripts/lua.ts from the .lua files of this folder.
 
 export const lua = {
+  addLetters: `-- Puts letters behind those that are there. A letter whose id is there already stays as it is.
+-- keys: groups, dead, deadIndex. args: group, letters: { letter (its id), size }. Values: the fields of each.
+-- Answers { failures: { index, error } }, index from 0.
+-- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
+-- cannot carry.
+local args = cjson.decode(ARGV[1])
+local keys = {}
+for name, at in pairs(args.keys) do
+  if type(at) == 'number' then
+    keys[name] = KEYS[at]
+  else
+    keys[name] = {}
+    for index, each in ipairs(at) do keys[name][index] = KEYS[each] end
+  end
+end
+local failures = {}
+local exists = redis.call('SISMEMBER', keys.groups, args.group) == 1
+local first = 2
+for index, letter in ipairs(args.letters) do
+  if not exists then
+    failures[#failures + 1] = { index = index - 1, error = 'NOGROUP the group does not exist' }
+  elseif redis.call('HEXISTS', keys.deadIndex, letter.letter) == 0 then
+    local reply = redis.pcall('XADD', keys.dead, '*', unpack(ARGV, first, first + letter.size - 1))
+    if type(reply) == 'table' then
+      failures[#failures + 1] = { index = index - 1, error = reply.err }
+    else
+      redis.call('HSET', keys.deadIndex, letter.letter, reply)
+    end
+  end
+  first = first + letter.size
+end
+return { cjson.encode({ failures = failures }) }
+`,
   applyTopology: `#!lua flags=allow-oom
 -- Creates or verifies a topic with its groups in one step, so that several processes may do so at once.
 -- keys: topic, streams, groups, wishes (a list, one a group), own (a list, each group's streams in turn).

@@ -35,5 +35,5 @@ export const rateLimitScripts: readonly ScriptName[] = ['rateLimitTake']
 /** Those that the driver needs. */
 export const driverScripts: readonly ScriptName[] = [
   ...(['applyTopology', 'publish', 'moveDue', 'cancelDelayed', 'fetch', 'settle'] as const),
-  ...(['tend', 'depart', 'handOver', 'tidy', 'replay', 'discard'] as const),
+  ...(['tend', 'depart', 'handOver', 'tidy', 'replay', 'discard', 'addLetters'] as const),
 ]

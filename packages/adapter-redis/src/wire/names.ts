@@ -116,7 +116,11 @@ export function groupKeys(topic: TopicKeys, group: string): GroupKeys {
 export const registryKey = (prefix: string) => `${prefix}:topics`
 
 /** The line a message of a topic takes. Foreign producers reach the same partition with CRC-32 (IEEE) of the key. */
-export function lineOf(topic: TopicSpec, key: string | undefined, priority: number | undefined): number {
+export function lineOf(
+  topic: Pick<TopicSpec, 'ordered' | 'partitions'>,
+  key: string | undefined,
+  priority: number | undefined,
+): number {
   if (topic.ordered) return crc32(key ?? '') % topic.partitions
   return priority !== undefined && priority >= firstHighPriority ? 0 : normalLevel
 }

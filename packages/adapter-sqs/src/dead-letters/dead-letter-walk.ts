@@ -138,8 +138,8 @@ function tooMany({ name }: Queue, count: number): MessagingError {
 
 /** Letters that SQS itself moved here bear no id of ours, but keep their own. */
 function toLetter(received: Received): Letter {
-  const { id, body, contentType, headers } = received
-  return { id: deadLetterIdOf(headers) ?? id, body, contentType, headers, received }
+  const { id, body, contentType, headers, key } = received
+  return { id: deadLetterIdOf(headers) ?? id, body, contentType, headers, key, received }
 }
 
 /** Ids of core are in the order in which they were made. */

@@ -1,4 +1,12 @@
-import { type Clock, type DeadLetterStore, replayHeaders, type StoredDeadLetter } from '@waybill/core/driver'
+import { randomUUID } from 'node:crypto'
+import {
+  type Clock,
+  type DeadLetterStore,
+  type Outcome,
+  replayHeaders,
+  type StoredDeadLetter,
+} from '@waybill/core/driver'
+import { done, failed } from '@waybill/core/driver-kit'
 import type { ItemResult } from '../connection/batches.ts'
 import type { Queue } from '../connection/queue.ts'
 import { sendAll } from '../sending/sender.ts'
@@ -57,6 +65,19 @@ export class SqsDeadLetters implements DeadLetterStore {
     return this.#remove(ids, async (letters) => letters.map(() => undefined))
   }
 
+  async add(letters: readonly StoredDeadLetter[]): Promise<readonly Outcome[]> {
+    const queue = await this.#context.deadLetters()
+    const results = await sendAll(
+      queue,
+      letters.map(({ id, body, contentType, headers, key }) => {
+        // FIFO queues drop for five minutes what they have seen before: a letter may come again after it was discarded.
+        const fifo = queue.isFifo ? placeOf(id, randomUUID()) : undefined
+        return { body, contentType, headers, key, fifo }
+      }),
+    )
+    return results.map((result) => (result === undefined ? done : failed(result.error)))
+  }
+
   #walk(queue: Queue): DeadLetterWalk {
     const { clock, mostHidden } = this.#context
     return new DeadLetterWalk({ queue, clock, held: this.#held, mostHidden })
@@ -109,8 +130,11 @@ export class SqsDeadLetters implements DeadLetterStore {
   }
 }
 
-/** The id of a replay differs from the message's: FIFO queues drop for five minutes what they have seen before. */
-function copyOf({ id, body, contentType, headers, received }: Letter, queue: Queue): Outgoing {
-  const fifo = queue.isFifo ? placeOf(received.key, `replay-${id}`) : undefined
+/**
+ * The id of a replay differs from the message's: FIFO queues drop for five minutes what they have seen before. It is not the
+ * letter's own either, which may be added and replayed again.
+ */
+function copyOf({ body, contentType, headers, received }: Letter, queue: Queue): Outgoing {
+  const fifo = queue.isFifo ? placeOf(received.key, `replay-${received.id}`) : undefined
   return { body, contentType, headers: replayHeaders(headers), fifo }
 }

@@ -66,7 +66,8 @@ export class Group {
     }
     host.formats.learn(topic)
     const reader = new BodyReader(host.formats, topic.name, name)
-    this.deadLetters = new DeadLetters({ clock: host.clock, reader, open }, topic.name, name)
+    const { clock, formats, driver } = host
+    this.deadLetters = new DeadLetters({ clock, formats, driver, reader, open }, topic, name)
   }
 
   /**

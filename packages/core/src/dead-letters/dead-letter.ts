@@ -28,6 +28,8 @@ export interface DeadLetter {
   /** The body as it arrived, byte for byte. */
   readonly body: Uint8Array
   readonly contentType: string | undefined
+  /** The ordering key, where it is known. */
+  readonly key: string | undefined
   /** All transport headers. */
   readonly headers: Readonly<Record<string, string>>
 }
@@ -60,6 +62,7 @@ export async function toDeadLetter(
   const { id, headers, body, contentType } = stored
   const errorName = headers[headerNames.errorName]
   const failedAt = dateOf(headers[headerNames.failedAt])
+  const message = await read(stored, reader, failedAt)
   return {
     id,
     reason: headers[headerNames.reason] ?? 'unknown',
@@ -77,7 +80,8 @@ export async function toDeadLetter(
     deliveries: Math.max(1, Number(headers[headerNames.deliveries]) || 1),
     firstFailedAt: dateOf(headers[headerNames.firstFailedAt]),
     failedAt,
-    message: await read(stored, reader, failedAt),
+    message,
+    key: message?.key ?? stored.key,
     body,
     contentType,
     headers,

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { stubDriver } from '../driver/stub-driver.fixture.ts'
 import type { StoredDeadLetter } from '../driver.ts'
 import { BodyReader } from '../encoding/body-reader.ts'
 import { Formats } from '../encoding/formats.ts'
 import { virtualClock } from '../lib/virtual-clock.ts'
 import { encodeMessage } from '../messages/cloud-events.ts'
+import { defineTopic } from '../messages/topic.ts'
 import { DeadLetters } from './dead-letters.ts'
 
 const hour = 3_600_000
@@ -55,8 +57,10 @@ function open(letters: StoredDeadLetter[]) {
     replay: remove,
     discard: remove,
   }
-  const reader = new BodyReader(new Formats(undefined, []), 'orders', 'billing')
-  const deadLetters = new DeadLetters({ clock, reader, open: () => store }, 'orders', 'billing')
+  const formats = new Formats(undefined, [])
+  const reader = new BodyReader(formats, 'orders', 'billing')
+  const host = { clock, reader, formats, driver: stubDriver(), open: () => store }
+  const deadLetters = new DeadLetters(host, defineTopic('orders'), 'billing')
   const ids = async (filter?: Parameters<DeadLetters['list']>[0]) => {
     const found: string[] = []
     for await (const { id } of deadLetters.list(filter)) found.push(id)

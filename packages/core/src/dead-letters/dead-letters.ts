@@ -1,8 +1,11 @@
 import { z } from 'zod'
-import type { DeadLetterStore } from '../driver.ts'
+import type { DeadLetterStore, Driver, StoredDeadLetter } from '../driver.ts'
 import type { BodyReader } from '../encoding/body-reader.ts'
+import type { Formats } from '../encoding/formats.ts'
 import type { Clock } from '../lib/clock.ts'
+import { ConfigurationError, MessagingError } from '../lib/errors.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
+import type { Topic } from '../messages/topic.ts'
 import { type DeadLetter, toDeadLetter } from './dead-letter.ts'
 import {
   type DeadLetterFilter,
@@ -11,6 +14,9 @@ import {
   matchesFilter,
   type ParsedFilter,
 } from './dead-letter-filter.ts'
+import { type ExportedDeadLetter, toExported } from './exported-dead-letter.ts'
+import { changeSchema, editedLetter, isEditOf, type LetterChange } from './letter-edit.ts'
+import { type ImportReport, LetterImport, noAnswer, tooLargeFor } from './letter-import.ts'
 import { type DeadLetterPage, PageCollector } from './page-collector.ts'
 
 export interface DeadLetterPageOptions extends DeadLetterFilter {
@@ -39,6 +45,8 @@ export interface DiscardReport {
 export interface DeadLettersHost {
   readonly clock: Clock
   readonly reader: BodyReader
+  readonly formats: Formats
+  readonly driver: Pick<Driver, 'name' | 'capabilities'>
   /** The driver's store; throws `closed` after the bus was closed. */
   open(): DeadLetterStore
 }
@@ -80,11 +88,11 @@ const selectionSchema = lazily(() =>
  */
 export class DeadLetters {
   readonly #host: DeadLettersHost
-  readonly #topic: string
+  readonly #topic: Topic
   readonly #group: string
 
   /** @internal Made by `bus.group()`; the parameters may change in any version. */
-  constructor(host: DeadLettersHost, topic: string, group: string) {
+  constructor(host: DeadLettersHost, topic: Topic, group: string) {
     this.#host = host
     this.#topic = topic
     this.#group = group
@@ -194,6 +202,93 @@ export class DeadLetters {
     return this.#host.open().discard('all')
   }
 
+  /**
+   * The letters that match the filter, oldest first, each whole in a form for JSON that stays readable. They stay where they
+   * are.
+   *
+   * ```ts
+   * for await (const letter of deadLetters.export({ reason: 'invalid-data' })) file.write(`${JSON.stringify(letter)}\n`)
+   * ```
+   */
+  async *export(filter: DeadLetterFilter = {}): AsyncGenerator<ExportedDeadLetter, undefined> {
+    for await (const letter of this.list(filter)) yield toExported(letter)
+  }
+
+  /**
+   * Adds exported letters to those of this group, under their ids: one that is there already is not added again, so an import
+   * that was cut short is repeated as a whole. A letter that is not valid, too large, or refused by the broker is told of in the
+   * report, and holds up no other.
+   *
+   * ```ts
+   * const { imported, alreadyThere, refused } = await deadLetters.import(lines.map((line) => JSON.parse(line)))
+   * for (const { index, error } of refused) console.error(`line ${index + 1}: ${error.message}`)
+   * ```
+   *
+   * @throws {ConfigurationError} when the letters are not iterable.
+   * @throws {MessagingError} `unsupported`, and what the broker answers when it is asked which letters are there.
+   */
+  async import(letters: Iterable<unknown> | AsyncIterable<unknown>): Promise<ImportReport> {
+    requireIterable(letters)
+    const { store, add } = this.#openToAdd('Importing dead letters')
+    const { capabilities, name } = this.#host.driver
+    return new LetterImport({ store, add, capabilities, driver: name }).run(letters)
+  }
+
+  /**
+   * Sends one letter back to this group with other data or another body, and takes it off the list. The id of the message stays.
+   * Whatever happens meanwhile, the letter or its edit is on the list until the edit has been replayed; a repeated call finishes
+   * what was cut short.
+   *
+   * ```ts
+   * await deadLetters.replayEdited(letter.id, { data: { ...letter.message.data, currency: 'EUR' }, definitions: [OrderPlaced] })
+   * await deadLetters.replayEdited(letter.id, { body: '{"total":42}', contentType: 'application/json' })
+   * ```
+   *
+   * @throws {ConfigurationError} when the change is not valid.
+   * @throws {InvalidMessageError} when the data does not fit its definition; nothing has changed.
+   * @throws {MessagingError} `unsupported`, `too-large`, and what the broker answers.
+   */
+  async replayEdited(id: string, change: LetterChange): Promise<ReplayReport> {
+    const wanted = parseOptions(idSchema(), id, 'id of a dead letter')
+    const parsed = parseOptions(changeSchema(), change, 'change of a dead letter')
+    const { store, add } = this.#openToAdd('Replaying an edited dead letter')
+    const { driver } = this.#host
+    let original: StoredDeadLetter | undefined
+    const edits: StoredDeadLetter[] = []
+    for await (const letter of store.list()) {
+      if (letter.id === wanted) original = letter
+      else if (isEditOf(wanted, letter)) edits.push(letter)
+    }
+    const source = original ?? edits[0]
+    if (source === undefined) return { replayed: 0, missing: [wanted] }
+    const edited = await editedLetter(wanted, source, parsed, { ...this.#host, topic: this.#topic })
+    const tooLarge = tooLargeFor(edited, driver.capabilities.maxMessageBytes, driver.name)
+    if (tooLarge !== undefined) throw tooLarge
+    if (!edits.some((edit) => edit.id === edited.id)) {
+      const [outcome] = await add([edited])
+      if (outcome?.ok !== true) throw outcome?.error ?? noAnswer()
+    }
+    // The original goes before the replay: after it, a repeated call could not tell that it has been replayed.
+    const others = [original, ...edits].flatMap((each) => (each && each.id !== edited.id ? [each.id] : []))
+    if (others.length > 0) await store.discard(others)
+    const replayed = await store.replay([edited.id])
+    return { replayed, missing: replayed === 0 ? [wanted] : [] }
+  }
+
+  #openToAdd(what: string): {
+    readonly store: DeadLetterStore
+    readonly add: NonNullable<DeadLetterStore['add']>
+  } {
+    const store = this.#host.open()
+    const add = store.add?.bind(store)
+    if (add !== undefined) return { store, add }
+    const next = 'Instead: replay the letters, or send new messages'
+    throw new MessagingError(
+      'unsupported',
+      `${what} is not supported by the ${this.#host.driver.name} driver. ${next}`,
+    )
+  }
+
   async #each(
     which: DeadLetterSelection,
     run: (store: DeadLetterStore, ids: readonly string[]) => Promise<number>,
@@ -241,7 +336,14 @@ export class DeadLetters {
 
   async *#all(): AsyncGenerator<DeadLetter, undefined> {
     for await (const stored of this.#host.open().list()) {
-      yield await toDeadLetter(stored, this.#host.reader, this.#topic, this.#group)
+      yield await toDeadLetter(stored, this.#host.reader, this.#topic.name, this.#group)
     }
   }
+}
+
+function requireIterable(letters: unknown): void {
+  const isObject = typeof letters === 'object' && letters !== null
+  if (isObject && (Symbol.iterator in letters || Symbol.asyncIterator in letters)) return
+  const message = 'expected an array, or another iterable, of exported letters'
+  throw new ConfigurationError('import of dead letters', [{ path: '', message }])
 }

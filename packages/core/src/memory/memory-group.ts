@@ -151,6 +151,13 @@ export class MemoryGroup {
     this.dead.set(id, { id, body, contentType, headers, key })
   }
 
+  /** Puts letters behind those that are there; what is there already stays. */
+  addLetters(letters: readonly StoredDeadLetter[]): void {
+    for (const letter of letters) {
+      if (!this.dead.has(letter.id)) this.dead.set(letter.id, { ...letter, key: letter.key })
+    }
+  }
+
   replay(ids: readonly string[]): number {
     const letters = ids.flatMap((id) => this.dead.get(id) ?? [])
     for (const { id, body, contentType, headers, key } of letters) {

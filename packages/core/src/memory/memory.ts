@@ -11,6 +11,7 @@ import {
   type Outcome,
   parseOptions,
   type SeekPosition,
+  type StoredDeadLetter,
   type Subscription,
   type SubscriptionRequest,
   type TopicSpec,
@@ -217,6 +218,10 @@ class MemoryDriver implements Driver {
       replay: async (ids: readonly string[] | 'all') => queue().replay(idsOf(ids)),
       discard: async (ids: readonly string[] | 'all') =>
         idsOf(ids).filter((id) => queue().dead.delete(id)).length,
+      add: async (letters: readonly StoredDeadLetter[]) => {
+        queue().addLetters(letters)
+        return letters.map(() => done)
+      },
     }
   }
 
