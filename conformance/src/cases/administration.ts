@@ -101,4 +101,45 @@ export const administration: readonly Case[] = [
       assert.equal(await admin.cancelDelayed(stage.topic, neighbour.id), false, 'it is delivered')
     },
   },
+  {
+    number: 252,
+    part: 'a',
+    title:
+      'The age of the oldest waiting message, where it is told, grows while it waits, and is 0 when nothing does',
+    requires: ['stats'],
+    async run(context) {
+      const stage = await context.stage()
+      const age = async () => (await stage.bus.group(stage.topic, stage.group).stats()).oldestWaitingMs
+      if ((await age()) === undefined) context.skip('the driver cannot tell without disturbing consumers')
+      assert.equal(await age(), 0, 'nothing waits')
+      const sentAt = performance.now()
+      const first = await stage.sendOne()
+      // Clocks of brokers tell milliseconds, and differ a little from this one.
+      const toleranceMs = 1000
+      const isOlderThan = (ms: number) => async () => ((await age()) ?? 0) > ms
+      await context.eventually('it grows', isOlderThan(context.pace(300)))
+      const second = await stage.sendOne()
+      const seen = (await age()) ?? 0
+      assert.ok(seen >= context.pace(300), `with a younger message it is ${seen} ms`)
+      const passedMs = performance.now() - sentAt
+      assert.ok(seen <= passedMs + toleranceMs, `${seen} ms after ${Math.round(passedMs)}`)
+      const recorder = context.recorder()
+      await stage.consume(recorder)
+      await context.exactly(recorder, [first, second])
+      await context.eventually('nothing waits', async () => (await age()) === 0)
+    },
+  },
+  {
+    number: 252,
+    part: 'b',
+    title: 'The time that health tells, where it does, is the one of the machine that both run on',
+    async run(context) {
+      const bus = await context.bus()
+      const { status, driver } = await bus.health()
+      assert.equal(status, 'up')
+      if (driver.time === undefined) context.skip('the broker tells no time')
+      const apartMs = Math.abs(driver.time - Date.now())
+      assert.ok(apartMs <= context.pace(5000), `${apartMs} ms apart`)
+    },
+  },
 ]

@@ -211,7 +211,7 @@ export class KafkaDriver implements Driver {
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     const dead = await this.deadLetters(topic, group).count()
     const stats = await this.#gateway.run(`Looking at group ${group} of topic ${topic.name}`, (gateway) =>
-      groupStats(gateway, topic, group),
+      groupStats(gateway, topic, group, this.#context.clock.now()),
     )
     return { ...stats, dead }
   }

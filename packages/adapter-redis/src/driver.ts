@@ -180,15 +180,16 @@ export class RedisDriver implements Driver {
     await this.#shared.call('PUBLISH', wake, [...streams.keys()].join(','))
   }
 
-  stats(topic: TopicSpec, group: string): Promise<GroupStats> {
+  async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     const { keys } = this.#topics.of(topic)
-    return groupStats(this.#shared, topic, keys, groupKeys(keys, group), group)
+    const now = millisecondsOf(await this.#shared.call('TIME'))
+    return groupStats(this.#shared, topic, keys, groupKeys(keys, group), group, now)
   }
 
   async health(): Promise<DriverHealth> {
     try {
-      await this.#shared.call('PING')
-      return { status: 'up', details: { ...(await this.#serverInfo()) } }
+      const time = millisecondsOf(await this.#shared.call('TIME'))
+      return { status: 'up', time, details: { ...(await this.#serverInfo()) } }
     } catch (error) {
       return { status: 'down', error: toMessagingError(error, 'Redis does not answer'), details: {} }
     }
@@ -277,4 +278,10 @@ function lastIdBefore(position: SeekPosition): string {
     case 'offset':
       return idBefore(position.offset)
   }
+}
+
+/** Of the answer to TIME: seconds and microseconds. */
+function millisecondsOf(answer: unknown): number {
+  const [seconds, microseconds] = Array.isArray(answer) ? answer.map((part) => Number(String(part))) : []
+  return Math.floor((seconds ?? Number.NaN) * 1000 + (microseconds ?? Number.NaN) / 1000)
 }

@@ -168,7 +168,8 @@ export class SqsDriver implements Driver {
     }
     try {
       await this.#connection.probe({ queue: this.#topology.queues.anyName })
-      return { status: 'up', details }
+      const { serviceTime: time } = this.#connection
+      return { status: 'up', ...(time !== undefined && { time }), details }
     } catch (error) {
       return { status: 'down', error: toMessagingError(error, 'Asking SQS for an answer'), details }
     }

@@ -463,6 +463,12 @@ export interface GroupStats {
   /** Not due yet: delayed sends and retries. */
   readonly delayed: number | undefined
   readonly dead: number | undefined
+  /**
+   * For how many milliseconds the one that has waited longest has been ready, by the broker's clock where it tells the time; 0
+   * when nothing waits. On log-shaped brokers what is in hand counts as waiting. Undefined where it could only be found by
+   * taking messages from the group's consumers, or at a great cost.
+   */
+  readonly oldestWaitingMs?: number | undefined
   /** By partition, for log-shaped brokers. */
   readonly partitions?: readonly PartitionStats[]
   /** Broker-specific figures, such as bytes of memory. */
@@ -499,6 +505,8 @@ export interface DriverHealth {
   readonly status: 'up' | 'down'
   /** Why it is down. */
   readonly error?: MessagingError
+  /** The broker's clock, in milliseconds since the epoch, where it tells. */
+  readonly time?: number
   readonly details: Readonly<Record<string, unknown>>
 }
 

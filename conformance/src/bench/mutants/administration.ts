@@ -1,5 +1,6 @@
 import { type Administration, MessagingError } from '@waybill/core/driver'
 import { driverMutant, type Mutant } from './mutant.ts'
+import { withField } from './with-field.ts'
 
 /** A driver whose administration behaves otherwise. */
 function administrationMutant(
@@ -90,4 +91,39 @@ export const administration: readonly Mutant[] = [
     },
     () => ({ cancelDelayed: async () => true }),
   ),
+  driverMutant({
+    name: 'tells the age of the youngest',
+    fault: 'The age of the oldest waiting message starts again with each one sent',
+    caughtBy: ['252a'],
+    layers: () => {
+      let sentAt = performance.now()
+      return {
+        publish(batch, forward) {
+          sentAt = performance.now()
+          return forward(batch)
+        },
+        async connect(forward) {
+          const driver = await forward()
+          return withField(driver, 'stats', async (topic, group) => {
+            const stats = await driver.stats(topic, group)
+            return { ...stats, oldestWaitingMs: stats.waiting === 0 ? 0 : performance.now() - sentAt }
+          })
+        },
+      }
+    },
+  }),
+  driverMutant({
+    name: 'tells seconds',
+    fault: 'The time in health is in seconds',
+    caughtBy: ['252b'],
+    layers: () => ({
+      async connect(forward) {
+        const driver = await forward()
+        return withField(driver, 'health', async () => {
+          const health = await driver.health()
+          return { ...health, time: Math.floor((health.time ?? 0) / 1000) }
+        })
+      },
+    }),
+  }),
 ]

@@ -8,6 +8,8 @@ import {
 import { brokerErrorOf } from '../client/faults.ts'
 import type { Gateway } from '../client/gateway.ts'
 import type { PartitionCommit } from '../client/group-coordinator.ts'
+import { toDriverError } from '../errors.ts'
+import { dueAtOf } from '../wire/messages.ts'
 import { groupNames } from '../wire/names.ts'
 import { parseRecord } from './offsets.ts'
 
@@ -16,13 +18,19 @@ interface TopicProgress {
   /** Not settled, whether in hand or not. */
   readonly unsettled: number
   readonly partitions: readonly PartitionStats[]
+  /** By partition, where there is something unsettled: the first offset of it. */
+  readonly firstUnsettled: ReadonlyMap<number, number>
 }
+
+/** Of so many partitions at most the first unsettled record is read, which comes in a batch of up to a megabyte or so. */
+const mostRead = 32
 
 /** What the broker tells of a group. What is in hand only its members know, so it counts as waiting. */
 export async function groupStats(
   gateway: Gateway,
   topic: TopicSpec,
   group: string,
+  now: number,
 ): Promise<Omit<GroupStats, 'dead'>> {
   const { main: name, groupId, retry, delay } = groupNames(topic, group)
   const owners = await ownersOf(gateway, groupId)
@@ -32,8 +40,34 @@ export async function groupStats(
   return {
     waiting: main?.unsettled,
     inFlight: undefined,
+    oldestWaitingMs: await oldestWaiting(gateway, name, main?.firstUnsettled ?? new Map(), now),
     delayed: (retries?.unsettled ?? 0) + (delayed?.unsettled ?? 0),
     partitions: main?.partitions ?? [],
+  }
+}
+
+/**
+ * By the timestamps of the records, which are their producers' clocks'; a delayed record counts from when it is due. Undefined
+ * where our user may not read the topic.
+ */
+async function oldestWaiting(
+  gateway: Gateway,
+  topic: string,
+  firstUnsettled: TopicProgress['firstUnsettled'],
+  now: number,
+): Promise<number | undefined> {
+  if (firstUnsettled.size > mostRead) return undefined
+  const readySince = async ([partition, offset]: readonly [number, number]): Promise<number> => {
+    const { records } = await gateway.logs.read(topic, partition, offset, { maxBytes: 1, maxWaitMs: 100 })
+    const [first] = records
+    return first === undefined ? now : Math.max(Number(first.timestamp), dueAtOf(first))
+  }
+  try {
+    return now - Math.min(now, ...(await Promise.all([...firstUnsettled].map(readySince))))
+  } catch (thrown) {
+    const error = toDriverError(thrown, `Reading topic ${topic}`)
+    if (error.code === 'access-denied') return undefined
+    throw error
   }
 }
 
@@ -61,11 +95,13 @@ async function progressOf(
   const coordinator = await gateway.coordinatorOf(groupId)
   const committed = await coordinator.committed({ [topic]: [...ends.keys()] })
   let unsettled = 0
+  const firstUnsettled = new Map<number, number>()
   const partitions = (committed.get(topic) ?? []).map(({ partition, offset, metadata }): PartitionStats => {
     const end = ends.get(partition) ?? 0
     const lag = Math.max(0, end - Math.max(offset, starts.get(partition) ?? 0))
     const settled = parseRecord(offset, metadata).settled.reduce((sum, { from, to }) => sum + to - from, 0)
     unsettled += Math.max(0, lag - settled)
+    if (lag > settled) firstUnsettled.set(partition, Math.max(offset, starts.get(partition) ?? 0))
     const owner = owners.get(`${topic}/${partition}`)
     return {
       partition,
@@ -75,7 +111,8 @@ async function progressOf(
       ...(owner !== undefined && { owner }),
     }
   })
-  return { unsettled, partitions: partitions.sort((a, b) => a.partition - b.partition) }
+  partitions.sort((a, b) => a.partition - b.partition)
+  return { unsettled, partitions, firstUnsettled }
 }
 
 /** Moves a group in its topic. Kafka takes that only from a group without members. */

@@ -1,7 +1,7 @@
 import { type GroupStats, MessagingError, type PartitionStats, type TopicSpec } from '@waybill/core/driver'
 import { sumOf } from '@waybill/core/driver-kit'
 import type { SharedConnection } from '../connection/shared-connection.ts'
-import { idAfter } from '../wire/ids.ts'
+import { idAfter, timeOfId } from '../wire/ids.ts'
 import { type GroupKeys, returnedName, type TopicKeys } from '../wire/names.ts'
 import { asArray, asFigure, asNumber, asRecord, asText, asUtf8 } from '../wire/reply.ts'
 
@@ -10,17 +10,20 @@ interface SourceStats {
   readonly pending: number
   /** Of these, given back to the group. */
   readonly returned: number
+  /** When the oldest that waits came, by the server's clock; undefined when nothing waits. */
+  readonly oldestAt: number | undefined
   readonly committed: string
   readonly end: string
 }
 
-/** The figures of a group; `native` has what its topic and it take of the server's memory. */
+/** The figures of a group, `now` by the server's clock; `native` has what its topic and it take of the server's memory. */
 export async function groupStats(
   shared: SharedConnection,
   topic: TopicSpec,
   keys: TopicKeys,
   group: GroupKeys,
   name: string,
+  now: number,
 ): Promise<GroupStats> {
   const [sources, delayed, dead, owners, native] = await Promise.all([
     Promise.all(group.sources.map((stream) => sourceStats(shared, stream, name))),
@@ -29,11 +32,13 @@ export async function groupStats(
     topic.ordered ? shared.call('HGETALL', group.owners) : undefined,
     nativeStats(shared, keys, group),
   ])
+  const oldestAt = Math.min(now, ...sources.flatMap(({ oldestAt }) => oldestAt ?? []))
   return {
     waiting: sumOf(sources.map(({ lag, returned }) => (lag === undefined ? undefined : lag + returned))),
     inFlight: sumOf(sources.map(({ pending, returned }) => pending - returned)),
     delayed: sumOf(delayed.map(asNumber)),
     dead: asNumber(dead),
+    oldestWaitingMs: now - oldestAt,
     partitions: lineStats(sources, asRecord(owners)),
     native,
   }
@@ -70,12 +75,23 @@ async function sourceStats(shared: SharedConnection, stream: string, name: strin
       .map(asRecord)
       .find((each) => asUtf8(each.name) === name) ?? {}
   const holders = asArray(asArray(returned)[3]).map(asArray)
+  const returnedCount = asNumber(holders.find(([holder]) => asText(holder) === returnedName)?.[1] ?? 0)
+  const lastDelivered = asText(group['last-delivered-id'])
+  const [unread, givenBack] = await Promise.all([
+    lastDelivered === '' ? [] : shared.call('XRANGE', stream, `(${lastDelivered}`, '+', 'COUNT', 1),
+    returnedCount === 0 ? [] : shared.call('XPENDING', stream, name, '-', '+', 1, returnedName),
+  ])
+  const oldest = [unread, givenBack].flatMap((entries) => {
+    const [first] = asArray(entries)
+    return first === undefined ? [] : timeOfId(asText(asArray(first)[0]))
+  })
   return {
     // Nil when entries were deleted from the middle, or the group was moved there.
     lag: asFigure(group.lag),
     pending: asFigure(group.pending) ?? 0,
-    returned: asNumber(holders.find(([holder]) => asText(holder) === returnedName)?.[1] ?? 0),
-    committed: idAfter(asText(group['last-delivered-id'])),
+    returned: returnedCount,
+    oldestAt: oldest.length === 0 ? undefined : Math.min(...oldest),
+    committed: idAfter(lastDelivered),
     end: idAfter(asText(asRecord(information)['last-generated-id'])),
   }
 }

@@ -6,6 +6,11 @@ function idParts(id: string): readonly [time: bigint, number: bigint] {
   return [BigInt(match?.[1] ?? 0), BigInt(match?.[2] ?? 0)]
 }
 
+/** When the entry came, in milliseconds since the epoch by the server's clock. */
+export function timeOfId(id: string): number {
+  return Number(idParts(id)[0])
+}
+
 /** The id of an entry that can come next after this one. */
 export function idAfter(id: string): string {
   const [time, number] = idParts(id)

@@ -73,7 +73,12 @@ export class Connection {
 
   /** The time by the service's clock, at most a second behind it; by ours where the service has not told. */
   now(): number {
-    return this.#time.now() ?? this.#clock.now()
+    return this.serviceTime ?? this.#clock.now()
+  }
+
+  /** The time by the service's clock, at most a second behind it; undefined where the service has not told. */
+  get serviceTime(): number | undefined {
+    return this.#time.now()
   }
 
   get sqs(): SQSClient {

@@ -30,6 +30,11 @@ export class Heap<Item> {
     return this.#items[0]
   }
 
+  /** All items, the first of them first, the others in no order. */
+  [Symbol.iterator](): IterableIterator<Item> {
+    return this.#items.values()
+  }
+
   add(item: Item): void {
     this.#rise(item, this.#items.length)
   }

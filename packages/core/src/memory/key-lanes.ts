@@ -87,6 +87,14 @@ export class KeyLanes<Owner extends object> implements Waiting<Owner> {
     return true
   }
 
+  *entries(): Iterable<Entry> {
+    for (const { waiting } of this.#lanes.values()) yield* waiting
+    // Those without a key have lanes of their own, which only their heads lead to.
+    for (const { lane, entry } of this.#free) {
+      if (entry.message.key === undefined && lane.waiting.first === entry) yield entry
+    }
+  }
+
   clear(): void {
     this.#lanes.clear()
     this.#free = newHeads()

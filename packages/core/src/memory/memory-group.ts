@@ -57,11 +57,20 @@ export class MemoryGroup {
     return this.#delayed.size
   }
 
+  /** 0 when nothing waits. */
+  get oldestWaitingMs(): number {
+    const now = this.#clock.monotonic()
+    let oldest = now
+    for (const { readyAt } of this.#waiting.entries()) oldest = Math.min(oldest, readyAt)
+    return now - oldest
+  }
+
   add(message: StoredMessage): void {
     this.#places += 1
     const { headers, dueAt = 0 } = message
     const priority = Number(headers[headerNames.priority] ?? 0)
-    const entry = { message, place: this.#places, priority, dueAt, deliveries: 0, crashes: 0 }
+    const readyAt = Math.max(dueAt, this.#clock.monotonic())
+    const entry = { message, place: this.#places, priority, dueAt, readyAt, deliveries: 0, crashes: 0 }
     const isDue = this.#delayed.isDue(entry)
     if (isDue || this.#waiting.keepsPlaces) this.#waiting.add(entry)
     if (isDue) this.#wake()

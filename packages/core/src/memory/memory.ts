@@ -239,8 +239,8 @@ class MemoryDriver implements Driver {
 
   async stats({ name }: TopicSpec, group: string) {
     this.#ensureOpen()
-    const { waiting, inFlight, delayed, dead } = this.#group(name, group)
-    return { waiting, inFlight, delayed, dead: dead.size }
+    const { waiting, inFlight, delayed, dead, oldestWaitingMs } = this.#group(name, group)
+    return { waiting, inFlight, delayed, dead: dead.size, oldestWaitingMs }
   }
 
   readonly administration: Administration = {
@@ -255,6 +255,7 @@ class MemoryDriver implements Driver {
   async health() {
     return {
       status: this.#closed ? ('down' as const) : ('up' as const),
+      time: this.#broker.clock.now(),
       details: { topics: this.#broker.topics.size },
     }
   }

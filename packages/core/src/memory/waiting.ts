@@ -9,6 +9,8 @@ export interface Entry {
   readonly priority: number
   /** Not to be handed out before, by the monotonic clock. */
   readonly dueAt: number
+  /** Since when it could be handed out, by the monotonic clock. */
+  readonly readyAt: number
   deliveries: number
   /** How often a lease ran out with it in hand. */
   crashes: number
@@ -29,6 +31,8 @@ export interface Waiting<Owner> {
   take(owner: Owner, max: number): readonly Entry[]
   /** The member has it no longer; true when others may have more now. */
   release(entry: Entry): boolean
+  /** In no order. Costs a look at each. */
+  entries(): Iterable<Entry>
   clear(): void
 }
 
@@ -74,6 +78,11 @@ export class SharedQueue<Owner> implements Waiting<Owner> {
 
   release(): boolean {
     return false
+  }
+
+  *entries(): Iterable<Entry> {
+    yield* this.#inOrder.slice(this.#head)
+    yield* this.#others
   }
 
   clear(): void {
