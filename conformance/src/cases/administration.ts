@@ -137,7 +137,7 @@ export const administration: readonly Case[] = [
       const bus = await context.bus()
       const { status, driver } = await bus.health()
       assert.equal(status, 'up')
-      if (driver.time === undefined) context.skip('the broker tells no time')
+      if (driver.time === undefined) return context.skip('the broker tells no time')
       const apartMs = Math.abs(driver.time - Date.now())
       assert.ok(apartMs <= context.pace(5000), `${apartMs} ms apart`)
     },

@@ -35,7 +35,7 @@ export const exportedSchema = lazily(() =>
       exportVersion,
       `expected ${exportVersion}; what a newer Waybill exported is for that one to import`,
     ),
-    id: text().min(1).max(200),
+    id: text().min(1).max(1000),
     topic: text(),
     group: text(),
     key: text().optional(),

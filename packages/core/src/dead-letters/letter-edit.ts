@@ -5,7 +5,7 @@ import type { StoredDeadLetter } from '../driver.ts'
 import type { BodyReader } from '../encoding/body-reader.ts'
 import { writeMessage } from '../encoding/body-writer.ts'
 import type { Formats } from '../encoding/formats.ts'
-import { InvalidMessageError, toError } from '../lib/errors.ts'
+import { InvalidMessageError, MessagingError, toError } from '../lib/errors.ts'
 import { lazily } from '../lib/validation.ts'
 import { contentTypeIn } from '../messages/cloud-events.ts'
 import { isDefinition, type MessageDefinition } from '../messages/definition.ts'
@@ -134,6 +134,8 @@ async function readMessage(source: StoredDeadLetter, reader: BodyReader): Promis
   try {
     return await reader.read(source, 0)
   } catch (error) {
+    // A store or a registry is away: it may be read later.
+    if (MessagingError.is(error) && error.retryable) throw error
     const why = `the letter cannot be decoded, so its data cannot be changed; give a whole body instead: ${toError(error).message}`
     throw new InvalidMessageError(`change of dead letter ${source.id}`, [{ path: 'data', message: why }])
   }
