@@ -1,6 +1,6 @@
 import type { OutboundMessage } from '@waybill/core/driver'
 import { expect, test } from 'vitest'
-import { fromLetter, letterIdOf, toLetter, toReplay, toResolution } from './letters.ts'
+import { fromLetter, letterIdOf, toLetter, toNewLetter, toReplay, toResolution } from './letters.ts'
 import { deletionType, dueAtOf, fromRecord, moveAtOf, toCopy, toRecord } from './messages.ts'
 import type { ConsumedRecord, ProducedRecord } from './records.ts'
 
@@ -147,15 +147,18 @@ test('a dead letter of a record without value is no tombstone itself, and goes b
   expect(toReplay(consumed(letter))).toMatchObject({ key: foreign.key, value: null })
 })
 
-test('a letter tells body, content type and headers', () => {
+test('a letter tells body, content type, headers and key, and so does one that is made of what it tells', () => {
   const record = consumed(toRecord(message, 0, 'none'))
   const headers = { tenant: 'x', 'waybill-dead-letter-id': 'letter-1', 'waybill-attempt': '5' }
-  expect(fromLetter(consumed(toLetter({ record, partition: 0 }, headers)))).toEqual({
+  const letter = fromLetter(consumed(toLetter({ record, partition: 0 }, headers)))
+  expect(letter).toEqual({
     id: 'letter-1',
     body: record.value,
     contentType: 'application/cloudevents+json',
     headers,
+    key: record.key?.toString(),
   })
+  expect(fromLetter(consumed(toNewLetter(letter, 0)))).toEqual(letter)
 })
 
 test('a letter that somebody else put there has an id all the same', () => {
