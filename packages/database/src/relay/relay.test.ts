@@ -299,7 +299,7 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     const { bus, ids } = await openBus()
     await using _ = bus
     await database.transaction(async (transaction) => {
-      await outbox.send(transaction, ordered, { n: 1 }, { id: 'late', delay: '300ms' })
+      await outbox.send(transaction, ordered, { n: 1 }, { id: 'late', delay: '4s' })
       await outbox.send(transaction, ordered, { n: 2 }, { id: 'soon' })
       await outbox.send(transaction, ordered, { n: 3 }, { id: 'stale', expiresIn: 1 })
     })
