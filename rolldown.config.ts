@@ -11,6 +11,9 @@ const packages = [
   'database',
   'postgres',
   'sqlite',
+  'figures',
+  'opentelemetry',
+  'prometheus',
 ]
 
 /** `{ index: 'packages/core/src/index.ts', driver: … }`, as the package exports them. */

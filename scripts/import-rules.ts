@@ -150,6 +150,34 @@ const rules: readonly Rule[] = [
     rooms: ['options', 'errors', 'dialect', 'statement', 'sqlite-session', 'sqlite', 'index'],
   },
   {
+    folder: 'packages/figures',
+    allowed: [/^zod$/, /^@waybill\/core$/, driverDoors],
+    typesToo: [],
+    rooms: ['figure', 'label-sets', 'error-type', 'recorder', 'parts', 'reader', 'options', 'index'],
+  },
+  {
+    folder: 'packages/opentelemetry',
+    allowed: [/^zod$/, /^@waybill\/core$/, driverDoors, /^@waybill\/figures$/, /^@opentelemetry\/api$/],
+    typesToo: [],
+    rooms: [
+      'names',
+      'trace-context',
+      'attempt',
+      'options',
+      'spans',
+      'metrics',
+      'telemetry',
+      'instrument',
+      'index',
+    ],
+  },
+  {
+    folder: 'packages/prometheus',
+    allowed: [/^zod$/, /^@waybill\/core$/, driverDoors, /^@waybill\/figures$/, /^prom-client$/],
+    typesToo: [],
+    rooms: ['options', 'timing', 'collectors', 'metrics', 'index'],
+  },
+  {
     folder: 'conformance',
     allowed: [
       /^zod$/,

@@ -9,5 +9,8 @@ export const publishedFolders = [
   'packages/database',
   'packages/postgres',
   'packages/sqlite',
+  'packages/figures',
+  'packages/opentelemetry',
+  'packages/prometheus',
   'conformance',
 ] as const

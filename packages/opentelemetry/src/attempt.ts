@@ -1,0 +1,34 @@
+import { type Context, createContextKey, type Link, type Span, type SpanContext } from '@opentelemetry/api'
+
+/** One attempt to handle a message, as far as telemetry follows it. */
+export interface Attempt {
+  readonly number: number
+  /** Of the span that sent the message. */
+  readonly creation: SpanContext | undefined
+  /** Of the attempt before, or of the one that ended in the dead letters. */
+  readonly failedIn: SpanContext | undefined
+  /** What it is handled in, once that has begun. */
+  processing?: { readonly span: Span; readonly startedAt: number }
+  /** From the end of its handling until its verdict is durable. */
+  settling?: { readonly span: Span | undefined; readonly startedAt: number }
+}
+
+const key = createContextKey('waybill.attempt')
+
+export function withAttempt(context: Context, attempt: Attempt): Context {
+  return context.setValue(key, attempt)
+}
+
+export function attemptIn(context: Context): Attempt | undefined {
+  const value: unknown = context.getValue(key)
+  return isAttempt(value) ? value : undefined
+}
+
+function isAttempt(value: unknown): value is Attempt {
+  return typeof value === 'object' && value !== null && 'number' in value
+}
+
+/** To what it comes from: the send, and the attempt that failed before it. */
+export function linksOf({ creation, failedIn }: Attempt): Link[] {
+  return [creation, failedIn].flatMap((context) => (context === undefined ? [] : [{ context }]))
+}

@@ -1,0 +1,48 @@
+import type { Attributes } from '@opentelemetry/api'
+import type { Message } from '@waybill/core'
+import type { Label } from '@waybill/figures'
+
+/** The name of this instrumentation, as tracers and meters know it. */
+export const instrumentation = '@waybill/opentelemetry'
+
+/**
+ * Of the semantic conventions for messaging, version 1.44, whose status is development:
+ * https://opentelemetry.io/docs/specs/semconv/messaging/. What they do not define begins with `messaging.waybill.`.
+ */
+export const attributeNames = {
+  system: 'messaging.system',
+  operation: 'messaging.operation.name',
+  operationType: 'messaging.operation.type',
+  topic: 'messaging.destination.name',
+  group: 'messaging.consumer.group.name',
+  partition: 'messaging.destination.partition.id',
+  messageId: 'messaging.message.id',
+  conversation: 'messaging.message.conversation_id',
+  batchSize: 'messaging.batch.message_count',
+  error: 'error.type',
+  type: 'messaging.waybill.message.type',
+  attempt: 'messaging.waybill.attempt',
+  reason: 'messaging.waybill.reason',
+  state: 'messaging.waybill.state',
+  types: 'messaging.waybill.types',
+  outbox: 'messaging.waybill.outbox',
+} as const satisfies Readonly<Record<Label, string>> & Readonly<Record<string, string>>
+
+const systems: Readonly<Record<string, string>> = { sqs: 'aws_sqs' }
+
+/** `messaging.system` of a driver: the value of the conventions where they have one, else the driver's name. */
+export function systemOf(driver: string): string {
+  return systems[driver] ?? driver
+}
+
+/** What tells a message apart, and how its system names what Waybill calls type and key. */
+export function attributesOf(system: string, message: Message): Attributes {
+  const { id, type, key, metadata } = message
+  return {
+    [attributeNames.messageId]: id,
+    [attributeNames.type]: type,
+    ...(metadata.correlationId !== undefined && { [attributeNames.conversation]: metadata.correlationId }),
+    ...(system === 'rabbitmq' && { 'messaging.rabbitmq.destination.routing_key': type }),
+    ...(system === 'kafka' && key !== undefined && { 'messaging.kafka.message.key': key }),
+  }
+}

@@ -1,0 +1,2 @@
+export { type Metrics, prometheusMetrics } from './metrics.ts'
+export type { MetricsOptions } from './options.ts'

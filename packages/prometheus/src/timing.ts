@@ -1,0 +1,36 @@
+import { type Bus, MessagingError } from '@waybill/core'
+import { errorType, type Recorder } from '@waybill/figures'
+
+/** Times sends and handler calls. */
+export function timeCalls(bus: Bus, recorder: Recorder): void {
+  bus.use({
+    send: ({ definition }, next) =>
+      timed(next, (seconds, error) => recorder.sent(definition.topic.name, seconds, error)),
+    handle: ({ topic, group, mode }, next) => {
+      // A batch is timed as one.
+      if (mode === 'batch') return next()
+      recorder.consumed(topic, group)
+      return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, error))
+    },
+    handleBatch: ({ topic, group, messages }, next) => {
+      recorder.consumed(topic, group, messages.length)
+      return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, error))
+    },
+  })
+}
+
+async function timed(
+  next: () => Promise<void>,
+  told: (seconds: number, error: string | undefined) => void,
+): Promise<void> {
+  const startedAt = performance.now()
+  let error: string | undefined
+  try {
+    await next()
+  } catch (thrown) {
+    if (!(MessagingError.is(thrown) && thrown.code === 'skip')) error = errorType(thrown)
+    throw thrown
+  } finally {
+    told((performance.now() - startedAt) / 1000, error)
+  }
+}
