@@ -1,6 +1,7 @@
 /**
- * Bundles a small application with each adapter, and with the store in S3, by esbuild and by rolldown, as ESM and as CommonJS, and runs it: each
- * has to load, and to say that nobody answers there. Exits non-zero with a line for each that did not.
+ * Bundles a small application with each adapter, with the store in S3 and with each database, by esbuild and by rolldown, as
+ * ESM and as CommonJS, and runs it: each has to load, and to say that nobody answers there, or to work if it needs no server.
+ * Exits non-zero with a line for each that did not.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -46,6 +47,29 @@ try {
 } catch (error) {
   console.log(error.code)
 }
+`,
+  },
+  postgres: {
+    expected: 'disconnected',
+    source: `
+import { postgres } from '@waybill/postgres'
+try {
+  await postgres({ url: 'postgres://postgres@127.0.0.1:1/postgres' }).migrate()
+  console.log('migrated')
+} catch (error) {
+  console.log(error.code)
+}
+`,
+  },
+  sqlite: {
+    expected: 'ran',
+    source: `
+import { sqlite } from '@waybill/sqlite'
+const database = sqlite({ path: ':memory:' })
+await database.migrate()
+const idempotencyKey = { group: 'g', topic: 't', type: 'a.b', source: 's', id: 'm-1' }
+const { outcome } = await database.inbox().once({ idempotencyKey }, async () => {})
+console.log(outcome)
 `,
   },
 } as const

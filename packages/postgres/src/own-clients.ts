@@ -31,7 +31,7 @@ function lazily<Client>(
 export function ownPool(url: string): OwnClient<PostgresPool> {
   return lazily(
     async () => {
-      const { default: pg } = await installed('pg', () => import('pg'))
+      const { default: pg } = await import('pg').catch(missing('pg'))
       const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 10_000 })
       // An idle connection that breaks is replaced when it is needed; without a listener it would end the process.
       pool.on('error', () => {})
@@ -45,21 +45,20 @@ export function ownPglite(folder: string): OwnClient<PgliteClient> {
   return lazily(
     async () => {
       const name = '@electric-sql/pglite'
-      const { PGlite } = await installed(name, () => import('@electric-sql/pglite'))
+      const { PGlite } = await import('@electric-sql/pglite').catch(missing(name))
       return await PGlite.create(folder === '' ? 'memory://' : folder)
     },
     (client) => client.close(),
   )
 }
 
-async function installed<Module>(name: string, load: () => Promise<Module>): Promise<Module> {
-  try {
-    return await load()
-  } catch (error) {
+/** Called right behind each import: bundlers then take it as one that need not be there. */
+function missing(name: string): (error: unknown) => never {
+  return (cause) => {
     throw new MessagingError(
       'adapter-missing',
       `The URL needs the package ${name}, which could not be loaded. Run npm install ${name}`,
-      { cause: error },
+      { cause },
     )
   }
 }
