@@ -29,7 +29,8 @@ export async function bundle(context: CaseContext, name: 'inbox-program' | 'rela
 /** A process of ours that says `ready` and is killed. */
 export class Program {
   readonly #process: ChildProcess
-  readonly #exited: Promise<unknown>
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<unknown>
   readonly ready: Promise<void>
   #output = ''
 
@@ -39,7 +40,7 @@ export class Program {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#process = child
-    this.#exited = once(child, 'exit')
+    this.exited = once(child, 'exit')
     this.ready = new Promise((resolve, reject) => {
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         if (text.includes('ready')) resolve()
@@ -63,6 +64,6 @@ export class Program {
   /** SIGKILL; resolves when the process is gone. */
   async kill(): Promise<void> {
     if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill('SIGKILL')
-    await this.#exited
+    await this.exited
   }
 }

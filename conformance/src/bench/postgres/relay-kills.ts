@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { connect, defineTopic } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
 import type { CaseContext } from '../../case/case-context.ts'
+import { type Moment, moments } from './dying-pool.ts'
 import { entryOf, Ledger } from './ledger.ts'
 import { bundle, Program } from './program.ts'
 import { chooseSeed, killCount, randomFrom } from './random.ts'
@@ -17,17 +18,29 @@ async function openFlow(context: CaseContext, servers: Servers, busUrl: string) 
   const { database, schema } = await openDatabase(context, servers)
   const ledger = new Ledger(database)
   await ledger.create()
-  const topic = defineTopic(context.unique('entries'), { ordered: true, partitions: 4, groups: ['ledger'] })
+  const topic = defineTopic(context.unique('entries'), {
+    ordered: true,
+    partitions: 4,
+    groups: ['ledger', 'tally'],
+  })
   const definition = entryOf(topic)
   const bus = await connect({ url: busUrl, console: false, topics: [topic] })
   context.defer(() => bus.close())
   const inbox = database.inbox()
-  let duplicates = 0
+  let removed = 0
   await bus
     .consumer('ledger', { concurrency: 16 })
     .on(definition, async ({ data }, handling) => {
       const { outcome } = await inbox.once(handling, (transaction) => ledger.enter(transaction, data))
-      if (outcome === 'duplicate') duplicates += 1
+      if (outcome === 'duplicate') removed += 1
+    })
+    .start()
+  // What the broker has, by message.
+  const tally = new Map<string, number>()
+  await bus
+    .consumer('tally', { concurrency: 16 })
+    .on(definition, ({ id }) => {
+      tally.set(id, (tally.get(id) ?? 0) + 1)
     })
     .start()
   const outbox = database.outbox()
@@ -58,7 +71,8 @@ async function openFlow(context: CaseContext, servers: Servers, busUrl: string) 
   return {
     database,
     outbox,
-    start: () => new Program(path, { url: servers.postgres.url, schema, busUrl }),
+    start: (death: { readonly moment?: Moment; readonly n?: number } = {}) =>
+      new Program(path, { url: servers.postgres.url, schema, busUrl, ...death }),
     /** Ends the writing, waits for all effects, and checks them. */
     async check() {
       isOver = true
@@ -80,9 +94,26 @@ async function openFlow(context: CaseContext, servers: Servers, busUrl: string) 
       }
       assert.equal(entries.length, sent)
       assert.equal((await outbox.stats()).parked, 0)
-      return { sent, duplicates }
+      await context.eventually('the broker has shown all of them', () => tally.size >= sent, 60_000)
+      await context.quiet()
+      const met = [...tally.values()].reduce((sum, count) => sum + count - 1, 0)
+      return { sent, met, removed }
     },
   }
+}
+
+interface Death {
+  /** Undefined: its parent kills it. */
+  readonly moment: Moment | undefined
+  /** The how-manieth time of the moment it does not survive, or milliseconds from its start. */
+  readonly n: number
+}
+
+/** Half of the relays die at some time, the others between two instructions, most of them with a batch that the broker has. */
+function drawDeath(random: () => number): Death {
+  const [kind, when] = [random(), random()]
+  const moment = kind < 0.25 ? 'confirmed' : moments[Math.floor((kind - 0.25) * 12)]
+  return { moment, n: moment === undefined ? when * 1000 : 1 + Math.floor(when * 20) }
 }
 
 export function relayKills(servers: Servers, broker: 'rabbitmq' | 'kafka', part: string): Case {
@@ -98,19 +129,36 @@ export function relayKills(servers: Servers, broker: 'rabbitmq' | 'kafka', part:
       const random = randomFrom(seed)
       // All hundred take minutes: WAYBILL_KILLS=100.
       const kills = killCount(20)
-      let programs = [flow.start(), flow.start()]
-      context.defer(() => Promise.all(programs.map((program) => program.kill())))
-      for (let kill = 0; kill < kills; kill += 1) {
-        const [victim, ...others] = programs
-        await victim?.ready
-        await setTimeout(random() * 1000)
-        await victim?.kill()
-        programs = [...others, flow.start()]
+      const startedAt = performance.now()
+      const start = () => {
+        const death = drawDeath(random)
+        const { moment, n } = death
+        return { death, program: moment === undefined ? flow.start() : flow.start({ moment, n }) }
       }
-      const { sent, duplicates } = await flow.check()
+      let relays = [start(), start()]
+      context.defer(() => Promise.all(relays.map(({ program }) => program.kill())))
+      let confirmed = 0
+      for (let kill = 0; kill < kills; kill += 1) {
+        const [victim, ...others] = relays
+        if (victim === undefined) break
+        const { program, death } = victim
+        if (death.moment === undefined) {
+          await program.ready
+          await setTimeout(death.n)
+          await program.kill()
+        } else {
+          await context.within(`the relay dies when a batch is ${death.moment}`, program.exited, 60_000)
+          if (death.moment === 'confirmed') confirmed += 1
+        }
+        relays = [...others, start()]
+      }
+      const seconds = Math.round((performance.now() - startedAt) / 1000)
+      const { sent, met, removed } = await flow.check()
       console.log(
-        `  relay over ${broker}: ${kills} kills, seed ${seed}: ${sent} messages, ${duplicates} duplicates removed`,
+        `  relay over ${broker}: ${kills} kills in ${seconds} s, seed ${seed}, ${confirmed} of them with a batch at the broker and in the outbox: ${sent} messages, ${met} duplicates at the broker, ${removed} removed by the inbox`,
       )
+      assert.ok(met >= confirmed, 'a batch that the broker had was not sent again')
+      assert.ok(removed >= confirmed, 'the inbox has met fewer duplicates than there were')
     },
   }
 }
