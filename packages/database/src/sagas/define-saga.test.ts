@@ -57,7 +57,7 @@ describe('defineSaga', () => {
   })
 
   it('refuses a timeout that is no duration, and functions that are none', () => {
-    const wrong = JSON.parse('{"timeout": "soon", "run": 1, "compensate": 2}')
+    const wrong = JSON.parse('{"timeout": "soon", "compensationTimeout": "later", "run": 1, "compensate": 2}')
     const problems = problemsOf((saga) => [
       saga.startedBy(Placed, ({ data }) => data),
       saga.step('wait', { ...wrong, done: saga.reply(Done) }),
@@ -65,7 +65,9 @@ describe('defineSaga', () => {
     assert.deepEqual(problems, [
       'step "wait".run: expected a function',
       'step "wait".compensate: expected a function',
+      'step "wait".compensationTimeout: has no compensated beside it, so nothing would wait',
       "step \"wait\".timeout: expected a duration such as '30s' or '5m'",
+      "step \"wait\".compensationTimeout: expected a duration such as '30s' or '5m'",
     ])
   })
 

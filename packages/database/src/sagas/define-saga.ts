@@ -37,6 +37,7 @@ export interface SagaStep<Data> {
   readonly refused: readonly ReplyPart<Data>[]
   readonly compensated: readonly ReplyPart<Data>[]
   readonly timeout: Duration | undefined
+  readonly compensationTimeout: Duration | undefined
 }
 
 /** What a timeout's message carries. */
@@ -152,6 +153,7 @@ function toStep<Data>({ name, options }: StepPart<Data>): SagaStep<Data> {
     refused: listOf(options.refused),
     compensated: listOf(options.compensated),
     timeout: options.timeout,
+    compensationTimeout: options.compensationTimeout,
   }
 }
 
@@ -183,7 +185,7 @@ function stepIssues({ name, options }: StepPart<never>, index: number): Issue[] 
   const issues: Issue[] = []
   const problem = (path: string, message: string) => issues.push({ path: `${at}.${path}`, message })
   if (typeof name !== 'string' || name === '') problem('name', 'expected text')
-  const { run, compensate, timeout } = options
+  const { run, compensate, timeout, compensationTimeout } = options
   if (typeof run !== 'function') problem('run', 'expected a function')
   if (compensate !== undefined && typeof compensate !== 'function')
     problem('compensate', 'expected a function')
@@ -192,8 +194,11 @@ function stepIssues({ name, options }: StepPart<never>, index: number): Issue[] 
     problem('refused', 'has no done beside it, so nothing would wait for it')
   if (timeout !== undefined && !has('done'))
     problem('timeout', 'has no done beside it, so nothing would wait')
-  if (timeout !== undefined && parseDuration(timeout) === undefined)
-    problem('timeout', "expected a duration such as '30s' or '5m'")
+  if (compensationTimeout !== undefined && !has('compensated'))
+    problem('compensationTimeout', 'has no compensated beside it, so nothing would wait')
+  for (const [path, duration] of Object.entries({ timeout, compensationTimeout }))
+    if (duration !== undefined && parseDuration(duration) === undefined)
+      problem(path, "expected a duration such as '30s' or '5m'")
   if (has('compensated') && compensate === undefined)
     problem('compensated', 'has no compensate beside it, so nothing would be answered')
   return issues

@@ -92,6 +92,10 @@ export interface StepOptions<Data> {
   readonly compensate?: (context: SagaContext<Data>) => void | Promise<void>
   /** The answers to the compensation, one of which ends it. Default: it is not waited for. */
   readonly compensated?: ReplyPart<Data> | readonly ReplyPart<Data>[]
+  /**
+   * How long to wait for `compensated` before the compensation is asked for again, each time it passes. Default: for ever.
+   */
+  readonly compensationTimeout?: Duration
   /** How long to wait for `done` or `refused` before compensating. Default: for ever. */
   readonly timeout?: Duration
 }

@@ -36,6 +36,8 @@ export type SagaEventKind =
   | 'compensating'
   | 'step-compensating'
   | 'step-compensated'
+  /** Nobody answered to a compensation in time, so it was asked for again. */
+  | 'compensation-timed-out'
   /** A step that was compensated because nobody had answered was done after all, so its compensation was asked for again. */
   | 'compensated-again'
   | 'completed'

@@ -78,11 +78,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (saga, id) DO NOTHING RETURN
     return rows.length > 0
   }
 
-  /** False when somebody has changed it since it was read. */
-  async update(transaction: Transaction, record: SagaRecord): Promise<boolean> {
+  /** False when somebody has changed it since it was read. One that `waitsOn` is as idle as before. */
+  async update(
+    transaction: Transaction,
+    record: SagaRecord,
+    { waitsOn }: { readonly waitsOn: boolean },
+  ): Promise<boolean> {
     const rows = await transaction.query(
       `UPDATE ${this.#sagas} SET status = $3, step = $4, data = $5, progress = $6, reason = $7,
-version = version + 1, updated_at = ${this.#dialect.now}
+version = version + 1, updated_at = ${waitsOn ? 'updated_at' : this.#dialect.now}
 WHERE saga = $1 AND id = $2 AND version = $8 RETURNING id`,
       [this.#saga, record.id, ...this.#fields(record), record.version],
     )

@@ -168,6 +168,44 @@ describe.each(everyDatabase)('a saga on $name', ({ ready }) => {
     assert.deepEqual((await shopping.kinds()).slice(-2), ['compensated-again: reserve stock', 'ignored'])
   })
 
+  it('asks for a compensation again whenever nobody has answered to it in time, and stays as idle as it was', async () => {
+    const patient = defineSaga('patient', { data: order }, (saga) => [
+      saga.startedBy(OrderPlaced, ({ data }) => ({ orderId: data.orderId })),
+      saga.step('reserve stock', {
+        run: ({ send }) => send(ReserveStock, { orderId: id }),
+        done: saga.reply(StockReserved),
+        compensate: ({ send }) => send(ReleaseStock, { orderId: id }),
+        compensated: saga.reply(StockReleased),
+        compensationTimeout: '1m',
+      }),
+      saga.step('charge', {
+        run: ({ send }) => send(ChargeCard, { orderId: id }),
+        done: saga.reply(CardCharged),
+      }),
+      saga.on(OrderCancelled, ({ compensate }) => compensate('the customer cancelled')),
+    ])
+    await using shopping = await open(patient)
+    const released = () => shopping.sent().filter((type) => type === 'stock.release').length
+    const wait = async () => {
+      await shopping.kit.advance('1m')
+      await shopping.kit.idle()
+    }
+    await shopping.tell(OrderPlaced, { orderId: id, total: 42 })
+    await shopping.tell(StockReserved, { orderId: id })
+    await shopping.tell(OrderCancelled, { orderId: id })
+    const { updatedAt } = (await shopping.saga.state(id)) ?? {}
+    await wait()
+    await wait()
+    assert.equal(released(), 3)
+    const state = await shopping.saga.state(id)
+    assert.deepEqual([state?.status, state?.updatedAt], ['compensating', updatedAt])
+    assert.equal((await shopping.kinds()).at(-1), 'compensation-timed-out: reserve stock')
+    await shopping.tell(StockReleased, { orderId: id })
+    await wait()
+    assert.equal((await shopping.saga.state(id))?.status, 'compensated')
+    assert.equal(released(), 3)
+  })
+
   it('ignores the timeout of a step that was answered', async () => {
     await using shopping = await open(checkout)
     await shopping.tell(OrderPlaced, { orderId: id, total: 42 })

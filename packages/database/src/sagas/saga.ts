@@ -254,7 +254,7 @@ export class Saga<Data> {
           await take(turn, message)
           if (turn.changed) {
             record.data = await writtenData(this.definition, id, turn.data)
-            if (!(await this.#store.update(transaction, record))) throw new SagaConflict()
+            if (!(await this.#store.update(transaction, record, turn))) throw new SagaConflict()
           }
           await this.#finish(turn, transaction, id, message)
         }),

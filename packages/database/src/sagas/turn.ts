@@ -25,6 +25,7 @@ export interface TurnEvent {
 export type ReplyRole = 'done' | 'refused' | 'compensated'
 
 const dueTimeout = (step: string) => `step ${step}`
+const dueCompensation = (step: string) => `compensation of ${step}`
 
 /**
  * What one message does to one saga. It reads and changes the record in its hands and gathers what is to be sent and told;
@@ -35,6 +36,8 @@ export class Turn<Data> {
   readonly events: TurnEvent[] = []
   /** Whether the record has to be stored. */
   changed = false
+  /** Whether it only waits on, so that it counts as idle. */
+  waitsOn = false
   readonly #definition: SagaDefinition<Data>
   readonly #record: SagaRecord
   readonly #transaction: Transaction
@@ -90,8 +93,10 @@ export class Turn<Data> {
 
   /** A timeout that is due. One that was answered or cancelled is nothing to tell: most of them are. */
   async timeout({ name, token }: SagaTimeout): Promise<void> {
-    if (!this.#isRunning || this.#record.timeouts[name] !== token) return
+    if (this.#record.timeouts[name] !== token) return
     delete this.#record.timeouts[name]
+    if (this.#record.status === 'compensating') return await this.#compensateAgain(name)
+    if (!this.#isRunning) return
     const step = this.#definition.steps.find((each) => dueTimeout(each.name) === name)
     if (step !== undefined) {
       this.#tell('timed-out', step.name)
@@ -167,6 +172,7 @@ export class Turn<Data> {
 
   async #compensated({ name }: SagaStep<Data>, part: ReplyPart<Data>): Promise<void> {
     if (this.#record.steps[name] !== 'compensating') return this.#ignoreAnswer()
+    delete this.#record.timeouts[dueCompensation(name)]
     this.#record.steps[name] = 'compensated'
     this.#tell('step-compensated', name)
     await part.handle?.(this.#withMessage(this.#context()))
@@ -223,18 +229,32 @@ export class Turn<Data> {
 
   /** Undoes steps, the last one first, until one has to wait for its answer. */
   async #compensateNext(): Promise<void> {
-    for (const { name, compensate, compensated } of this.#definition.steps.toReversed()) {
+    for (const step of this.#definition.steps.toReversed()) {
+      const { name, compensate, compensated } = step
       const status = this.#record.steps[name]
       if (compensate === undefined || (status !== 'done' && status !== 'in-doubt')) continue
       this.#record.step = name
       this.#record.steps[name] = 'compensating'
       this.#tell('step-compensating', name)
       await compensate(this.#context())
-      if (compensated.length > 0) return
+      if (compensated.length > 0) return this.#awaitCompensated(step)
       this.#record.steps[name] = 'compensated'
       this.#tell('step-compensated', name)
     }
     this.#end('compensated')
+  }
+
+  #awaitCompensated({ name, compensationTimeout }: SagaStep<Data>): void {
+    if (compensationTimeout !== undefined) this.#setTimeout(dueCompensation(name), compensationTimeout)
+  }
+
+  async #compensateAgain(timeout: string): Promise<void> {
+    const step = this.#definition.steps.find(({ name }) => dueCompensation(name) === timeout)
+    if (step === undefined) return
+    this.#tell('compensation-timed-out', step.name)
+    await step.compensate?.(this.#context())
+    this.#awaitCompensated(step)
+    this.waitsOn = true
   }
 
   #end(status: 'completed' | 'compensated'): void {
