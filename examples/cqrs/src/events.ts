@@ -2,7 +2,10 @@
 import { defineMessage, defineTopic } from '@waybill/core'
 import { z } from 'zod'
 
-export const accounts = defineTopic('accounts', { groups: ['notifications'] })
+// Each run has a topic of its own, so that on a broker that keeps things a second run does not meet the first one's.
+export const run = `cqrs-${Date.now().toString(36)}`
+
+export const accounts = defineTopic(`${run}.accounts`, { groups: ['statements'] })
 
 const account = z.string().min(1)
 const cents = z.int().positive()

@@ -1,12 +1,18 @@
+import { connect } from '@waybill/core'
 import { type Database, EventStore, Projection } from '@waybill/database'
+import { until } from '@waybill/example-workers'
 import { deposit, open, Refused, withdraw } from './account.ts'
+import { accounts } from './events.ts'
 import { balances, makeReadModels, readBalances, readTurnover, turnover } from './read-models.ts'
+import { makeStatements, readStatements, startStatements } from './statements.ts'
 
 export interface BankOptions {
   readonly accounts: number
   /** Of each of the clerks, who work at once. */
   readonly movements: number
   readonly clerks: number
+  /** Where the events travel to others. Default: `memory:`. */
+  readonly url?: string
 }
 
 export interface BankReport {
@@ -16,11 +22,20 @@ export interface BankReport {
   readonly problems: readonly string[]
 }
 
-/** Clerks move money while a read model is built anew from the first event. Both models have to agree with the clerks. */
+/**
+ * Clerks move money while both read models are built anew from the first event, and others are told by messages. All of them
+ * have to agree with the clerks.
+ */
 export async function runBank(database: Database, options: BankOptions): Promise<BankReport> {
   await database.migrate()
   await database.transaction(makeReadModels)
-  const store = new EventStore(database, { outbox: database.outbox({ source: 'bank' }) })
+  await database.transaction(makeStatements)
+  const outbox = database.outbox({ source: 'bank' })
+  await using bus = await connect({ url: options.url ?? 'memory:', topics: [accounts], console: false })
+  await startStatements(bus, database)
+  await using relay = outbox.relay(bus, { pollInterval: '50ms' })
+  await relay.start()
+  const store = new EventStore(database, { outbox })
   const names = Array.from({ length: options.accounts }, (_, index) => `a-${index + 1}`)
   for (const name of names) await open(store, name, `Owner of ${name}`)
   const projections = [balances, turnover].map((each) => new Projection(store, each, { batch: 20, poll: 5 }))
@@ -49,6 +64,13 @@ export async function runBank(database: Database, options: BankOptions): Promise
     await projection.stop()
     await projection.catchUp()
   }
+  const total = [...held.values()].reduce((sum, cents) => sum + cents, 0)
+  const stated = async () =>
+    [...(await readStatements(database)).values()].reduce((sum, cents) => sum + cents, 0)
+  await until(
+    async () => (await relay.stats()).waiting === 0 && (await stated()) === total,
+    async () => `${await stated()} of ${total} cents stated`,
+  )
   return {
     events: (await store.readAll(database, { limit: 10_000 })).length,
     refused,
@@ -65,6 +87,8 @@ async function audit(database: Database, held: ReadonlyMap<string, number>): Pro
   expect('accounts', models.length, held.size)
   for (const { account, cents } of models)
     expect(`cents of ${account}`, Number(cents), held.get(account) ?? 0)
+  for (const [account, cents] of await readStatements(database))
+    expect(`cents of ${account} in its statement`, cents, held.get(account) ?? 0)
   const [deposited, withdrawn] = await readTurnover(database)
   const total = [...held.values()].reduce((sum, cents) => sum + cents, 0)
   expect('cents turned over', Number(deposited?.cents ?? 0) - Number(withdrawn?.cents ?? 0), total)

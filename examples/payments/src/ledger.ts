@@ -9,7 +9,7 @@ export async function openLedger(database: Database): Promise<void> {
       'CREATE TABLE payments (payment_id text PRIMARY KEY, status text NOT NULL, cents integer NOT NULL)',
     )
     await transaction.query(
-      'CREATE TABLE entries (position integer PRIMARY KEY, payment_id text NOT NULL, account text NOT NULL, cents integer NOT NULL)',
+      `CREATE TABLE entries (position ${database.dialect.types.position}, payment_id text NOT NULL, account text NOT NULL, cents integer NOT NULL)`,
     )
   })
 }

@@ -4,6 +4,6 @@ import { sqlite } from '@waybill/sqlite'
 import { paymentServices } from './payments.ts'
 import { Provider } from './provider.ts'
 
-const { DATABASE: path = '', PROVIDER: providerPath = '' } = process.env
+const { PROVIDER: providerPath = '' } = process.env
 const provider = new Provider(sqlite({ path: providerPath }))
-await runWorker(sqlite({ path }), (effects) => paymentServices(effects, provider))
+await runWorker((effects) => paymentServices(effects, provider))

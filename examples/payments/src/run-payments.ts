@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@waybill/core'
-import { until, Workers } from '@waybill/example-workers'
+import { dropTables, openDatabase, until, Workers } from '@waybill/example-workers'
 import { sqlite } from '@waybill/sqlite'
 import { audit } from './audit.ts'
 import { bookedCount, openLedger } from './ledger.ts'
@@ -13,6 +13,8 @@ import { Provider } from './provider.ts'
 
 export interface RunOptions {
   readonly url: string
+  /** Of the ledger. Default: a SQLite file that is removed in the end. */
+  readonly database?: string
   readonly payments: number
   readonly kills: number
   readonly seed: number
@@ -27,12 +29,13 @@ export interface RunReport {
 }
 
 /** Sends every payment twice while the workers are killed, until all are booked, and does the sums. */
-export async function runPayments({ url, payments: count, kills, seed }: RunOptions): Promise<RunReport> {
+export async function runPayments(options: RunOptions): Promise<RunReport> {
+  const { url, payments: count, kills, seed } = options
   const folder = await mkdtemp(join(tmpdir(), 'waybill-payments-'))
+  const databaseUrl = options.database ?? `sqlite:${join(folder, 'ledger.db')}`
   try {
-    const path = join(folder, 'ledger.db')
     const providerPath = join(folder, 'provider.db')
-    await using database = sqlite({ path })
+    await using database = openDatabase(databaseUrl, run)
     await using providerDatabase = sqlite({ path: providerPath })
     const provider = new Provider(providerDatabase)
     await openLedger(database)
@@ -41,7 +44,7 @@ export async function runPayments({ url, payments: count, kills, seed }: RunOpti
     await using workers = new Workers({
       program: new URL('process.ts', import.meta.url),
       url,
-      environment: { DATABASE: path, PROVIDER: providerPath, RUN: run },
+      environment: { DATABASE: databaseUrl, PROVIDER: providerPath, RUN: run },
       kills,
       seed,
     })
@@ -71,6 +74,7 @@ export async function runPayments({ url, payments: count, kills, seed }: RunOpti
       problems,
     }
   } finally {
+    await dropTables(databaseUrl, run)
     await rm(folder, { recursive: true })
   }
 }

@@ -4,10 +4,11 @@ import { wholeNumbers } from '@waybill/example-workers'
 import { runShop } from './run-shop.ts'
 import { isStyle } from './style.ts'
 
-const usage = `Usage: npm run demo:saga -- [--style STYLE] [--url URL] [--orders N] [--kills N] [--seed N]
+const usage = `Usage: npm run demo:saga -- [--style STYLE] [--url URL] [--database URL] [--orders N] [--kills N] [--seed N]
 
   --style STYLE  orchestration or choreography (default: both, one after the other)
   --url URL      where messages travel: memory:, amqp://…, kafka://…, sqs://…, redis://… (default: memory:)
+  --database URL sqlite:PATH, or postgres://…, where each run has a schema of its own (default: a temporary SQLite file)
   --orders N     how many orders are placed (default: 100)
   --kills N      how many workers are killed (default: 15)
   --seed N       makes the same orders and kills again (default: of this moment)
@@ -16,6 +17,7 @@ const usage = `Usage: npm run demo:saga -- [--style STYLE] [--url URL] [--orders
 const options = {
   style: { type: 'string' },
   url: { type: 'string', default: 'memory:' },
+  database: { type: 'string' },
   orders: { type: 'string', default: '100' },
   kills: { type: 'string', default: '15' },
   seed: { type: 'string', default: String(Date.now() % 1_000_000) },
@@ -23,7 +25,7 @@ const options = {
 } as const
 
 async function main(): Promise<number> {
-  const { style, url, help, ...numbers } = parseArgs({ options }).values
+  const { style, url, database, help, ...numbers } = parseArgs({ options }).values
   if (help) {
     console.log(usage)
     return 0
@@ -33,7 +35,12 @@ async function main(): Promise<number> {
   let isFine = true
   for (const each of style === undefined ? (['orchestration', 'choreography'] as const) : [style]) {
     console.log(`${sizes.orders} orders by ${each}, seed ${sizes.seed}:`)
-    const { completed, cancelled, killed, problems } = await runShop({ ...sizes, style: each, url })
+    const { completed, cancelled, killed, problems } = await runShop({
+      ...sizes,
+      ...(database !== undefined && { database }),
+      style: each,
+      url,
+    })
     console.log(`  ${completed} completed, ${cancelled} compensated, ${killed} workers killed`)
     for (const problem of problems) console.log(`  ✗ ${problem}`)
     if (problems.length === 0) console.log('  ✓ every effect once, and all sums add up')

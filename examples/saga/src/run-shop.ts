@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@waybill/core'
 import type { Database } from '@waybill/database'
-import { until, Workers } from '@waybill/example-workers'
-import { sqlite } from '@waybill/sqlite'
+import { dropTables, openDatabase, until, Workers } from '@waybill/example-workers'
 import { audit } from './audit.ts'
 import { makeOrders } from './make-orders.ts'
 import { OrderPlaced, run, orders as topic } from './messages.ts'
@@ -14,6 +13,8 @@ import { makeTables } from './tables.ts'
 export interface ShopOptions {
   readonly style: Style
   readonly url: string
+  /** Default: a SQLite file that is removed in the end. */
+  readonly database?: string
   readonly orders: number
   readonly kills: number
   readonly seed: number
@@ -34,9 +35,9 @@ export async function runShop(
 ): Promise<ShopReport> {
   const { style, url, kills, seed } = options
   const folder = await mkdtemp(join(tmpdir(), 'waybill-saga-'))
+  const databaseUrl = options.database ?? `sqlite:${join(folder, 'shop.db')}`
   try {
-    const path = join(folder, 'shop.db')
-    await using database = sqlite({ path })
+    await using database = openDatabase(databaseUrl, run)
     const shelf = { book: options.orders * 3, 'out-of-print': 0 }
     await makeTables(database, shelf)
     const outbox = database.outbox({ source: 'website' })
@@ -47,7 +48,7 @@ export async function runShop(
     await using workers = new Workers({
       program: new URL('process.ts', import.meta.url),
       url,
-      environment: { DATABASE: path, STYLE: style, RUN: run },
+      environment: { DATABASE: databaseUrl, STYLE: style, RUN: run },
       kills,
       seed,
     })
@@ -72,6 +73,7 @@ export async function runShop(
     await inspect?.(database)
     return { ...(await ended()), killed: workers.killed, problems }
   } finally {
+    await dropTables(databaseUrl, run)
     await rm(folder, { recursive: true })
   }
 }

@@ -10,7 +10,7 @@ export async function makeTables(database: Database, shelf: Readonly<Record<stri
   await database.transaction(async (transaction) => {
     const tables = [
       'CREATE TABLE shelf (sku text PRIMARY KEY, units integer NOT NULL)',
-      'CREATE TABLE journal (position integer PRIMARY KEY, order_id text NOT NULL, effect text NOT NULL, amount integer NOT NULL)',
+      `CREATE TABLE journal (position ${database.dialect.types.position}, order_id text NOT NULL, effect text NOT NULL, amount integer NOT NULL)`,
       'CREATE INDEX journal_of ON journal (order_id)',
       'CREATE TABLE order_view (order_id text PRIMARY KEY, status text NOT NULL)',
     ]

@@ -1,3 +1,4 @@
+export { dropTables, openDatabase } from './open-database.ts'
 export { randomNumbers } from './random.ts'
 export { type Effects, handles, handlesOnce, type Service, type ServiceHandler } from './service.ts'
 export { until } from './until.ts'

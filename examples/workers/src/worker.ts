@@ -1,21 +1,23 @@
 import { connect, fixed, MessagingError } from '@waybill/core'
-import type { Database } from '@waybill/database'
 import { dyingDatabase } from './dying-database.ts'
 import { type HandedBack, type HandedOver, isHandedOver } from './hand-over.ts'
+import { openDatabase } from './open-database.ts'
 import type { Effects, Service } from './service.ts'
 
 /** Every kill costs an attempt of what was in hand. */
 export const patience = { retry: { attempts: 1000, backoff: fixed('20ms') } }
 
+// Kafka waits for the session of a member that was killed before it gives its partitions to the next one. Six seconds is the
+// shortest that it allows (Kafka documentation, "group.min.session.timeout.ms"). Other adapters do not look at it.
+const native = { kafka: { sessionTimeout: '6s' } }
+
 /**
- * The program of a child process: handles messages until it is killed, or its parent has ended. `URL` and `DIE_AT` are in its
- * environment.
+ * The program of a child process: handles messages until it is killed, or its parent has ended. `URL`, `DATABASE`, `RUN` and
+ * `DIE_AT` are in its environment.
  */
-export async function runWorker(
-  database: Database,
-  services: (effects: Effects) => readonly Service[],
-): Promise<void> {
-  const { URL: url = 'memory:', DIE_AT: dieAt = '0' } = process.env
+export async function runWorker(services: (effects: Effects) => readonly Service[]): Promise<void> {
+  const { URL: url = 'memory:', DATABASE: databaseUrl = '', RUN: run = '', DIE_AT: dieAt = '0' } = process.env
+  const database = openDatabase(databaseUrl, run)
   const outbox = database.outbox()
   const own = services({ database, inbox: dyingDatabase(database, Number(dieAt)), outbox })
   process.on('disconnect', () => process.exit())
@@ -26,7 +28,7 @@ export async function runWorker(
     process.send?.('ready')
     return
   }
-  const bus = await connect({ url, console: false })
+  const bus = await connect({ url, native, console: false })
   await startAll(bus, own)
   await outbox.relay(bus, { pollInterval: '50ms' }).start()
   process.send?.('ready')
