@@ -31,7 +31,12 @@ export async function runBank(database: Database, options: BankOptions): Promise
   await database.transaction(makeReadModels)
   await database.transaction(makeStatements)
   const outbox = database.outbox({ source: 'bank' })
-  await using bus = await connect({ url: options.url ?? 'memory:', topics: [accounts], console: false })
+  await using bus = await connect({
+    url: options.url ?? 'memory:',
+    topics: [accounts],
+    timeout: '1m',
+    console: false,
+  })
   await startStatements(bus, database)
   await using relay = outbox.relay(bus, { pollInterval: '50ms' })
   await relay.start()

@@ -40,7 +40,7 @@ export async function runPayments(options: RunOptions): Promise<RunReport> {
     const provider = new Provider(providerDatabase)
     await openLedger(database)
     await provider.open()
-    await using bus = await connect({ url, topics: [requests, answers], console: false })
+    await using bus = await connect({ url, topics: [requests, answers], timeout: '1m', console: false })
     await using workers = new Workers({
       program: new URL('process.ts', import.meta.url),
       url,

@@ -44,7 +44,7 @@ export async function runShop(
     const services = servicesOf(style)({ database, inbox: database.inbox(), outbox })
     const definitions = services.flatMap(({ handlers }) => handlers.map(({ definition }) => definition))
     const topics = [topic, ...definitions.map((definition) => definition.topic)]
-    await using bus = await connect({ url, topics, console: false })
+    await using bus = await connect({ url, topics, timeout: '1m', console: false })
     await using workers = new Workers({
       program: new URL('process.ts', import.meta.url),
       url,

@@ -9,7 +9,7 @@ export const patience = { retry: { attempts: 1000, backoff: fixed('20ms') } }
 
 // Kafka waits for the session of a member that was killed before it gives its partitions to the next one. Six seconds is the
 // shortest that it allows (Kafka documentation, "group.min.session.timeout.ms"). Other adapters do not look at it.
-const native = { kafka: { sessionTimeout: '6s' } }
+const native = { kafka: { sessionTimeout: 6000 } }
 
 /**
  * The program of a child process: handles messages until it is killed, or its parent has ended. `URL`, `DATABASE`, `RUN` and
@@ -28,7 +28,7 @@ export async function runWorker(services: (effects: Effects) => readonly Service
     process.send?.('ready')
     return
   }
-  const bus = await connect({ url, native, console: false })
+  const bus = await connect({ url, native, timeout: '1m', console: false })
   await startAll(bus, own)
   await outbox.relay(bus, { pollInterval: '50ms' }).start()
   process.send?.('ready')
