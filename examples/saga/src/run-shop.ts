@@ -67,7 +67,12 @@ export async function runShop(
         const { completed, cancelled } = await ended()
         return completed + cancelled === orders.length && workers.killed === kills
       },
-      async () => `${JSON.stringify(await ended())}, ${workers.killed} killed`,
+      async () => {
+        const [journal] = await database.query<{ effects: number }>('SELECT count(*) AS effects FROM journal')
+        const { waiting } = await outbox.stats()
+        const progress = { ...(await ended()), effects: Number(journal?.effects), waiting }
+        return `${JSON.stringify(progress)}, ${workers.killed} killed`
+      },
     )
     const problems = await audit(database, orders, shelf)
     await inspect?.(database)

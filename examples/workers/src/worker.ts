@@ -4,8 +4,12 @@ import { type HandedBack, type HandedOver, isHandedOver } from './hand-over.ts'
 import { openDatabase } from './open-database.ts'
 import type { Effects, Service } from './service.ts'
 
-/** Every kill costs an attempt of what was in hand. */
-export const patience = { retry: { attempts: 1000, backoff: fixed('20ms') } }
+/** Every kill costs an attempt of what was in hand, which comes back when its lease has ended. */
+const patience = {
+  retry: { attempts: 1000, backoff: fixed('20ms') },
+  maxDeliveries: 1000,
+  lease: '5s',
+} as const
 
 // Kafka waits for the session of a member that was killed before it gives its partitions to the next one. Six seconds is the
 // shortest that it allows (Kafka documentation, "group.min.session.timeout.ms"). Other adapters do not look at it.
