@@ -14,12 +14,15 @@ const packages = [
   'figures',
   'opentelemetry',
   'prometheus',
+  'cli',
 ]
 
 /** `{ index: 'packages/core/src/index.ts', driver: … }`, as the package exports them. */
 function doors(folder: string): Record<string, string> {
-  const { exports } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'))
-  const sources = Object.values<{ '@waybill/source': string }>(exports).map((door) => door['@waybill/source'])
+  const { exports, bin = {} } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'))
+  const doors = Object.values<{ '@waybill/source': string }>(exports).map((door) => door['@waybill/source'])
+  const commands = Object.values<string>(bin).map((path) => path.replace('dist', 'src').replace('.js', '.ts'))
+  const sources = [...doors, ...commands]
   return Object.fromEntries(
     sources.map((path) => [path.replace('./src/', '').replace('.ts', ''), `${folder}/${path}`]),
   )

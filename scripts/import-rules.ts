@@ -178,6 +178,27 @@ const rules: readonly Rule[] = [
     rooms: ['options', 'timing', 'collectors', 'metrics', 'index'],
   },
   {
+    folder: 'packages/cli',
+    allowed: [
+      /^zod$/,
+      /^@waybill\/core(\/driver)?$/,
+      /^(commander|@commander-js\/extra-typings|@bomb\.sh\/tab\/commander|cli-table3|log-update)$/,
+    ],
+    typesToo: [],
+    rooms: [
+      'arguments',
+      'failures',
+      'output',
+      'connection',
+      'session',
+      'cli',
+      'commands',
+      'run',
+      'index',
+      'waybill',
+    ],
+  },
+  {
     folder: 'conformance',
     allowed: [
       /^zod$/,

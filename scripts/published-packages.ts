@@ -12,5 +12,6 @@ export const publishedFolders = [
   'packages/figures',
   'packages/opentelemetry',
   'packages/prometheus',
+  'packages/cli',
   'conformance',
 ] as const

@@ -20,6 +20,7 @@ const steps: readonly { readonly title: string; readonly command: readonly [stri
   ...brokers.flatMap((name) => [
     { title: `The contract on ${name}`, command: conformance(name) },
     { title: `What the adapter for ${name} promises beyond it`, command: conformance(`${name}-own`) },
+    { title: `The command line on ${name}`, command: conformance(`${name}-cli`) },
   ]),
   {
     title: 'Inbox, outbox and relay on PostgreSQL, with killed processes',

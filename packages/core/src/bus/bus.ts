@@ -100,7 +100,9 @@ const closerSchema = lazily(() => z.object({ end: functionSchema() }))
 
 const closeSchema = lazily(() => z.strictObject({ timeout: durationSchema().default('10s') }))
 
-const provisionSchema = lazily(() => z.strictObject({ signal: z.instanceof(AbortSignal).optional() }))
+const provisionSchema = lazily(() =>
+  z.strictObject({ dryRun: z.boolean().default(false), signal: z.instanceof(AbortSignal).optional() }),
+)
 
 const topicsSchema = lazily(() => z.array(definedTopicSchema()))
 
@@ -118,6 +120,8 @@ export interface BusMiddleware {
 }
 
 export interface ProvisionOptions {
+  /** Changes nothing, in any mode: the report's `missing` names what does not exist. Default: false. */
+  readonly dryRun?: boolean
   /** Gives it up; what has been made by then stays. */
   readonly signal?: AbortSignal
 }
@@ -451,7 +455,7 @@ export class Bus implements AsyncDisposable {
 
   /**
    * Creates or verifies topics and their declared groups now, according to the `provision` mode of the bus. In `verify` mode
-   * missing ones are an error; in `none` mode nothing happens.
+   * missing ones are an error; in `none` mode nothing happens. With `dryRun` it only reports what is missing.
    *
    * ```ts
    * const { created } = await bus.provision([orders, payments])
@@ -462,11 +466,11 @@ export class Bus implements AsyncDisposable {
    */
   async provision(topics: readonly Topic[], options: ProvisionOptions = {}): Promise<TopologyReport> {
     this.#ensureOpen()
-    const { signal } = parseOptions(provisionSchema(), options, 'provision options')
+    const { dryRun, signal } = parseOptions(provisionSchema(), options, 'provision options')
     parseOptions(topicsSchema(), topics, 'topics to provision')
     for (const topic of topics)
       if (topic.ordered) this.#host.require('ordered', `ordered topic "${topic.name}"`)
-    return this.#provisioner.topics(topics, signal)
+    return dryRun ? this.#provisioner.missing(topics, signal) : this.#provisioner.topics(topics, signal)
   }
 
   /**

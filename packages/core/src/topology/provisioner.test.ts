@@ -121,3 +121,23 @@ test('more topics at once than are remembered are each applied once', async () =
   )
   expect(applied).toBe(topics.length)
 })
+
+test('what is missing is asked of the broker in every mode, without making or remembering anything', async () => {
+  const asked: unknown[] = []
+  const driver = stubDriver({
+    apply: async ({ topics }, mode) => {
+      asked.push([mode, topics.map(({ topic, groups }) => [topic.name, ...groups.map(({ name }) => name)])])
+      return { created: [], missing: ['queue orders:billing'] }
+    },
+  })
+  for (const mode of ['create', 'verify', 'none'] as const) {
+    const provisioner = new Provisioner(driver, mode)
+    const orders = defineTopic('orders', { groups: ['billing'] })
+    const same = defineTopic('orders', { groups: ['shipping'] })
+    const report = await provisioner.missing([orders, same])
+    expect(report.missing).toEqual(['queue orders:billing'])
+    expect(provisioner.isReady(orders)).toBe(mode === 'none')
+  }
+  expect(asked).toEqual(Array.from({ length: 3 }, () => ['verify', [['orders', 'billing', 'shipping']]]))
+  await expect(new Provisioner(driver, 'none').missing([])).resolves.toEqual({ created: [], missing: [] })
+})

@@ -57,6 +57,19 @@ export class Provisioner {
     return this.#finish(applied, [...entries])
   }
 
+  /** What of the topics and their groups is missing, whatever the mode. Changes nothing, and remembers nothing. */
+  async missing(topics: readonly Topic[], signal?: AbortSignal): Promise<TopologyReport> {
+    const all = new Map<string, KnownTopic>()
+    for (const topic of topics) {
+      const known = all.get(topic.name) ?? new KnownTopic(topic)
+      known.add(topic)
+      all.set(topic.name, known)
+    }
+    if (all.size === 0) return { created: [], missing: [] }
+    const wanted = [...all.values()].map((known) => ({ topic: known.spec, groups: known.groups() }))
+    return this.#driver.apply(this.#fitting({ topics: wanted }), 'verify', signal)
+  }
+
   /** The topic and its declared groups; single flight, remembered until `forget`. */
   async topic(topic: Topic): Promise<TopologyReport> {
     const entry = this.#entryOf(topic)
@@ -131,11 +144,13 @@ export class Provisioner {
 
   async #apply(topology: Topology, signal?: AbortSignal): Promise<TopologyReport> {
     if (this.#mode === 'none') return { created: [], missing: [] }
-    const { changesFilters } = this.#driver.capabilities
-    const fitting = changesFilters ? topology : unfiltered(topology)
-    const report = await this.#driver.apply(fitting, this.#mode, signal)
+    const report = await this.#driver.apply(this.#fitting(topology), this.#mode, signal)
     if (report.missing.length > 0) throw missingTopology(report.missing)
     return report
+  }
+
+  #fitting(topology: Topology): Topology {
+    return this.#driver.capabilities.changesFilters ? topology : unfiltered(topology)
   }
 }
 
