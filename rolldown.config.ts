@@ -15,6 +15,7 @@ const packages = [
   'opentelemetry',
   'prometheus',
   'cli',
+  'jobs',
 ]
 
 /** `{ index: 'packages/core/src/index.ts', driver: … }`, as the package exports them. */

@@ -13,5 +13,6 @@ export const publishedFolders = [
   'packages/opentelemetry',
   'packages/prometheus',
   'packages/cli',
+  'packages/jobs',
   'conformance',
 ] as const

@@ -8,6 +8,9 @@
  * | answers for each item of a batch | `done`, `failed`, `outcomesOf`, `firstFailure`, `withheld` |
  * | batches as the broker takes them | `inChunks`, `eachGroup` |
  * | waiting | `bounded`, `within`, `Change` |
+ * | calls that travel together | `Batcher` |
+ * | retry policies, for packages with attempts of their own | `partialRetrySchema`, `resolveRetry`, `decideRetry` |
+ * | ids | `newId` |
  * | delays | `planHop`, `planTier`, `planLevels`, `levelCount`, `levelMs` |
  * | names | `brokerName`, `digestOf` |
  * | attributes as headers | `mirroredNames` |
@@ -56,5 +59,15 @@ export {
   tlsFailed,
   unreachable,
 } from './driver-kit/trouble.ts'
+export { Batcher, type BatcherOptions } from './lib/batcher.ts'
 export { Heap } from './lib/heap.ts'
+export { newId } from './lib/new-id.ts'
+export {
+  decideRetry,
+  type PartialRetry,
+  partialRetrySchema,
+  type ResolvedRetryPolicy,
+  type RetryDecision,
+  resolveRetry,
+} from './lib/retry.ts'
 export { within } from './lib/within.ts'

@@ -14,7 +14,7 @@ describe.each(databases())('a database on $name', ({ name, open, ready }) => {
 
   test('makes its tables once, and again does nothing', async () => {
     const database = open()
-    expect(await database.migrate()).toEqual(['marks', 'outbox', 'sagas', 'event-store'])
+    expect(await database.migrate()).toEqual(['marks', 'outbox', 'sagas', 'event-store', 'jobs'])
     expect(await database.migrate()).toEqual([])
     const [slots] = await database.query<{ count: number }>(
       `SELECT count(*) AS count FROM ${database.dialect.table('slots')}`,
@@ -25,7 +25,7 @@ describe.each(databases())('a database on $name', ({ name, open, ready }) => {
   test('makes them once when many do it at the same moment', async () => {
     const database = open()
     const applied = await Promise.all([database.migrate(), database.migrate(), database.migrate()])
-    expect(applied.flat()).toEqual(['marks', 'outbox', 'sagas', 'event-store'])
+    expect(applied.flat()).toEqual(['marks', 'outbox', 'sagas', 'event-store', 'jobs'])
   })
 
   test('takes its migrations as plain SQL of another tool', async () => {

@@ -54,6 +54,12 @@ export interface Database extends Queries, AsyncDisposable {
   /** Listens to what failed in the background; without a listener it is a process warning. */
   on<Name extends keyof FailureEvents>(name: Name, listener: (event: FailureEvents[Name]) => void): void
   off<Name extends keyof FailureEvents>(name: Name, listener: (event: FailureEvents[Name]) => void): void
+  /**
+   * Calls back when somebody may have committed something that concerns Waybill, in any process where the database can tell it
+   * (PostgreSQL and PGlite), else never. Calls may come without a cause; those missed while a connection was lost are made up for by
+   * one. The result ends it. For packages that keep tables of their own in the database.
+   */
+  onNotification(listener: () => void): () => void
   /** Ends what runs in the background, and the connections that were opened for it; a pool of yours stays open. */
   close(): Promise<void>
 }

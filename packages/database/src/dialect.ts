@@ -48,6 +48,8 @@ export interface Dialect {
     /** None has had this number, or a higher one. */
     readonly next: string
   }
+  /** At the end of a SELECT: locks its rows, waiting for others. */
+  readonly locking: string
   /** At the end of a SELECT: locks its rows, leaving out what others have locked. */
   readonly lockingFree: string
   /** A table of ours, quoted, with its schema. */

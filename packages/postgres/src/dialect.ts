@@ -32,6 +32,7 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
       oldestRunning: 'pg_snapshot_xmin(pg_current_snapshot())',
       next: 'pg_snapshot_xmax(pg_current_snapshot())',
     },
+    locking: 'FOR UPDATE',
     lockingFree: 'FOR UPDATE SKIP LOCKED',
     table: (name) => `"${schema}"."${prefix}${name}"`,
     // An index is made in the schema of its table.

@@ -21,6 +21,7 @@ export function sqliteDialect(prefix: string): Dialect {
     keyLocks: () => undefined,
     isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
     transactions: { type: 'integer', current: '0', oldestRunning: '1', next: '1' },
+    locking: '',
     lockingFree: '',
     table: (name) => `"${prefix}${name}"`,
     index: (name) => `"${prefix}${name}"`,

@@ -1,0 +1,56 @@
+import type { JobAttempt, JobError } from '../job.ts'
+import type { JobRow } from '../store.ts'
+
+const historyLength = 20
+
+/** A row after a change. */
+export function changed(row: JobRow, now: number, change: Partial<JobRow>): JobRow {
+  return { ...row, ...change, version: row.version + 1, updatedAt: now }
+}
+
+/** Waits for a worker, at once or after a delay. Messages of earlier runs are out of date. */
+export function waiting(row: JobRow, now: number, delayMs: number, change: Partial<JobRow> = {}): JobRow {
+  const dueAt = now + delayMs
+  return changed(row, now, {
+    state: 'waiting',
+    run: row.run + 1,
+    dueAt,
+    sendAt: dueAt,
+    isSent: false,
+    owner: undefined,
+    leaseUntil: undefined,
+    finishedAt: undefined,
+    removeAt: undefined,
+    ...change,
+  })
+}
+
+/** Has ended. */
+export function ended(
+  row: JobRow,
+  now: number,
+  state: 'completed' | 'failed' | 'cancelled',
+  change: Partial<JobRow> = {},
+): JobRow {
+  const { keepMs } = row.details
+  return changed(row, now, {
+    state,
+    owner: undefined,
+    leaseUntil: undefined,
+    finishedAt: now,
+    removeAt: now + (state === 'failed' ? keepMs.failed : keepMs.completed),
+    ...change,
+  })
+}
+
+/** The details after the attempt that is running has ended. */
+export function withAttempt(
+  { details }: JobRow,
+  now: number,
+  outcome: JobAttempt['outcome'],
+  error?: JobError,
+): JobRow['details'] {
+  const { attempt, startedAt = now, history } = details
+  const entry = { attempt, startedAt, endedAt: now, outcome, error }
+  return { ...details, error, history: [...history, entry].slice(-historyLength) }
+}

@@ -1,0 +1,210 @@
+import { type Clock, MessagingError, sleep } from '@waybill/core/driver'
+import type { Database, Transaction } from '@waybill/database'
+import { type JobState, noJobs } from '../job.ts'
+import type { ScheduleRow } from '../schedule.ts'
+import type { JobCounts, JobCursor, JobFilter, JobRow, JobRows, JobStore } from '../store.ts'
+import { DatabaseClock } from './database-clock.ts'
+import { DatabaseRows } from './database-rows.ts'
+import { fromStored, fromStoredSchedule, type StoredJob, type StoredSchedule } from './row-columns.ts'
+import { type Statements, statementsOf } from './statements.ts'
+
+// A transaction that others were faster than, or that waited in a circle, is undone and run again.
+const mostTries = 10
+
+/**
+ * A store in PostgreSQL, PGlite or SQLite. The tables are made by `database.migrate()`. Jobs that are added within a transaction
+ * of the application's are there when it has committed, or never.
+ *
+ * ```ts
+ * const database = postgres({ url: process.env.DATABASE_URL })
+ * await database.migrate()
+ * const jobs = openJobs({ bus, store: databaseJobStore(database) })
+ * ```
+ */
+export function databaseJobStore(database: Database): JobStore {
+  return new DatabaseJobStore(database)
+}
+
+class DatabaseJobStore implements JobStore {
+  // Of what is committed in a transaction of the application's, or while notifications were lost, nobody tells.
+  readonly tellsAll = false
+  readonly #database: Database
+  readonly #clock: DatabaseClock
+  readonly #statements: Statements
+  readonly #listeners = new Set<() => void>()
+  #endListening: (() => void) | undefined
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#clock = new DatabaseClock(database)
+    this.#statements = statementsOf(database.dialect)
+  }
+
+  get clock(): Clock {
+    return this.#clock
+  }
+
+  async transaction<Result>(work: (rows: JobRows) => Promise<Result>, outer?: Transaction): Promise<Result> {
+    if (outer !== undefined) {
+      // The clock was asked by whoever opened the jobs; a database of one connection could not be asked now.
+      return (await this.#within(outer, work)).result
+    }
+    await this.#clock.ready()
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const { result, isAnnounced } = await this.#database.transaction((transaction) =>
+          this.#within(transaction, work),
+        )
+        if (isAnnounced) this.#changed()
+        return result
+      } catch (error) {
+        if (tries === mostTries || !wasUndone(error)) throw error
+      }
+      await sleep(this.#clock, Math.random() * 10 * tries)
+    }
+  }
+
+  async find(ids: readonly string[]): Promise<readonly JobRow[]> {
+    if (ids.length === 0) return []
+    return (await this.#database.query<StoredJob>(this.#statements.find, [ids])).map(fromStored)
+  }
+
+  async list(filter: JobFilter, limit: number, after?: JobCursor): Promise<readonly JobRow[]> {
+    await this.#clock.ready()
+    const { isIn } = this.#database.dialect
+    const parameters: unknown[] = []
+    const parameter = (value: unknown) => `$${parameters.push(value)}`
+    const conditions: string[] = []
+    if (filter.name !== undefined) conditions.push(`name = ${parameter(filter.name)}`)
+    if (filter.queue !== undefined) conditions.push(`queue = ${parameter(filter.queue)}`)
+    if (filter.parent !== undefined) conditions.push(`parent = ${parameter(filter.parent)}`)
+    if (filter.changedSince !== undefined) conditions.push(`updated_at >= ${parameter(filter.changedSince)}`)
+    if (filter.states !== undefined) conditions.push(this.#statesCondition(filter.states, parameter, isIn))
+    if (after !== undefined) {
+      const at = parameter(after.at)
+      conditions.push(`(created_at < ${at} OR (created_at = ${at} AND id < ${parameter(after.id)}))`)
+    }
+    const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+    const order = filter.changedSince === undefined ? 'created_at DESC, id DESC' : 'updated_at, id'
+    const rows = await this.#database.query<StoredJob>(
+      `${this.#statements.list} ${where} ORDER BY ${order} LIMIT ${parameter(limit)}`,
+      parameters,
+    )
+    return rows.map(fromStored)
+  }
+
+  async counts({ name, queue }: Pick<JobFilter, 'name' | 'queue'>): Promise<JobCounts> {
+    await this.#clock.ready()
+    const parameters: unknown[] = [this.#clock.now()]
+    const conditions: string[] = []
+    if (name !== undefined) conditions.push(`name = $${parameters.push(name)}`)
+    if (queue !== undefined) conditions.push(`queue = $${parameters.push(queue)}`)
+    const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
+    const rows = await this.#database.query<{ shown: JobState; number: number | string }>(
+      `${this.#statements.counts}${where} GROUP BY shown`,
+      parameters,
+    )
+    const counts = noJobs()
+    for (const { shown, number } of rows) counts[shown] = Number(number)
+    return counts
+  }
+
+  async sentCount(queue: string): Promise<number> {
+    const [row] = await this.#database.query<{ number: number | string }>(this.#statements.sentCount, [queue])
+    return Number(row?.number ?? 0)
+  }
+
+  async nextSendAt(queues: readonly string[]): Promise<number | undefined> {
+    const moments: number[] = []
+    for (const queue of queues) {
+      for (const sent of [0, 1] as const) {
+        const rows = await this.#database.query<{ send_at: number | string }>(
+          this.#statements.nextSendAt(sent),
+          [queue],
+        )
+        moments.push(...rows.map((row) => Number(row.send_at)))
+      }
+    }
+    return moments.length === 0 ? undefined : Math.min(...moments)
+  }
+
+  async schedules(limit: number, after = ''): Promise<readonly ScheduleRow[]> {
+    const rows = await this.#database.query<StoredSchedule>(this.#statements.schedules, [after, limit])
+    return rows.map(fromStoredSchedule)
+  }
+
+  async nextSweepAt(): Promise<number | undefined> {
+    const rows = await this.#database.query<{ next_at: number | string }>(this.#statements.nextSweepAt)
+    return rows.length === 0 ? undefined : Math.min(...rows.map((row) => Number(row.next_at)))
+  }
+
+  async renew(owner: string, ids: readonly string[], leaseMs: number): Promise<ReadonlySet<string>> {
+    await this.#clock.ready()
+    return await this.#ids(this.#statements.renew, [ids, owner, this.#clock.now() + leaseMs])
+  }
+
+  async owned(owner: string, ids: readonly string[]): Promise<ReadonlySet<string>> {
+    return await this.#ids(this.#statements.owned, [ids, owner])
+  }
+
+  async removeExpired(limit: number): Promise<number> {
+    await this.#clock.ready()
+    const now = this.#clock.now()
+    await this.#database.query(this.#statements.removeKeys, [now])
+    return (await this.#database.query(this.#statements.removeExpired, [now, limit])).length
+  }
+
+  async removeBeyond(name: string, state: JobState, count: number, limit: number): Promise<number> {
+    return (await this.#database.query(this.#statements.removeBeyond, [name, state, count, limit])).length
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    this.#endListening ??= this.#database.onNotification(() => this.#changed())
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size > 0) return
+      this.#endListening?.()
+      this.#endListening = undefined
+    }
+  }
+
+  async #within<Result>(
+    transaction: Transaction,
+    work: (rows: JobRows) => Promise<Result>,
+  ): Promise<{ readonly result: Result; readonly isAnnounced: boolean }> {
+    const { dialect } = this.#database
+    const rows = new DatabaseRows(transaction, dialect, this.#statements, this.#clock.now())
+    const result = await work(rows)
+    // Sent when it commits.
+    if (rows.isAnnounced && this.#statements.notify !== undefined)
+      await transaction.query(this.#statements.notify)
+    return { result, isAnnounced: rows.isAnnounced }
+  }
+
+  #statesCondition(
+    states: readonly JobState[],
+    parameter: (value: unknown) => string,
+    isIn: Database['dialect']['isIn'],
+  ): string {
+    const now = this.#clock.now()
+    const stored = states.filter((state) => state !== 'waiting' && state !== 'delayed')
+    const choices = [isIn('state', parameter(stored), 'text')]
+    if (states.includes('waiting')) choices.push(`(state = 'waiting' AND due_at <= ${parameter(now)})`)
+    if (states.includes('delayed')) choices.push(`(state = 'waiting' AND due_at > ${parameter(now)})`)
+    return `(${choices.join(' OR ')})`
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  async #ids(sql: string, parameters: readonly unknown[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#database.query<{ id: string }>(sql, parameters)
+    return new Set(rows.map(({ id }) => id))
+  }
+}
+
+function wasUndone(error: unknown): boolean {
+  return MessagingError.is(error) && error.retryable && error.code === 'failed'
+}

@@ -1,0 +1,121 @@
+import { hash } from 'node:crypto'
+import type { Dialect, Transaction } from '@waybill/database'
+import type { ScheduleRow } from '../schedule.ts'
+import type { JobKey, JobRow, JobRows } from '../store.ts'
+import {
+  fromStored,
+  fromStoredSchedule,
+  type StoredJob,
+  type StoredSchedule,
+  toIncoming,
+} from './row-columns.ts'
+import type { Statements } from './statements.ts'
+
+interface StoredKey {
+  readonly key: string
+  readonly job: string
+  readonly until_at: number | string | null
+}
+
+/** The rows of jobs within a transaction of the database. */
+export class DatabaseRows implements JobRows {
+  readonly now: number
+  isAnnounced = false
+  readonly #transaction: Transaction
+  readonly #statements: Statements
+  readonly #dialect: Dialect
+
+  constructor(transaction: Transaction, dialect: Dialect, statements: Statements, now: number) {
+    this.#transaction = transaction
+    this.#dialect = dialect
+    this.#statements = statements
+    this.now = now
+  }
+
+  announce(): void {
+    this.isAnnounced = true
+  }
+
+  async lock(ids: readonly string[]): Promise<readonly JobRow[]> {
+    if (ids.length === 0) return []
+    return (await this.#transaction.query<StoredJob>(this.#statements.lock, [ids])).map(fromStored)
+  }
+
+  async lockKeys(keys: readonly string[]): Promise<void> {
+    const { keyLocks } = this.#statements
+    if (keyLocks === undefined || keys.length === 0) return
+    const locks = keys.map((key) =>
+      hash('sha256', JSON.stringify([this.#dialect.namespace, 'job', key]), 'buffer')
+        .readBigInt64BE(0)
+        .toString(),
+    )
+    await this.#transaction.query(keyLocks, [[...new Set(locks)].sort()])
+  }
+
+  async keys(keys: readonly string[]): Promise<readonly JobKey[]> {
+    if (keys.length === 0) return []
+    const found = await this.#transaction.query<StoredKey>(this.#statements.keys, [keys])
+    return found.map(({ key, job, until_at: until }) => ({
+      key,
+      job,
+      until: until === null ? undefined : Number(until),
+    }))
+  }
+
+  async putKeys(keys: readonly JobKey[]): Promise<void> {
+    if (keys.length > 0) await this.#transaction.query(this.#statements.putKeys, [JSON.stringify(keys)])
+  }
+
+  async releaseKeys(jobs: readonly string[]): Promise<void> {
+    if (jobs.length > 0) await this.#transaction.query(this.#statements.releaseKeys, [jobs, this.now])
+  }
+
+  async insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>> {
+    if (rows.length === 0) return new Set()
+    const inserted = await this.#transaction.query<{ id: string }>(this.#statements.insert, [
+      toIncoming(rows),
+    ])
+    return new Set(inserted.map(({ id }) => id))
+  }
+
+  async update(rows: readonly JobRow[]): Promise<void> {
+    if (rows.length > 0) await this.#transaction.query(this.#statements.update, [toIncoming(rows)])
+  }
+
+  async toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]> {
+    const parameters = [queue, isSent ? 1 : 0, this.now, limit]
+    return await this.#ids(this.#statements.toSend, parameters)
+  }
+
+  async leaseEnded(limit: number): Promise<readonly string[]> {
+    return await this.#ids(this.#statements.leaseEnded, [this.now, limit])
+  }
+
+  async children(parents: readonly string[]): Promise<readonly string[]> {
+    return parents.length === 0 ? [] : await this.#ids(this.#statements.children, [parents])
+  }
+
+  async lockSchedules(ids: readonly string[]): Promise<readonly ScheduleRow[]> {
+    if (ids.length === 0) return []
+    const found = await this.#transaction.query<StoredSchedule>(this.#statements.lockSchedules, [ids])
+    return found.map(fromStoredSchedule)
+  }
+
+  async dueSchedules(limit: number): Promise<readonly string[]> {
+    return await this.#ids(this.#statements.dueSchedules, [this.now, limit])
+  }
+
+  async putSchedules(rows: readonly ScheduleRow[]): Promise<void> {
+    if (rows.length === 0) return
+    const incoming = rows.map((row) => ({ ...row, details: JSON.stringify(row.details) }))
+    await this.#transaction.query(this.#statements.putSchedules, [JSON.stringify(incoming)])
+  }
+
+  async removeSchedules(ids: readonly string[]): Promise<void> {
+    await this.#transaction.query(this.#statements.removeSchedules, [ids])
+  }
+
+  async #ids(sql: string, parameters: readonly unknown[]): Promise<readonly string[]> {
+    return (await this.#transaction.query<{ id: string }>(sql, parameters)).map(({ id }) => id)
+  }
+}

@@ -1,0 +1,109 @@
+import type { ScheduleDetails, ScheduleRow } from '../schedule.ts'
+import type { JobDetails, JobRow, StoredState } from '../store.ts'
+
+/** The columns of a job, and the field each is of. */
+export const columns = [
+  { column: 'id', field: 'id', type: 'text' },
+  { column: 'queue', field: 'queue', type: 'text' },
+  { column: 'name', field: 'name', type: 'text' },
+  { column: 'state', field: 'state', type: 'text' },
+  { column: 'priority', field: 'priority', type: 'integer' },
+  { column: 'ordinal', field: 'ordinal', type: 'integer' },
+  { column: 'run', field: 'run', type: 'integer' },
+  { column: 'version', field: 'version', type: 'integer' },
+  { column: 'due_at', field: 'dueAt', type: 'bigint' },
+  { column: 'send_at', field: 'sendAt', type: 'bigint' },
+  { column: 'is_sent', field: 'isSent', type: 'integer' },
+  { column: 'owner', field: 'owner', type: 'text' },
+  { column: 'lease_until', field: 'leaseUntil', type: 'bigint' },
+  { column: 'parent', field: 'parent', type: 'text' },
+  { column: 'created_at', field: 'createdAt', type: 'bigint' },
+  { column: 'updated_at', field: 'updatedAt', type: 'bigint' },
+  { column: 'finished_at', field: 'finishedAt', type: 'bigint' },
+  { column: 'remove_at', field: 'removeAt', type: 'bigint' },
+  { column: 'data', field: 'data', type: 'text' },
+  { column: 'output', field: 'output', type: 'text' },
+  { column: 'progress', field: 'progress', type: 'text' },
+  { column: 'details', field: 'details', type: 'text' },
+] as const
+
+export const columnNames = columns.map(({ column }) => column).join(', ')
+
+type Moment = number | string
+
+/** A job as a query answers. Numbers of 64 bits may be text. */
+export interface StoredJob {
+  readonly id: string
+  readonly queue: string
+  readonly name: string
+  readonly state: StoredState
+  readonly priority: number
+  readonly ordinal: number
+  readonly run: number
+  readonly version: number
+  readonly due_at: Moment
+  readonly send_at: Moment
+  readonly is_sent: number
+  readonly owner: string | null
+  readonly lease_until: Moment | null
+  readonly parent: string | null
+  readonly created_at: Moment
+  readonly updated_at: Moment
+  readonly finished_at: Moment | null
+  readonly remove_at: Moment | null
+  readonly data: string | null
+  readonly output: string | null
+  readonly progress: string | null
+  readonly details: string
+}
+
+export function fromStored(stored: StoredJob): JobRow {
+  const details: JobDetails = JSON.parse(stored.details)
+  return {
+    id: stored.id,
+    queue: stored.queue,
+    name: stored.name,
+    state: stored.state,
+    priority: stored.priority,
+    ordinal: stored.ordinal,
+    run: stored.run,
+    version: stored.version,
+    dueAt: Number(stored.due_at),
+    sendAt: Number(stored.send_at),
+    isSent: stored.is_sent === 1,
+    owner: stored.owner ?? undefined,
+    leaseUntil: optionalMoment(stored.lease_until),
+    parent: stored.parent ?? undefined,
+    createdAt: Number(stored.created_at),
+    updatedAt: Number(stored.updated_at),
+    finishedAt: optionalMoment(stored.finished_at),
+    removeAt: optionalMoment(stored.remove_at),
+    data: stored.data ?? undefined,
+    output: stored.output ?? undefined,
+    progress: stored.progress ?? undefined,
+    details,
+  }
+}
+
+/** Rows as the parameter of a statement that writes many. */
+export function toIncoming(rows: readonly JobRow[]): string {
+  return JSON.stringify(
+    rows.map((row) => ({ ...row, isSent: row.isSent ? 1 : 0, details: JSON.stringify(row.details) })),
+  )
+}
+
+/** A schedule as a query answers. */
+export interface StoredSchedule {
+  readonly id: string
+  readonly next_at: Moment | null
+  readonly details: string
+}
+
+export function fromStoredSchedule({ id, next_at: next, details: text }: StoredSchedule): ScheduleRow {
+  const details: ScheduleDetails = JSON.parse(text)
+  return { id, nextAt: optionalMoment(next), details }
+}
+
+function optionalMoment(moment: Moment | null): number | undefined {
+  return moment === null ? undefined : Number(moment)
+}

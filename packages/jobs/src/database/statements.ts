@@ -1,0 +1,75 @@
+import type { Dialect } from '@waybill/database'
+import { columnNames, columns } from './row-columns.ts'
+
+/** The statements of a job store, written once for a database. */
+export function statementsOf(dialect: Dialect) {
+  const { table, isIn, locking, lockingFree, rowsOfJson } = dialect
+  const jobs = table('jobs')
+  const keys = table('job_keys')
+  const schedules = table('job_schedules')
+  const incoming = rowsOfJson('$1', columns)
+  const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
+  const keyFields = [
+    { field: 'key', type: 'text' },
+    { field: 'job', type: 'text' },
+    { field: 'until', type: 'bigint' },
+  ] as const
+  const scheduleFields = [
+    { field: 'id', type: 'text' },
+    { field: 'nextAt', type: 'bigint' },
+    { field: 'details', type: 'text' },
+  ] as const
+  return {
+    find: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')}`,
+    // In one order, so that two transactions never wait for each other.
+    lock: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
+    insert: `INSERT INTO ${jobs} (${columnNames})
+SELECT ${columns.map(({ field }) => `incoming."${field}"`).join(', ')} FROM ${incoming} WHERE true
+ON CONFLICT (id) DO NOTHING RETURNING id`,
+    update: `UPDATE ${jobs} AS job SET ${columns
+      .filter(({ column }) => column !== 'id')
+      .map(({ column, field }) => `${column} = incoming."${field}"`)
+      .join(', ')} FROM ${incoming} WHERE job.id = incoming."id"`,
+    // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
+    toSend: `SELECT id FROM (${priorities
+      .map(
+        (priority) =>
+          `SELECT * FROM (SELECT id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}) AS of_${priority}`,
+      )
+      .join('\nUNION ALL ')}) AS due LIMIT $4`,
+    leaseEnded: `SELECT id FROM ${jobs} WHERE state = 'active' AND lease_until <= $1 ORDER BY lease_until LIMIT $2 ${lockingFree}`,
+    counts: `SELECT CASE WHEN state = 'waiting' AND due_at > $1 THEN 'delayed' ELSE state END AS shown, count(*) AS number FROM ${jobs}`,
+    sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,
+    nextSendAt: (sent: 0 | 1) =>
+      priorities
+        .map(
+          (priority) =>
+            `SELECT * FROM (SELECT send_at FROM ${jobs} WHERE queue = $1 AND is_sent = ${sent} AND state = 'waiting' AND priority = ${priority} ORDER BY send_at LIMIT 1) AS of_${sent}_${priority}`,
+        )
+        .join('\nUNION ALL '),
+    renew: `UPDATE ${jobs} SET lease_until = $3 WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active' RETURNING id`,
+    owned: `SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active'`,
+    removeExpired: `WITH expired AS MATERIALIZED (SELECT id FROM ${jobs} WHERE remove_at <= $1 ORDER BY remove_at LIMIT $2 ${lockingFree})
+DELETE FROM ${jobs} WHERE id IN (SELECT id FROM expired) RETURNING 1 AS one`,
+    removeBeyond: `DELETE FROM ${jobs} WHERE id IN (SELECT id FROM ${jobs} WHERE name = $1 AND state = $2 ORDER BY finished_at DESC LIMIT $4 OFFSET $3) RETURNING 1 AS one`,
+    removeKeys: `DELETE FROM ${keys} WHERE until_at <= $1`,
+    keys: `SELECT key, job, until_at FROM ${keys} WHERE ${isIn('key', '$1', 'text')}`,
+    putKeys: `INSERT INTO ${keys} (key, job, until_at) SELECT incoming."key", incoming."job", incoming."until" FROM ${rowsOfJson('$1', keyFields)} WHERE true
+ON CONFLICT (key) DO UPDATE SET job = excluded.job, until_at = excluded.until_at`,
+    releaseKeys: `DELETE FROM ${keys} WHERE ${isIn('job', '$1', 'text')} AND (until_at IS NULL OR until_at <= $2)`,
+    children: `SELECT id FROM ${jobs} WHERE ${isIn('parent', '$1', 'text')}`,
+    lockSchedules: `SELECT id, next_at, details FROM ${schedules} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
+    dueSchedules: `SELECT id FROM ${schedules} WHERE next_at <= $1 ORDER BY next_at LIMIT $2 ${lockingFree}`,
+    putSchedules: `INSERT INTO ${schedules} (id, next_at, details) SELECT incoming."id", incoming."nextAt", incoming."details" FROM ${rowsOfJson('$1', scheduleFields)} WHERE true
+ON CONFLICT (id) DO UPDATE SET next_at = excluded.next_at, details = excluded.details`,
+    removeSchedules: `DELETE FROM ${schedules} WHERE ${isIn('id', '$1', 'text')}`,
+    schedules: `SELECT id, next_at, details FROM ${schedules} WHERE id > $1 ORDER BY id LIMIT $2`,
+    nextSweepAt: `SELECT * FROM (SELECT next_at FROM ${schedules} WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1) AS run
+UNION ALL SELECT * FROM (SELECT lease_until AS next_at FROM ${jobs} WHERE state = 'active' ORDER BY lease_until LIMIT 1) AS lease`,
+    keyLocks: dialect.keyLocks('$1'),
+    notify: dialect.notify === undefined ? undefined : `SELECT ${dialect.notify}`,
+    list: `SELECT ${columnNames} FROM ${jobs}`,
+  }
+}
+
+export type Statements = ReturnType<typeof statementsOf>

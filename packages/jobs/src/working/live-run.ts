@@ -1,0 +1,77 @@
+import type { Clock } from '@waybill/core/driver'
+import type { Run } from '../book/job-book.ts'
+import type { JobRow } from '../store.ts'
+
+const lineLength = 1000
+const mostLines = 100
+
+/** Why a run is over before its handler has ended. */
+export type Interruption = 'timeout' | 'lost' | 'stopped'
+
+/** A job that this worker runs: what its handler has told, and whether it still may. */
+export class LiveRun implements Run {
+  readonly row: JobRow
+  readonly #over = new AbortController()
+  readonly #clock: Clock
+  /** By the clock's monotonic time: from then on another worker may have it. */
+  leaseEnd: number
+  interruption: Interruption | undefined
+  /** It was completed within a transaction of the handler's. */
+  isCompleted = false
+  #progress: { readonly value: unknown } | undefined
+  #lines: { readonly at: number; readonly text: string }[] = []
+  readonly interrupted: Promise<void>
+  #interrupt: () => void = () => {}
+
+  constructor(row: JobRow, clock: Clock, leaseEnd: number) {
+    this.row = row
+    this.#clock = clock
+    this.leaseEnd = leaseEnd
+    this.interrupted = new Promise((resolve) => {
+      this.#interrupt = resolve
+    })
+  }
+
+  get id(): string {
+    return this.row.id
+  }
+
+  get run(): number {
+    return this.row.run
+  }
+
+  get signal(): AbortSignal {
+    return this.#over.signal
+  }
+
+  interrupt(interruption: Interruption, reason: Error): void {
+    if (this.interruption !== undefined) return
+    this.interruption = interruption
+    this.#over.abort(reason)
+    this.#interrupt()
+  }
+
+  tell(value: unknown): void {
+    this.#progress = { value }
+  }
+
+  log(text: string): void {
+    this.#lines.push({ at: this.#clock.now(), text: String(text).replaceAll('\0', '').slice(0, lineLength) })
+    if (this.#lines.length > mostLines) this.#lines.shift()
+  }
+
+  get hasNews(): boolean {
+    return this.#progress !== undefined || this.#lines.length > 0
+  }
+
+  /** What was told since it was last taken. */
+  takeNews(): {
+    readonly progress: { readonly value: unknown } | undefined
+    readonly log: JobRow['details']['log']
+  } {
+    const news = { progress: this.#progress, log: this.#lines }
+    this.#progress = undefined
+    this.#lines = []
+    return news
+  }
+}

@@ -1,0 +1,130 @@
+import { MessagingError, sleep } from '@waybill/core/driver'
+import { Change } from '@waybill/core/driver-kit'
+import type { JobBook } from '../book/job-book.ts'
+import type { LiveRun } from './live-run.ts'
+
+const lookEveryMs = 1000
+const noteEveryMs = 100
+
+export interface RunsHost {
+  readonly book: JobBook
+  readonly owner: string
+  readonly leaseMs: number
+  failed(what: string, error: unknown): void
+  /** What a handler told, as JSON; undefined if there is nothing that could be stored. */
+  progressText(run: LiveRun, value: unknown): Promise<string | undefined>
+}
+
+/** The jobs that a worker runs: renews their leases, stores what they tell, and learns which were cancelled or lost. */
+export class Runs {
+  readonly #host: RunsHost
+  readonly #live = new Map<string, LiveRun>()
+  readonly #added = new Change()
+  readonly #news = new Change()
+  readonly #over = new AbortController()
+  #renewedAt = 0
+  #isWatching = false
+
+  constructor(host: RunsHost) {
+    this.#host = host
+    this.#renewedAt = host.book.store.clock.monotonic()
+  }
+
+  get all(): readonly LiveRun[] {
+    return [...this.#live.values()]
+  }
+
+  add(run: LiveRun): void {
+    this.#live.set(run.id, run)
+    this.#added.notify()
+    if (this.#isWatching) return
+    this.#isWatching = true
+    void this.#keep()
+    void this.#tell()
+  }
+
+  remove(run: LiveRun): void {
+    if (this.#live.get(run.id) === run) this.#live.delete(run.id)
+  }
+
+  /** Something can be stored. */
+  notify(): void {
+    this.#news.notify()
+  }
+
+  end(): void {
+    this.#over.abort()
+  }
+
+  async #keep(): Promise<void> {
+    const { book, leaseMs } = this.#host
+    const { clock } = book.store
+    const over = this.#over.signal
+    const changed = new Change()
+    const forget = book.store.onChange(() => changed.notify())
+    const everyMs = Math.min(lookEveryMs, leaseMs / 3)
+    while (await this.#added.until(() => this.#live.size > 0, over)) {
+      const waiting = new AbortController()
+      const signal = AbortSignal.any([waiting.signal, over])
+      await Promise.race([sleep(clock, everyMs, signal), changed.next(signal)])
+      waiting.abort()
+      if (!over.aborted && this.#live.size > 0) await this.#look()
+      // Changes come in crowds.
+      await sleep(clock, Math.min(50, everyMs), over)
+    }
+    forget()
+  }
+
+  async #look(): Promise<void> {
+    const { book, owner, leaseMs } = this.#host
+    const { clock } = book.store
+    const runs = this.all
+    const ids = runs.map(({ id }) => id)
+    const startedAt = clock.monotonic()
+    const isRenewal = startedAt - this.#renewedAt >= leaseMs / 3
+    try {
+      const mine = isRenewal
+        ? await book.store.renew(owner, ids, leaseMs)
+        : await book.store.owned(owner, ids)
+      if (isRenewal) this.#renewedAt = startedAt
+      for (const run of runs) {
+        if (!mine.has(run.id)) this.#lose(run)
+        else if (isRenewal) run.leaseEnd = startedAt + leaseMs * 0.9
+      }
+    } catch (error) {
+      this.#host.failed('renewing the leases of jobs', error)
+    }
+    for (const run of runs) if (clock.monotonic() >= run.leaseEnd) this.#lose(run)
+  }
+
+  #lose(run: LiveRun): void {
+    if (this.#live.get(run.id) !== run || run.isCompleted) return
+    const what = `The job ${run.id} was cancelled, or another worker has it`
+    run.interrupt('lost', new MessagingError('stale', what))
+  }
+
+  /** At most so often, however much the handlers tell. */
+  async #tell(): Promise<void> {
+    const { clock } = this.#host.book.store
+    const over = this.#over.signal
+    while (!over.aborted) {
+      await this.#news.until(() => this.all.some(({ hasNews }) => hasNews), over)
+      await sleep(clock, noteEveryMs, over)
+      const told = this.all.filter(({ hasNews }) => hasNews)
+      if (over.aborted || told.length === 0) continue
+      try {
+        const notes = await Promise.all(
+          told.map(async (run) => {
+            const { progress, log } = run.takeNews()
+            const text =
+              progress === undefined ? undefined : await this.#host.progressText(run, progress.value)
+            return { id: run.id, run: run.run, progress: text, log }
+          }),
+        )
+        await this.#host.book.note(notes, this.#host.owner)
+      } catch (error) {
+        this.#host.failed('storing the progress of jobs', error)
+      }
+    }
+  }
+}
