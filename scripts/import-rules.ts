@@ -235,6 +235,7 @@ const rules: readonly Rule[] = [
       /^cloudevents$/,
       /^testcontainers$/,
       /^(amqplib|kafkajs|ioredis|esbuild|pg$|@aws-sdk\/)/,
+      /^@opentelemetry\//,
     ],
     typesToo: [],
     rooms: ['harness', 'fixtures', 'network', 'children', 'case', 'cases', 'suite', 'index', 'bench'],

@@ -26,6 +26,7 @@ const steps: readonly { readonly title: string; readonly command: readonly [stri
     title: 'Inbox, outbox and relay on PostgreSQL, with killed processes',
     command: conformance('postgres-own'),
   },
+  { title: 'Telemetry, in a collector and in Prometheus', command: conformance('telemetry-own') },
   // The checks have built the packages.
   { title: 'The contract on memory, with the packages as published', command: ['node', suite, 'memory'] },
   { title: 'The mutants', command: conformance('--mutants') },

@@ -16,7 +16,8 @@ Runs the contract on each of the drivers NAME (memory, rabbitmq, kafka, sqs, red
 (elasticmq, valkey, redis-cluster). rabbitmq-own, kafka-own, sqs-own, elasticmq-own, redis-own and valkey-own show what
 adapters promise beyond it; rabbitmq-cli, kafka-cli, sqs-cli and redis-cli what the command line does there; postgres-own what
 inbox, outbox and relay do on PostgreSQL, over RabbitMQ and Kafka, in processes that are killed (WAYBILL_KILLS: how many;
-WAYBILL_SEED: to repeat a run).
+WAYBILL_SEED: to repeat a run). telemetry-own shows a trace over three brokers in an OpenTelemetry Collector, and metrics
+and alerts in a Prometheus.
 
   --only 34,52a,60-66   numbers, ids and ranges of cases
   --repeat N            each driver N times; stops at the first failure

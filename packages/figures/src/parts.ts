@@ -83,6 +83,10 @@ function consumerValues(consumers: readonly WorkerHealth[]): Value[] {
   ]
 }
 
+function seconds(milliseconds: number | undefined): number | undefined {
+  return milliseconds === undefined ? undefined : milliseconds / 1000
+}
+
 export function groupPart(group: Group): Part {
   const readings = new Readings()
   const of = [group.topic.name, group.name] as const
@@ -97,6 +101,7 @@ export function groupPart(group: Group): Part {
         [figures.inFlight, stats.inFlight, ...of],
         [figures.delayed, stats.delayed, ...of],
         [figures.dead, stats.dead, ...of],
+        [figures.oldestMessage, seconds(stats.oldestWaitingMs), ...of],
         ...shown.map(
           ({ lag, partition }): Value => [
             figures.lag,

@@ -88,6 +88,7 @@ test('groups, consumers and outboxes are counted when they are asked for, and no
     'waybill_outbox_oldest_age_seconds{outbox="shop"} 4.5',
   ])
     expect(lines).toContain(line)
+  expect(lines.join('\n')).toMatch(/^waybill_group_oldest_age_seconds\{topic="orders",group="billing"\} /m)
   await samples(metrics)
   expect(counts).toBe(1)
 })

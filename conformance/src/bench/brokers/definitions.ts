@@ -1,7 +1,9 @@
 import type { BrokerDefinition } from './definition.ts'
 import { elasticmq } from './elasticmq.ts'
 import { kafka } from './kafka.ts'
+import { otelcol } from './otelcol.ts'
 import { postgres } from './postgres.ts'
+import { prometheus } from './prometheus.ts'
 import { rabbitmq } from './rabbitmq.ts'
 import { redis, valkey } from './redis.ts'
 import type { BrokerName } from './running-broker.ts'
@@ -15,4 +17,6 @@ export const definitions: Readonly<Record<BrokerName, BrokerDefinition>> = {
   sqs,
   elasticmq,
   postgres,
+  otelcol,
+  prometheus,
 }

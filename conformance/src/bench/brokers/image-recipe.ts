@@ -16,6 +16,7 @@ const IMAGES = join(import.meta.dirname, '../../../images')
 const HOST_PROGRAMS: Readonly<Record<string, readonly { program: string; packageName: string }[]>> = {
   elasticmq: [{ program: 'mvn', packageName: 'maven' }],
   kafka: [{ program: 'mvn', packageName: 'maven' }],
+  otelcol: [{ program: 'go', packageName: 'golang' }],
   sqs: [{ program: 'npm', packageName: 'npm' }],
 }
 

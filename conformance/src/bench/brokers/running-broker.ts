@@ -1,6 +1,15 @@
 import type { BrokerProxy } from './broker-proxy.ts'
 
-export type BrokerName = 'rabbitmq' | 'kafka' | 'redis' | 'valkey' | 'sqs' | 'elasticmq' | 'postgres'
+export type BrokerName =
+  | 'rabbitmq'
+  | 'kafka'
+  | 'redis'
+  | 'valkey'
+  | 'sqs'
+  | 'elasticmq'
+  | 'postgres'
+  | 'otelcol'
+  | 'prometheus'
 
 export interface ExecResult {
   readonly exitCode: number
