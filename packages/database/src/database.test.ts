@@ -41,7 +41,10 @@ describe.each(databases())('a database on $name', ({ name, open, ready }) => {
     const { preparations, table } = database.dialect
     for (const statement of preparations) await database.query(statement)
     await database.query(`CREATE TABLE ${table('outbox')} (id integer)`)
-    await expect(database.migrate()).rejects.toThrow('already exists')
+    await expect(database.migrate()).rejects.toMatchObject({
+      code: 'topology-mismatch',
+      message: expect.stringMatching(/Step "outbox".*already exists.*Use another schema or prefix/i),
+    })
     await expect(database.query(`SELECT * FROM ${table('marks')}`)).rejects.toMatchObject({
       code: 'topology-missing',
     })
@@ -58,6 +61,19 @@ describe.each(databases())('a database on $name', ({ name, open, ready }) => {
       code: 'topology-mismatch',
       message: expect.stringContaining('Update the package'),
     })
+  })
+
+  test("refuses another tool's table of migrations, for use and for migrating", async () => {
+    const database = open()
+    const { preparations, table } = database.dialect
+    for (const statement of preparations) await database.query(statement)
+    await database.query(`CREATE TABLE ${table('migrations')} (id integer, migration text, batch integer)`)
+    const refusal = {
+      code: 'topology-mismatch',
+      message: expect.stringContaining("has a table migrations that is not Waybill's"),
+    }
+    await expect(database.migrate()).rejects.toMatchObject(refusal)
+    await expect(database.outbox().stats()).rejects.toMatchObject(refusal)
   })
 
   test('refuses tables that are not its own', async () => {
@@ -105,6 +121,47 @@ describe.each(databases())('a database on $name', ({ name, open, ready }) => {
       code: 'closed',
       message: expect.stringContaining('has ended'),
     })
+  })
+
+  test('waits for queries that nobody waited for, before it commits', async () => {
+    const database = open()
+    await database.query('CREATE TABLE IF NOT EXISTS notes (id integer PRIMARY KEY)')
+    await database.query('DELETE FROM notes')
+    await database.transaction(async (transaction) => {
+      void transaction.query('INSERT INTO notes (id) VALUES (1)')
+    })
+    expect(await database.query('SELECT id FROM notes')).toEqual([{ id: 1 }])
+  })
+
+  test.each(['COMMIT', ' rollback;', '-- done\nEND', '/* no */ BEGIN', 'Start Transaction', 'ABORT'])(
+    'refuses %j within a transaction, and leaves nothing of it',
+    async (statement) => {
+      const database = open()
+      await database.query('CREATE TABLE IF NOT EXISTS halves (id integer PRIMARY KEY)')
+      const ending = database.transaction(async (transaction) => {
+        await transaction.query('INSERT INTO halves (id) VALUES (1)')
+        await transaction.query(statement)
+      })
+      await expect(ending).rejects.toMatchObject({
+        code: 'rejected',
+        message: expect.stringContaining('throw to roll back'),
+      })
+      expect(await database.query('SELECT id FROM halves')).toEqual([])
+    },
+  )
+
+  test('takes savepoints', async () => {
+    const database = open()
+    await database.query('CREATE TABLE IF NOT EXISTS points (id integer PRIMARY KEY)')
+    await database.query('DELETE FROM points')
+    await database.transaction(async (transaction) => {
+      await transaction.query('INSERT INTO points (id) VALUES (1)')
+      await transaction.query('SAVEPOINT a')
+      await transaction.query('INSERT INTO points (id) VALUES (2)')
+      await transaction.query('ROLLBACK TRANSACTION TO SAVEPOINT a')
+      await transaction.query('RELEASE a')
+    })
+    expect(await database.query('SELECT id FROM points')).toEqual([{ id: 1 }])
   })
 
   test('refuses a query beside the transaction that it would wait for', async () => {

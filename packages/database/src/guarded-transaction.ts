@@ -1,6 +1,11 @@
+import { setImmediate } from 'node:timers/promises'
 import { MessagingError } from '@waybill/core/driver'
 import type { Dialect } from './dialect.ts'
 import type { Transaction } from './transaction.ts'
+
+// Ends the transaction behind its function's back. To return to a savepoint is fine.
+const transactionControl =
+  /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b/i
 
 type Query = (sql: string, parameters: readonly unknown[]) => Promise<readonly unknown[]>
 
@@ -10,6 +15,7 @@ export class GuardedTransaction implements Transaction {
   readonly #query: Query
   #isOpen = true
   #hasFailed = false
+  readonly #running = new Set<Promise<unknown>>()
 
   constructor(dialect: Dialect, query: Query) {
     this.#dialect = dialect
@@ -30,11 +36,28 @@ export class GuardedTransaction implements Transaction {
         `${what}: await everything that uses it before its function resolves`,
       )
     }
+    if (transactionControl.test(sql)) {
+      const what = 'The function of a transaction cannot begin or end it, so the query was not run'
+      throw new MessagingError('rejected', `${what}: let it resolve to commit, or throw to roll back`)
+    }
+    const running = this.#query(sql, parameters)
+    this.#running.add(running)
     try {
-      return await this.#query(sql, parameters)
+      return await running
     } catch (error) {
       this.#hasFailed = true
       throw this.#dialect.explain(error) ?? error
+    } finally {
+      this.#running.delete(running)
+    }
+  }
+
+  /** Resolves when nothing runs in it any more, whether anybody waits for it or not. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) {
+      await Promise.allSettled(this.#running)
+      // What waited for them may go on to the next.
+      await setImmediate()
     }
   }
 

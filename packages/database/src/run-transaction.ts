@@ -1,3 +1,4 @@
+import { MessagingError } from '@waybill/core/driver'
 import type { Dialect } from './dialect.ts'
 import { GuardedTransaction } from './guarded-transaction.ts'
 import type { Transaction } from './transaction.ts'
@@ -6,6 +7,8 @@ import type { Transaction } from './transaction.ts'
 export interface Session {
   run(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>
   readonly begin: string
+  /** Called when ROLLBACK failed: the transaction may still be open, and must not become that of whoever comes next. */
+  spoiled(): void
 }
 
 /**
@@ -13,19 +16,29 @@ export interface Session {
  */
 export async function runTransaction<Result>(
   dialect: Dialect,
-  { run, begin }: Session,
+  { run, begin, spoiled }: Session,
   work: (transaction: Transaction) => Promise<Result>,
 ): Promise<Result> {
+  let isCommitting = false
   try {
     await run(begin, [])
     const result = await runWork(dialect, run, work)
+    isCommitting = true
     await run('COMMIT', [])
     return result
   } catch (error) {
-    // The first error counts; a connection that cannot roll back is gone, and the transaction with it.
-    await run('ROLLBACK', []).catch(() => {})
-    throw dialect.explain(error) ?? error
+    // The first error counts.
+    await run('ROLLBACK', []).catch(spoiled)
+    const known = dialect.explain(error)
+    throw known === undefined || !isCommitting ? (known ?? error) : ofCommit(known)
   }
+}
+
+/** A COMMIT without an answer may have been done. */
+function ofCommit(error: MessagingError): MessagingError {
+  if (error.code !== 'disconnected' && error.code !== 'timeout') return error
+  const what = `COMMIT got no answer, so the transaction was done or not, as a whole: ${error.message}`
+  return new MessagingError(error.code, what, { retryable: true, fate: 'unknown', cause: error.cause })
 }
 
 /**
@@ -40,6 +53,7 @@ export async function runWork<Result>(
   const transaction = new GuardedTransaction(dialect, run)
   try {
     const result = await work(transaction)
+    await transaction.idle()
     // Fails in a transaction that can no longer commit.
     if (transaction.hasFailed) await run('SELECT 1', [])
     return result

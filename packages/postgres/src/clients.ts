@@ -12,6 +12,7 @@ export interface PostgresClient {
 
 /** What is used of a pool of `pg`. */
 export interface PostgresPool {
+  readonly options?: { readonly max?: number }
   connect(): Promise<PostgresClient>
   end(): Promise<void>
 }

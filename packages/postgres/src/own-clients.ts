@@ -32,7 +32,8 @@ export function ownPool(url: string): OwnClient<PostgresPool> {
   return lazily(
     async () => {
       const { default: pg } = await import('pg').catch(missing('pg'))
-      const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 10_000 })
+      // Without probes a connection whose server is gone without a word may be waited for without end.
+      const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 10_000, keepAlive: true })
       // An idle connection that breaks is replaced when it is needed; without a listener it would end the process.
       pool.on('error', () => {})
       return pool

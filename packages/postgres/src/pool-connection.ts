@@ -1,6 +1,7 @@
 import { MessagingError } from '@waybill/core/driver'
 import { type Connection, type Dialect, runTransaction, type Transaction } from '@waybill/database'
 import type { PostgresClient, PostgresPool } from './clients.ts'
+import { endsConnection } from './errors.ts'
 
 /** A connection by a pool of `pg`, which is ended only if it was made for this. */
 export class PoolConnection implements Connection {
@@ -28,11 +29,12 @@ export class PoolConnection implements Connection {
   }
 
   transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
-    return this.#withClient((client) =>
+    return this.#withClient((client, spoiled) =>
       runTransaction(
         this.dialect,
         {
           begin: 'BEGIN',
+          spoiled,
           run: async (sql, parameters) => (await client.query(sql, [...parameters])).rows,
         },
         work,
@@ -41,6 +43,12 @@ export class PoolConnection implements Connection {
   }
 
   async listen(onNotification: () => void, onLost: (error: Error) => void): Promise<() => Promise<void>> {
+    const pool = await this.#getPool()
+    if (pool.options?.max === 1) {
+      const what =
+        'The pool has one connection, which cannot be kept for notifications, so relays look by themselves'
+      throw new MessagingError('unsupported', `${what}. Give it a max of 2 or more`)
+    }
     const client = await this.#connect()
     let isOver = false
     const end = (error?: unknown) => {
@@ -79,29 +87,26 @@ export class PoolConnection implements Connection {
     }
   }
 
-  async #withClient<Result>(use: (client: PostgresClient) => Promise<Result>): Promise<Result> {
+  async #withClient<Result>(
+    use: (client: PostgresClient, spoiled: () => void) => Promise<Result>,
+  ): Promise<Result> {
     const client = await this.#connect()
-    let isLost = false
-    // Without a listener a connection that ends while nothing is asked of it would end the process.
-    const lost = () => {
-      isLost = true
+    let isSpoiled = false
+    const spoiled = () => {
+      isSpoiled = true
     }
-    client.on('error', lost)
+    // Without a listener a connection that ends while nothing is asked of it would end the process.
+    client.on('error', spoiled)
     try {
-      return await use(client)
+      return await use(client, spoiled)
     } catch (error) {
-      const known = this.dialect.explain(error)
-      if (isConnectionLoss(known ?? error)) isLost = true
-      throw known ?? error
+      if (endsConnection(error)) spoiled()
+      throw this.dialect.explain(error) ?? error
     } finally {
-      client.removeListener('error', lost)
-      client.release(isLost)
+      client.removeListener('error', spoiled)
+      client.release(isSpoiled)
     }
   }
-}
-
-function isConnectionLoss(error: unknown): boolean {
-  return MessagingError.is(error) && error.code === 'disconnected'
 }
 
 function toLoss(error: unknown): Error {

@@ -64,3 +64,33 @@ test('a read-only database is told in one sentence', async () => {
   })
   await expect(writing).rejects.toMatchObject({ code: 'rejected', retryable: true })
 })
+
+test('a failed statement fails a transaction of another library too', async () => {
+  await using pglite = await PGlite.create()
+  const rowsOf = (client: Pick<PGlite, 'query'>) => ({
+    query: async <Row>(sql: string, parameters: readonly unknown[] = []) =>
+      (await client.query<Row>(sql, [...parameters])).rows,
+  })
+  const database = postgres({
+    queries: {
+      ...rowsOf(pglite),
+      transaction: (work) => pglite.transaction((transaction) => work(rowsOf(transaction))),
+    },
+  })
+  await database.query('CREATE TABLE accounts (id integer)')
+  const careless = database.transaction(async (transaction) => {
+    await transaction.query('INSERT INTO accounts VALUES (1)')
+    await transaction.query('SELECT 1 / 0').catch(() => {})
+  })
+  await expect(careless).rejects.toMatchObject({ code: 'failed' })
+  await expect(database.query('SELECT * FROM nowhere')).rejects.toMatchObject({ code: 'topology-missing' })
+})
+
+test('a text that cannot be stored is told in one sentence', async () => {
+  await using database = postgres({ url: 'pglite:' })
+  await expect(database.query('SELECT $1::text', ['a\0b'])).rejects.toMatchObject({
+    code: 'invalid-message',
+    retryable: false,
+    message: expect.stringContaining('NUL'),
+  })
+})

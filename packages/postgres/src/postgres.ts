@@ -1,5 +1,6 @@
 import { type Connection, type Database, makeDatabase } from '@waybill/database'
 import { channelOf, postgresDialect } from './dialect.ts'
+import { givenConnection } from './given-connection.ts'
 import { type PostgresOptions, parsePostgresOptions } from './options.ts'
 import { ownPglite, ownPool } from './own-clients.ts'
 import { PgliteConnection } from './pglite-connection.ts'
@@ -28,12 +29,7 @@ function connectionOf(options: PostgresOptions): Connection {
   if (pool !== undefined) return new PoolConnection(dialect, channel, async () => pool, leaveOpen)
   if (pglite !== undefined) return new PgliteConnection(dialect, channel, async () => pglite, leaveOpen)
   if (queries !== undefined) {
-    return {
-      dialect,
-      query: (sql, parameters) => queries.query(sql, parameters),
-      transaction: (work) => queries.transaction(work),
-      close: leaveOpen,
-    }
+    return givenConnection(dialect, queries)
   }
   const [scheme, rest = ''] = (url ?? '').split(/:(.*)/s)
   if (scheme === 'pglite') {

@@ -9,7 +9,7 @@ interface Meaning {
 const missing: Meaning = {
   code: 'topology-missing',
   retryable: false,
-  text: 'A table is missing. Run database.migrate(), or the SQL of database.migrations()',
+  text: "A table is missing. Run database.migrate(), or the SQL of database.migrations(), if it is Waybill's",
 }
 
 // By the primary result code (SQLite documentation, "Result and Error Codes").
@@ -28,7 +28,7 @@ export function explainSqliteError(error: unknown): MessagingError | undefined {
   if (!(error instanceof Error) || MessagingError.is(error)) return undefined
   const code: unknown = Reflect.get(error, 'errcode')
   if (typeof code !== 'number') return undefined
-  const isMissing = code === 1 && /^no such (?:table|column)/.test(error.message)
+  const isMissing = code === 1 && error.message.startsWith('no such table')
   const meaning = isMissing ? missing : meanings.get(code & 0xff)
   if (meaning === undefined) return undefined
   return new MessagingError(meaning.code, `${meaning.text} (${error.message})`, {

@@ -35,9 +35,13 @@ export class SqliteSession implements Queries {
   transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
     // It writes from the start: one that began by reading could not go on once another process has written.
     const begin = 'BEGIN IMMEDIATE'
-    const run = async (sql: string, parameters: readonly unknown[]) =>
-      sql === begin ? await this.#waitingForOthers(() => this.#run(sql, [])) : this.#run(sql, parameters)
-    return runTransaction(this.#dialect, { run, begin }, work)
+    const run = async (sql: string, parameters: readonly unknown[]) => {
+      if (sql === begin) return await this.#waitingForOthers(() => this.#run(sql, []))
+      this.#requireTransaction()
+      return this.#run(sql, parameters)
+    }
+    // Only when SQLite has ended the transaction by itself can it not be rolled back.
+    return runTransaction(this.#dialect, { run, begin, spoiled: () => {} }, work)
   }
 
   close(): void {
@@ -45,6 +49,13 @@ export class SqliteSession implements Queries {
     this.#statements.clear()
     this.#database?.close()
     this.#database = undefined
+  }
+
+  /** Some errors make SQLite roll back by itself; what came after them would be committed statement by statement. */
+  #requireTransaction(): void {
+    if (this.#open().isTransaction) return
+    const what = 'SQLite rolled the transaction back when a statement failed, so nothing of it was done'
+    throw new MessagingError('failed', what, { retryable: true })
   }
 
   #run(sql: string, parameters: readonly unknown[]): readonly unknown[] {

@@ -60,3 +60,18 @@ test('another process that writes is waited for, as long as allowed', async () =
   child.stdin.write('end\n')
   expect(await waiting).toEqual([])
 })
+
+test('a transaction that SQLite has rolled back by itself does nothing more', async () => {
+  await using database = sqlite({ path: ':memory:' })
+  await database.query('CREATE TABLE accounts (id integer PRIMARY KEY)')
+  const careless = database.transaction(async (transaction) => {
+    await transaction.query('INSERT INTO accounts VALUES (1)')
+    await transaction.query('INSERT OR ROLLBACK INTO accounts VALUES (1)').catch(() => {})
+    await transaction.query('INSERT INTO accounts VALUES (2)')
+  })
+  await expect(careless).rejects.toMatchObject({
+    code: 'failed',
+    message: expect.stringContaining('rolled the transaction back'),
+  })
+  expect(await database.query('SELECT id FROM accounts')).toEqual([])
+})

@@ -4,13 +4,19 @@ import { eventStoreCases } from './event-store-cases.ts'
 import { inboxKills } from './inbox-kills.ts'
 import { relayKills, relayStandsStill } from './relay-kills.ts'
 import type { Servers } from './servers.ts'
+import { transactionCases } from './transaction-cases.ts'
 import { standby } from './standby-case.ts'
 
 export function postgresSections(servers: Servers): readonly Section[] {
   return [
     {
       title: 'A real database',
-      cases: [...databaseCases(servers), ...eventStoreCases(servers), standby(servers)],
+      cases: [
+        ...databaseCases(servers),
+        ...eventStoreCases(servers),
+        ...transactionCases(servers),
+        standby(servers),
+      ],
     },
     {
       title: 'Killed processes',

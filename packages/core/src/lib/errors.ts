@@ -62,7 +62,7 @@ export interface MessagingErrorOptions {
   /** Whether the same call may succeed later without any change. Default: false. */
   readonly retryable?: boolean
   readonly cause?: unknown
-  /** For sends only. */
+  /** For sends, and for transactions of a database whose commit got no answer. */
   readonly fate?: Fate
 }
 

@@ -1,6 +1,7 @@
-import { MessagingError } from '@waybill/core/driver'
+import { MessagingError, toError } from '@waybill/core/driver'
 import type { Dialect } from '../dialect.ts'
-import type { Queries } from '../transaction.ts'
+import type { Queries, Transaction } from '../transaction.ts'
+import type { MigrationStep } from './migration.ts'
 import { preparations, statementsOf } from './plain-sql.ts'
 import { schemaVersion } from './schema-version.ts'
 import { currentVersion, steps } from './steps.ts'
@@ -13,10 +14,23 @@ export async function migrate(dialect: Dialect, database: Queries): Promise<read
       await transaction.query(statement)
     const version = await schemaVersion(dialect, transaction)
     const missing = steps.slice(version)
-    for (const step of missing)
-      for (const statement of statementsOf(dialect, step)) await transaction.query(statement)
+    for (const step of missing) await apply(dialect, transaction, step)
     return missing.map(({ name }) => name)
   })
+}
+
+/** What fails for no known reason is most likely a name that is taken. */
+async function apply(dialect: Dialect, transaction: Transaction, step: MigrationStep): Promise<void> {
+  try {
+    for (const statement of statementsOf(dialect, step)) await transaction.query(statement)
+  } catch (error) {
+    if (MessagingError.is(error)) throw error
+    const what = `Step "${step.name}" could not be applied to the ${dialect.place}, and nothing was`
+    const next = "If a table of that name is not Waybill's, use another schema or prefix"
+    throw new MessagingError('topology-mismatch', `${what}: ${toError(error).message}. ${next}`, {
+      cause: error,
+    })
+  }
 }
 
 /** Looked at first, because a process whose role may make nothing calls it too. */

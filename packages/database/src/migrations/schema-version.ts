@@ -15,9 +15,7 @@ interface Applied {
  * @throws {MessagingError} `topology-mismatch` when it is of a version that this code cannot use, or not ours.
  */
 export async function schemaVersion(dialect: Dialect, transaction: Transaction): Promise<number> {
-  const applied = await transaction.query<Applied>(
-    `SELECT version, name, works_from AS lowest FROM ${dialect.table('migrations')} ORDER BY version`,
-  )
+  const applied = await appliedSteps(dialect, transaction)
   for (const [index, { version, name }] of applied.entries()) {
     const known = steps[index]
     if (version !== index + 1 || (known !== undefined && known.name !== name)) {
@@ -33,6 +31,20 @@ export async function schemaVersion(dialect: Dialect, transaction: Transaction):
     throw new MessagingError('topology-mismatch', `${what}. Update the package that opens the database`)
   }
   return last.version
+}
+
+async function appliedSteps(dialect: Dialect, transaction: Transaction): Promise<readonly Applied[]> {
+  const table = dialect.table('migrations')
+  try {
+    return await transaction.query<Applied>(
+      `SELECT version, name, works_from AS lowest FROM ${table} ORDER BY version`,
+    )
+  } catch (error) {
+    const known = MessagingError.is(error) ? error : dialect.explain(error)
+    if (known !== undefined) throw known
+    const what = `The ${dialect.place} has a table migrations that is not Waybill's`
+    throw new MessagingError('topology-mismatch', `${what}. Use another schema or prefix`, { cause: error })
+  }
 }
 
 /**

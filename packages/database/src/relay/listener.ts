@@ -29,7 +29,9 @@ export class Listener {
         } catch (error) {
           failures += 1
           const what = 'listening to notifications'
-          this.#events.fail(what, this.#host.failed(error, what))
+          const known = this.#host.failed(error, what)
+          this.#events.fail(what, known)
+          if (known.code === 'unsupported') break
         }
         this.isListening = false
         await sleep(this.#host.clock, backoff(failures), signal)
