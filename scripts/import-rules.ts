@@ -138,6 +138,7 @@ const rules: readonly Rule[] = [
       'own-clients',
       'pool-connection',
       'pglite-connection',
+      'given-connection',
       'transactions',
       'postgres',
       'index',
