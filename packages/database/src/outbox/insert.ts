@@ -16,7 +16,7 @@ const columns = (dialect: Dialect) =>
     { column: 'options', field: 'options', type: 'text' },
     { column: 'topic_options', field: 'topicOptions', type: 'text' },
     { column: 'sent_at', field: 'sentAt', type: 'bigint', from: dialect.fromEpochMs },
-    { column: 'due_at', field: 'dueAt', type: 'bigint', from: dialect.fromEpochMs },
+    { column: 'due_at', field: 'delayMs', type: 'bigint', from: dialect.after },
     { column: 'expires_at', field: 'expiresAt', type: 'bigint', from: dialect.fromEpochMs },
   ] as const
 
@@ -104,7 +104,7 @@ function valuesOf(row: NewRow): unknown[] {
     row.options,
     row.topicOptions,
     row.sentAt,
-    row.dueAt,
+    row.delayMs,
     row.expiresAt,
   ]
 }

@@ -20,7 +20,8 @@ export interface NewRow {
   readonly options: string | null
   readonly topicOptions: string | null
   readonly sentAt: number
-  readonly dueAt: number | null
+  /** From the moment of the insert, by the database's clock, which decides when it is due. */
+  readonly delayMs: number | null
   readonly expiresAt: number | null
 }
 
@@ -55,7 +56,7 @@ export function rowOf(stored: StoredMessage, namespace: string): NewRow {
     options: optionsText(stored),
     topicOptions: topicSettingsText(definition),
     sentAt: message.timestamp.getTime(),
-    dueAt: delayMs === 0 ? null : message.timestamp.getTime() + delayMs,
+    delayMs: delayMs === 0 ? null : delayMs,
     expiresAt: message.expiresAt?.getTime() ?? null,
   }
   refuseNul(row)

@@ -37,7 +37,12 @@ export class Holds {
     return this.#hold(this.#topics, topic)
   }
 
-  /** Something of it was sent. */
+  /** How often it has failed since something of it was sent. */
+  failuresOf(name: string): number {
+    return this.#keys.get(name)?.failures ?? 0
+  }
+
+  /** Something of it was sent, or set aside. */
   release(name: string, topic: string): void {
     this.#keys.delete(name)
     this.#topics.delete(topic)

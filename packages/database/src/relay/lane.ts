@@ -1,5 +1,5 @@
 import { type Backoff, type Bus, exponential, type Producer } from '@waybill/core'
-import { type MessagingError, toMessagingError } from '@waybill/core/driver'
+import { MessagingError, toMessagingError } from '@waybill/core/driver'
 import { sendStored } from '@waybill/core/outbox'
 import type { Emitter } from '../emitter.ts'
 import type { Host } from '../host.ts'
@@ -34,6 +34,8 @@ interface Outcome {
   readonly hasExpired?: boolean
   /** False: it was not tried, because of one before it. */
   readonly wasTried?: boolean
+  /** Its turn did not come in time: the next batch has it. */
+  readonly isLeft?: boolean
 }
 
 /** The longest wait before the database is asked again, however long messages may wait. */
@@ -55,6 +57,7 @@ export class Lane {
   #busy: Promise<void> = Promise.resolve()
   #onIdle: (() => void) | undefined
   #failures = 0
+  #stepBeganAt: number | undefined
   #databaseError: MessagingError | undefined
   #sendError: MessagingError | undefined
   relayed = 0
@@ -71,7 +74,17 @@ export class Lane {
 
   /** What fails at the moment. */
   get error(): MessagingError | undefined {
-    return this.#databaseError ?? (this.#holds.size > 0 ? this.#sendError : undefined)
+    return this.#databaseError ?? this.#stuck ?? (this.#holds.size > 0 ? this.#sendError : undefined)
+  }
+
+  /** Neither the database nor middleware has a time limit of ours. */
+  get #stuck(): MessagingError | undefined {
+    const { host, settings } = this.#shared
+    const ageMs = host.clock.monotonic() - (this.#stepBeganAt ?? Number.POSITIVE_INFINITY)
+    if (ageMs < settings.sendTimeout + settings.lease) return undefined
+    const what = `A batch is under way for ${Math.round(ageMs / 1000)} s`
+    const next = 'See whether the database answers, and whether middleware, codecs and stages end'
+    return new MessagingError('timeout', `${what}. ${next}`, { retryable: true })
   }
 
   get held(): number {
@@ -117,19 +130,23 @@ export class Lane {
   async #step(): Promise<boolean> {
     const { host, events } = this.#shared
     const what = 'relaying the outbox'
+    this.#stepBeganAt = host.clock.monotonic()
     try {
       await this.#removeSent()
       const { rows, mayHaveMore } = await this.#read()
-      if (rows.length > 0) await this.#relay(rows)
+      const areLeft = rows.length > 0 && (await this.#relay(rows))
       this.#databaseError = undefined
       this.#failures = 0
-      return mayHaveMore
+      return mayHaveMore || areLeft
     } catch (error) {
       this.#failures += 1
       this.#databaseError = host.failed(error, what)
       events.fail(what, this.#databaseError)
+      this.#stepBeganAt = undefined
       await this.#wakeUp.wait(this.#backoff(this.#failures))
       return true
+    } finally {
+      this.#stepBeganAt = undefined
     }
   }
 
@@ -161,12 +178,13 @@ export class Lane {
     return [...leases.slots].filter((slot) => slot % settings.lanes === this.#number)
   }
 
-  async #relay(rows: readonly WaitingRow[]): Promise<void> {
+  /** True if some were left for the next batch. */
+  async #relay(rows: readonly WaitingRow[]): Promise<boolean> {
     const { host, events } = this.#shared
     const startedAt = host.clock.monotonic()
     const batch = new BatchOrder(startedAt + this.#shared.settings.sendTimeout)
     const outcomes = await Promise.all(rows.map((row) => this.#send(row, batch)))
-    const done = outcomes.filter(({ error }) => error === undefined)
+    const done = outcomes.filter(({ error, isLeft }) => error === undefined && isLeft !== true)
     this.#sent = done.map(({ row }) => row.position)
     await this.#removeSent()
     const sent = done.filter(({ hasExpired }) => hasExpired !== true)
@@ -176,10 +194,11 @@ export class Lane {
     if (sent.length > 0) {
       events.emit('relayed', { messages: sent.length, durationMs: host.clock.monotonic() - startedAt })
     }
-    await this.#fail(
+    const freed = await this.#fail(
       outcomes.filter(({ error }) => error !== undefined),
       new Set(sent.map(({ row }) => row.topic)),
     )
+    return freed || outcomes.some(({ isLeft }) => isLeft)
   }
 
   /** Never rejects. Called for all of a batch in turn, so that those of a key are handed over in their order. */
@@ -192,8 +211,14 @@ export class Lane {
       place.handedOver()
       return { row, error: blocked.error, wasTried: false }
     }
+    const { host, definitions } = this.#shared
+    const timeoutMs = place.deadline - host.clock.monotonic()
+    // Those before it took long, or the process stood still. Later ones of its key come here too, as they end before it.
+    if (timeoutMs <= 0) {
+      place.handedOver()
+      return { row, isLeft: true }
+    }
     try {
-      const { host, definitions } = this.#shared
       const options: RowOptions = row.options === null ? {} : JSON.parse(row.options)
       await sendStored(this.#shared.producer(row.source), {
         definition: definitions.of(row),
@@ -207,7 +232,7 @@ export class Lane {
           ...(row.key !== null && { key: row.key }),
           ...(row.delay !== null && row.delay > 0 && { delay: Math.ceil(row.delay) }),
           ...(place.signal !== undefined && { signal: place.signal }),
-          timeout: place.deadline - host.clock.monotonic(),
+          timeout: timeoutMs,
         },
       })
       place.handedOver()
@@ -219,26 +244,44 @@ export class Lane {
     }
   }
 
-  async #fail(failures: readonly Outcome[], tried: ReadonlySet<string>): Promise<void> {
-    if (failures.length === 0) return
+  /** True if messages can go on that waited for one which is set aside now. */
+  async #fail(failures: readonly Outcome[], tried: ReadonlySet<string>): Promise<boolean> {
+    if (failures.length === 0) return false
     const { events } = this.#shared
+    const parked = new Set<string>()
+    let areFreed = false
     const held = new Map<string, Outcome[]>()
     for (const failure of failures) {
       const { row, error } = failure
-      if (failure.wasTried !== false && isRefusedForGood(error)) {
+      if (failure.wasTried !== false && this.#isHopeless(row, error)) {
         const known = toMessagingError(error, 'Sending failed')
         await this.#queue.failed([row.position], 'parked', known.message)
+        this.#holds.release(holdName(row), row.topic)
+        parked.add(holdName(row))
         events.emit('parked', { ...infoOf(row), error: known })
-      } else held.set(row.topic, [...(held.get(row.topic) ?? []), failure])
+      } else if (failure.wasTried === false && parked.has(holdName(row))) areFreed = true
+      else held.set(row.topic, [...(held.get(row.topic) ?? []), failure])
     }
     for (const [topic, outcomes] of held) await this.#hold(topic, outcomes, tried.has(topic))
+    return areFreed
   }
 
-  /** Holds the keys, or the topic if nothing of it went through: then the broker is away, or the topic is. */
+  /** Refused for good, or failed too often by an error of the application's own. */
+  #isHopeless(row: WaitingRow, error: unknown): boolean {
+    if (isRefusedForGood(error)) return true
+    const { attempts } = this.#shared.settings
+    return !MessagingError.is(error) && this.#holds.failuresOf(holdName(row)) >= attempts - 1
+  }
+
+  /**
+   * Holds the keys, or the topic if nothing of it went through: then the broker is away, or the topic is. What the application's
+   * own code throws says nothing about other messages of the topic.
+   */
   async #hold(topic: string, failures: readonly Outcome[], someWereSent: boolean): Promise<void> {
     const { events } = this.#shared
     const seen = new Set<string>()
-    const delayMs = someWereSent ? undefined : this.#holds.holdTopic(topic)
+    const isOfTopic = !someWereSent && failures.every(({ error }) => MessagingError.is(error))
+    const delayMs = isOfTopic ? this.#holds.holdTopic(topic) : undefined
     for (const { row, error } of failures) {
       const name = holdName(row)
       if (seen.has(name)) continue

@@ -1,6 +1,7 @@
 import type { Clock } from '@waybill/core/driver'
 import type { Host } from '../host.ts'
 import { slotCount } from '../migrations/0002-outbox.ts'
+import { longestLeaseMs } from './relay-options.ts'
 
 /**
  * This relay's share of the slots. Relays divide them evenly, by leases that each renews; what one that has died or stands still
@@ -27,6 +28,17 @@ export class Leases {
     return this.#clock.monotonic() < this.#until ? this.#mine : new Set()
   }
 
+  /** Nothing was renewed in time. */
+  get haveRunOut(): boolean {
+    return this.#clock.monotonic() >= this.#until
+  }
+
+  /** Of a row with a lease. One that is longer than any was given by a clock that was set back since. */
+  get #isOver(): string {
+    const { now, after } = this.#host.dialect
+    return `(expires_at <= ${now} OR expires_at > ${after(String(longestLeaseMs))})`
+  }
+
   /** Renews, gives up what is above a fair share, and takes what is free. `settled` resolves when what is under way is done. */
   async renew(settled: () => Promise<void>): Promise<void> {
     const { table, now, after } = this.#host.dialect
@@ -43,8 +55,9 @@ export class Leases {
       renewed.map(({ slot }) => slot),
       startedAt,
     )
+    await this.#host.query(`DELETE FROM ${table('relays')} WHERE ${this.#isOver}`)
     const [others] = await this.#host.query<{ count: number | string }>(
-      `SELECT count(*) AS count FROM ${table('relays')} WHERE expires_at > ${now}`,
+      `SELECT count(*) AS count FROM ${table('relays')}`,
     )
     const share = Math.ceil(slotCount / Math.max(1, Number(others?.count ?? 1)))
     if (this.#mine.size > share) this.#giveUp([...this.#mine].slice(share), settled)
@@ -81,10 +94,10 @@ export class Leases {
   }
 
   async #take(count: number): Promise<void> {
-    const { table, now, after, lockingFree } = this.#host.dialect
+    const { table, after, lockingFree } = this.#host.dialect
     const startedAt = this.#clock.monotonic()
     const taken = await this.#host.query<{ slot: number }>(
-      `WITH free AS MATERIALIZED (SELECT slot FROM ${table('slots')} WHERE owner IS NULL OR expires_at <= ${now} ORDER BY slot LIMIT $3 ${lockingFree})
+      `WITH free AS MATERIALIZED (SELECT slot FROM ${table('slots')} WHERE owner IS NULL OR ${this.#isOver} ORDER BY slot LIMIT $3 ${lockingFree})
 UPDATE ${table('slots')} SET owner = $1, expires_at = ${after('$2')} WHERE slot IN (SELECT slot FROM free) RETURNING slot`,
       [this.#relay, this.#leaseMs, count],
     )

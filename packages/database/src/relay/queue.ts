@@ -21,6 +21,8 @@ export interface WaitingRow {
   /** By the database's clock. */
   readonly delay: number | null
   readonly remaining: number | null
+  /** Of its data. */
+  readonly bytes: number | string
 }
 
 export interface ReadLimits {
@@ -37,6 +39,9 @@ const longestMs = 100 * 365 * 86_400_000
 
 const columns =
   'position, slot, topic, type, version, id, key, source, data, data_bytes, options, topic_options, sent_at, due_at, expires_at'
+
+// Of the data that is read at once, unless a single message has more.
+const maxBytes = 16 * 1024 * 1024
 
 // What is read of a slot at least, so that one that has everything is not read in crumbs.
 const leastOfSlot = 32
@@ -80,14 +85,17 @@ export class Queue {
       (slot) =>
         `SELECT * FROM (SELECT ${columns} FROM ${table('outbox')} WHERE slot = ${slot} AND ${conditions.join(' AND ')} ORDER BY position LIMIT $2) AS slot_${slot}`,
     )
+    const oldest = `SELECT *, coalesce(octet_length(data), octet_length(data_bytes), 0) AS bytes FROM (${parts.join('\nUNION ALL ')}) AS each ORDER BY position LIMIT $1`
     const rows = await this.#host.query<WaitingRow>(
       `SELECT CAST(position AS text) AS position, slot, topic, type, version, id, key, source, data, data_bytes, options, topic_options,
   ${epochMs('sent_at')} AS sent, ${epochMs('due_at')} AS due, ${epochMs('expires_at')} AS expires,
-  ${epochMs('due_at')} - ${epochMs(now)} AS delay, ${epochMs('expires_at')} - ${epochMs(now)} AS remaining
-FROM (${parts.join('\nUNION ALL ')}) AS message ORDER BY message.position LIMIT $1`,
+  ${epochMs('due_at')} - ${epochMs(now)} AS delay, ${epochMs('expires_at')} - ${epochMs(now)} AS remaining, bytes
+FROM (SELECT *, sum(bytes) OVER (ORDER BY position) - bytes AS bytes_before FROM (${oldest}) AS oldest) AS message
+WHERE bytes_before < ${maxBytes} ORDER BY message.position`,
       parameters,
     )
-    return { rows, mayHaveMore: rows.length >= Math.min(max, ofSlot) }
+    const bytes = rows.reduce((total, row) => total + Number(row.bytes), 0)
+    return { rows, mayHaveMore: rows.length >= Math.min(max, ofSlot) || bytes >= maxBytes }
   }
 
   async remove(positions: readonly string[]): Promise<void> {

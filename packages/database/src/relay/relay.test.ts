@@ -204,6 +204,96 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     await poll(() => relay.health().status).toBe('up')
   })
 
+  test('sets a message aside that middleware throws on each time, and later ones of its key go on', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey } = await openBus()
+    await using _ = bus
+    bus.use({
+      send: async ({ data }, next) => {
+        if (schema.parse(data).n === 3) throw new TypeError('it has no currency')
+        await next()
+      },
+    })
+    await using relay = outbox.relay(bus, { maxBackoff: 10, pollInterval: 10, attempts: 3 })
+    const held: string[] = []
+    relay.on('held', ({ id }) => held.push(id))
+    await fill(database, outbox, 12)
+    await relay.start()
+    await poll(() => byKey.get('k-0')).toEqual([0, 6, 9])
+    expect(held).toHaveLength(2)
+    const [parked] = await outbox.parked()
+    expect(parked).toMatchObject({ tries: 3, error: expect.stringContaining('it has no currency') })
+    expect(relay.health()).toEqual({ status: 'up', error: undefined })
+  })
+
+  test('holds one key and no topic for what middleware throws', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey } = await openBus()
+    await using _ = bus
+    bus.use({
+      send: async ({ data }, next) => {
+        if (schema.parse(data).n === 0) throw new TypeError('it has no currency')
+        await next()
+      },
+    })
+    await using relay = outbox.relay(bus, { lanes: 1, maxBackoff: '10m', attempts: 10_000 })
+    const held = new Promise<{ readonly delayMs: number }>((resolve) => {
+      relay.on('held', (event) => {
+        if (event.delayMs > 5000) resolve(event)
+      })
+    })
+    await relay.start()
+    await database.transaction((transaction) => outbox.send(transaction, ordered, { n: 0 }))
+    await held
+    await database.transaction((transaction) => outbox.send(transaction, ordered, { n: 1 }))
+    await expect.poll(() => byKey.get('k-1'), { timeout: 3000 }).toEqual([1])
+  })
+
+  test('leaves what did not have its turn in time to the next batch, in its order', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey, ids } = await openBus()
+    await using _ = bus
+    bus.use({
+      send: async (_context, next) => {
+        await setTimeout(30)
+        await next()
+      },
+    })
+    await using relay = outbox.relay(bus, { sendTimeout: 100, pollInterval: '10m' })
+    const troubles: unknown[] = []
+    for (const event of ['parked', 'held', 'failure'] as const) relay.on(event, (each) => troubles.push(each))
+    await fill(database, outbox, 30)
+    await relay.start()
+    await poll(() => ids.length).toBe(30)
+    expect(new Set(ids).size).toBe(30)
+    expect([...byKey.values()].every(isSorted)).toBe(true)
+    expect(troubles).toEqual([])
+  })
+
+  test('reads no more data at once than a process can hold', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    const text = 'x'.repeat(900_000)
+    const large = defineMessage(orders, 'order.placed', {
+      schema: z.object({ n: z.number(), text: z.string() }),
+      key: () => 'k',
+    })
+    await database.transaction(async (transaction) => {
+      for (const n of numbers(40)) await outbox.send(transaction, large, { n, text })
+    })
+    await using relay = outbox.relay(bus, { lanes: 1, pollInterval: '10m' })
+    const batches: number[] = []
+    relay.on('relayed', ({ messages }) => batches.push(messages))
+    await relay.start()
+    await poll(() => ids.length).toBe(40)
+    expect(batches).toEqual([19, 19, 2])
+  })
+
   test('parks nothing and loses nothing while the broker is away, and drains when it is back', async () => {
     const database = await ready()
     const outbox = database.outbox()
@@ -274,6 +364,48 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     expect((await relay.stats()).slots).toBe(0)
     await poll(() => ids.length).toBe(10)
     await poll(async () => (await relay.stats()).slots).toBe(64)
+  })
+
+  test('forgets relays that were killed, and leases of a clock that was set back', async () => {
+    const database = await ready()
+    const { table, after } = database.dialect
+    const day = 86_400_000
+    await database.query(
+      `INSERT INTO ${table('relays')} (relay, expires_at) VALUES ('killed', ${after('$1')}), ('ahead', ${after('$2')})`,
+      [-day, day],
+    )
+    await database.query(`UPDATE ${table('slots')} SET owner = 'ahead', expires_at = ${after('$1')}`, [day])
+    const { bus } = await openBus()
+    await using _ = bus
+    await using relay = database.outbox().relay(bus)
+    await relay.start()
+    expect((await relay.stats()).slots).toBe(64)
+    const left = await database.query<{ count: number }>(`SELECT count(*) AS count FROM ${table('relays')}`)
+    expect(Number(left[0]?.count)).toBe(1)
+  })
+
+  test('is degraded while middleware does not end', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, ids } = await openBus()
+    await using _ = bus
+    const { promise, resolve } = Promise.withResolvers<void>()
+    bus.use({
+      send: async (_context, next) => {
+        await promise
+        await next()
+      },
+    })
+    await using relay = outbox.relay(bus, { sendTimeout: 100, lease: 1000 })
+    await fill(database, outbox, 1)
+    await relay.start()
+    await poll(() => relay.health()).toMatchObject({
+      status: 'degraded',
+      error: { code: 'timeout', message: expect.stringContaining('A batch is under way') },
+    })
+    resolve()
+    await poll(() => ids.length).toBe(1)
+    await poll(() => relay.health().status).toBe('up')
   })
 
   test('sends nothing of slots that it has lost', async () => {

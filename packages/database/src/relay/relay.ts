@@ -154,10 +154,19 @@ export class Relay implements AsyncDisposable {
 
   /** Whether it runs and nothing fails, without asking the database. */
   health(): RelayHealth {
-    const error = this.#leaseError ?? this.#lanes.find((lane) => lane.error !== undefined)?.error
+    const error =
+      this.#leaseError ?? this.#lapse ?? this.#lanes.find((lane) => lane.error !== undefined)?.error
     if (this.#running === undefined) return { status: 'down', error }
     const isHeld = this.#lanes.some(({ held }) => held > 0)
     return { status: error !== undefined || isHeld ? 'degraded' : 'up', error }
+  }
+
+  /** A renewal that gets no answer does not fail either. */
+  get #lapse(): MessagingError | undefined {
+    if (this.#running === undefined || !this.#leases.haveRunOut) return undefined
+    const what = `The relay could not renew its leases within ${this.#settings.lease} ms, so it sends nothing`
+    const next = 'See whether the database answers, and whether the pool has a connection left'
+    return new MessagingError('timeout', `${what}. ${next}`, { retryable: true })
   }
 
   /**

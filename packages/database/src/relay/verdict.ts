@@ -17,7 +17,7 @@ const surroundings: ReadonlySet<ErrorCode> = new Set([
 
 /**
  * Whether a message that could not be sent never will: then it is set aside. An error of the surroundings never does that, nor
- * does one that is not Waybill's, such as one that a middleware throws.
+ * at once one that is not Waybill's, such as one that a middleware throws.
  */
 export function isRefusedForGood(error: unknown): boolean {
   return (
