@@ -2,6 +2,11 @@ import type { MessagingError } from '@waybill/core/driver'
 
 export type FieldType = 'integer' | 'bigint' | 'text'
 
+export interface RowColumn {
+  readonly name: string
+  readonly type: FieldType
+}
+
 /** How one database writes what all have. Names of parameters are those in the SQL, such as `$1`. */
 export interface Dialect {
   readonly name: 'postgres' | 'sqlite'
@@ -24,11 +29,13 @@ export interface Dialect {
   fromHex(text: string): string
   /** A parameter whose type cannot be seen from its place. */
   typed(parameter: string, type: FieldType): string
-  /** A parameter with a JSON array of objects, as rows of a table called `incoming`. */
-  rowsOfJson(
-    parameter: string,
-    fields: readonly { readonly field: string; readonly type: FieldType }[],
-  ): string
+  /**
+   * Rows that are given as parameters, the first of which has this number: a table called `incoming`, whose column `n` has their
+   * order.
+   */
+  rows(first: number, columns: readonly RowColumn[]): string
+  /** The parameters of `rows`, of the values of each column. */
+  rowParameters(values: readonly (readonly unknown[])[]): readonly unknown[]
   /**
    * A query that takes a lock for each number of an array, in its order, until the transaction ends. Undefined: transactions
    * write one after the other anyway.

@@ -11,7 +11,12 @@ export {
   type ReadAllOptions,
   type ReadStreamOptions,
 } from './event-store/event-store.ts'
-export { Projection, type ProjectionHealth, type ProjectionRunOptions } from './event-store/projection.ts'
+export {
+  Projection,
+  type ProjectionHealth,
+  type ProjectionRunOptions,
+  type ProjectionStats,
+} from './event-store/projection.ts'
 export {
   defineProjection,
   type ProjectionDefinition,

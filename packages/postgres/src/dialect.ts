@@ -20,10 +20,12 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     fromEpochMs: (milliseconds) => `to_timestamp(${milliseconds} / 1000.0)`,
     fromHex: (text) => `decode(${text}, 'hex')`,
     typed: (parameter, type) => `${parameter}::${type}`,
-    rowsOfJson: (parameter, fields) => {
-      const columns = fields.map(({ field, type }) => `"${field}" ${type}`)
-      return `json_to_recordset(${parameter}::json) AS incoming(${columns.join(', ')})`
+    rows: (first, columns) => {
+      const arrays = columns.map(({ type }, index) => `$${first + index}::${type}[]`)
+      const names = columns.map(({ name }) => `"${name}"`)
+      return `unnest(${arrays.join(', ')}) WITH ORDINALITY AS incoming(${names.join(', ')}, n)`
     },
+    rowParameters: (values) => values,
     keyLocks: (parameter) => `SELECT pg_advisory_xact_lock(key) FROM unnest(${parameter}::bigint[]) AS key`,
     isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,
     transactions: {

@@ -14,10 +14,11 @@ export function sqliteDialect(prefix: string): Dialect {
     fromEpochMs: (milliseconds) => milliseconds,
     fromHex: (text) => `unhex(${text})`,
     typed: (parameter) => parameter,
-    rowsOfJson: (parameter, fields) => {
-      const values = fields.map(({ field }) => `json_extract(value, '$.${field}') AS "${field}"`)
-      return `(SELECT ${values.join(', ')} FROM json_each(${parameter})) AS incoming`
+    rows: (first, columns) => {
+      const values = columns.map(({ name }, index) => `json_extract(value, '$[${index}]') AS "${name}"`)
+      return `(SELECT key AS n, ${values.join(', ')} FROM json_each($${first})) AS incoming`
     },
+    rowParameters: (values) => [values[0]?.map((_, row) => values.map((column) => column[row])) ?? []],
     keyLocks: () => undefined,
     isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
     transactions: { type: 'integer', current: '0', oldestRunning: '1', next: '1' },

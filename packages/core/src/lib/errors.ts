@@ -62,7 +62,7 @@ export interface MessagingErrorOptions {
   /** Whether the same call may succeed later without any change. Default: false. */
   readonly retryable?: boolean
   readonly cause?: unknown
-  /** For sends, and for transactions of a database whose commit got no answer. */
+  /** For sends only. */
   readonly fate?: Fate
 }
 

@@ -37,6 +37,15 @@ function storeOn(database: Database) {
 }
 
 describe.each(databases())('an event store on $name', ({ name, ready }) => {
+  it('appends as many events as anybody has, in one statement', async () => {
+    const database = await ready()
+    const { events, append } = storeOn(database)
+    const many = Array.from({ length: 15_000 }, () => deposited(1))
+    assert.equal((await append('long', many)).version, 15_000)
+    const [last] = await events.readStream(database, 'long', [Deposited], { from: 15_000 })
+    assert.equal(last?.streamVersion, 15_000)
+  })
+
   it('gives back the events of a stream in their order, typed by their definitions', async () => {
     const database = await ready()
     const { events, append } = storeOn(database)

@@ -92,8 +92,14 @@ const readAllSchema = z.strictObject({
 
 const metadataSchema = z.record(z.string(), z.string())
 
-/** How many parameters an event has of its own in the statement that inserts them. */
-const eventWidth = 5
+/** What each event has of its own in the statement that inserts them. */
+const eventColumns = [
+  { name: 'stream_version', type: 'integer' },
+  { name: 'id', type: 'text' },
+  { name: 'type', type: 'text' },
+  { name: 'version', type: 'integer' },
+  { name: 'data', type: 'text' },
+] as const
 
 /**
  * Streams of events in the database. Events are message definitions with their data.
@@ -151,25 +157,22 @@ export class EventStore {
       streamVersion: version - events.length + index + 1,
     }))
     const epoch = `(SELECT max(epoch) FROM ${this.#table('event_epochs')})`
-    const rows = stored.map((_, row) => {
-      const at = (column: number) => `$${4 + row * eventWidth + column}`
-      const own = `CAST(${at(0)} AS integer), ${at(1)}, ${at(2)}, CAST(${at(3)} AS integer), ${at(4)}`
-      return `(${epoch}, CAST($1 AS ${this.database.dialect.transactions.type}), $2, ${own}, $3)`
-    })
+    const { dialect } = this.database
     await transaction.query(
       `INSERT INTO ${this.#table('events')}
-(epoch, transaction_id, stream, stream_version, id, type, version, data, metadata)
-VALUES ${rows.join(', ')}`,
+(epoch, transaction_id, stream, metadata, stream_version, id, type, version, data)
+SELECT ${epoch}, CAST($1 AS ${dialect.transactions.type}), $2, $3, ${eventColumns.map(({ name }) => `incoming."${name}"`).join(', ')}
+FROM ${dialect.rows(4, eventColumns)} ORDER BY incoming.n`,
       [
         transaction_text,
         stream,
         JSON.stringify(metadata),
-        ...stored.flatMap(({ definition, data, id, streamVersion }) => [
-          streamVersion,
-          id,
-          definition.type,
-          definition.version,
-          JSON.stringify(data),
+        ...dialect.rowParameters([
+          stored.map(({ streamVersion }) => streamVersion),
+          stored.map(({ id }) => id),
+          stored.map(({ definition }) => definition.type),
+          stored.map(({ definition }) => definition.version),
+          stored.map(({ data }) => JSON.stringify(data)),
         ]),
       ],
     )
@@ -247,12 +250,33 @@ WHERE stream = $1 AND stream_version >= $2 ORDER BY stream_version`,
     const rows = await transaction.query<EventRow>(
       `SELECT ${this.#columns} FROM ${this.#table('events')}
 WHERE (epoch, transaction_id, position) > (CAST($1 AS integer), CAST($2 AS ${type}), CAST($3 AS bigint))
-AND (epoch < ${current} OR transaction_id < ${oldestRunning})
+AND (epoch, transaction_id) < (${current}, ${oldestRunning})
 ORDER BY epoch, transaction_id, position LIMIT $4`,
       [epoch, number, position, limit],
     )
     if (rows.length === 0) await this.#requireOwnNumbers(transaction, current)
     return rows.map(toEvent)
+  }
+
+  /** @internal For projections. */
+  async countAfter(
+    transaction: Transaction,
+    { epoch, transaction: number, position }: EventPosition,
+  ): Promise<{ readonly waiting: number; readonly blocked: number; readonly oldestAgeMs: number }> {
+    const { transactions, epochMs, now } = this.database.dialect
+    const current = `(SELECT max(epoch) FROM ${this.#table('event_epochs')})`
+    const [row] = await transaction.query<Record<'waiting' | 'blocked' | 'age', number | string | null>>(
+      `SELECT count(*) AS waiting, max(${epochMs(now)} - ${epochMs('recorded_at')}) AS age,
+count(CASE WHEN (epoch, transaction_id) >= (${current}, ${transactions.oldestRunning}) THEN 1 END) AS blocked
+FROM ${this.#table('events')}
+WHERE (epoch, transaction_id, position) > (CAST($1 AS integer), CAST($2 AS ${transactions.type}), CAST($3 AS bigint))`,
+      [epoch, number, position],
+    )
+    return {
+      waiting: Number(row?.waiting ?? 0),
+      blocked: Number(row?.blocked ?? 0),
+      oldestAgeMs: Math.max(0, Math.round(Number(row?.age ?? 0))),
+    }
   }
 
   /**

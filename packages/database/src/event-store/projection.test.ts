@@ -54,6 +54,17 @@ describe.each(databases())('a projection on $name', ({ name, ready }) => {
     }
   }
 
+  it('tells how far it is behind', async () => {
+    const bank = await open()
+    const projection = new Projection(bank.events, bank.definition)
+    expect(await projection.stats()).toEqual({ waiting: 0, blocked: 0, oldestAgeMs: 0 })
+    await bank.open('a')
+    await bank.deposit('a', 1)
+    expect(await projection.stats()).toMatchObject({ waiting: 2, blocked: 0 })
+    await projection.catchUp()
+    expect(await projection.stats()).toMatchObject({ waiting: 0, blocked: 0 })
+  })
+
   it('applies each event once, in batches, and goes on where it was', async () => {
     const bank = await open()
     await bank.open('a')

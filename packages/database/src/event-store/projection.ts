@@ -22,6 +22,15 @@ export interface ProjectionHealth {
   readonly error: MessagingError | undefined
 }
 
+export interface ProjectionStats {
+  /** Events that were not applied yet, those of types without a handler included. */
+  readonly waiting: number
+  /** Those of them that cannot be read yet, because a transaction that began before them is still open. */
+  readonly blocked: number
+  /** How long the oldest of them waits, in milliseconds; 0 if none does. */
+  readonly oldestAgeMs: number
+}
+
 const runSchema = z.strictObject({
   batch: z.int().min(1).max(10_000).default(500),
   poll: durationOption({ min: 1 }).default(200),
@@ -126,6 +135,20 @@ export class Projection {
   }
 
   /**
+   * How far it is behind. It counts the events: ask it in seconds, not in milliseconds.
+   *
+   * ```ts
+   * const { waiting, blocked, oldestAgeMs } = await projection.stats()
+   * ```
+   *
+   * @throws {MessagingError} when the database cannot do it.
+   */
+  async stats(): Promise<ProjectionStats> {
+    const { database } = this.#store
+    return await this.#store.countAfter(database, await this.#position(database))
+  }
+
+  /**
    * Empties the read model and lets it begin at the first event again, in one transaction. Readers find it empty at first, and
    * growing while it catches up; to replace one unseen, fill another under a new name beside it. Writes go on meanwhile.
    *
@@ -182,11 +205,15 @@ export class Projection {
 
   async #hasEvents(): Promise<boolean> {
     const { database } = this.#store
-    const rows = await database.query<PositionRow>(
+    return (await this.#store.readAfter(database, await this.#position(database), 1)).length > 0
+  }
+
+  async #position(transaction: Transaction): Promise<EventPosition> {
+    const rows = await transaction.query<PositionRow>(
       `SELECT ${positionColumns} FROM ${this.#table} WHERE projection = $1`,
       [this.name],
     )
-    return (await this.#store.readAfter(database, toPosition(rows.at(0)), 1)).length > 0
+    return toPosition(rows.at(0))
   }
 
   /** Where the projection is. Whoever asks next waits until this transaction ends. */

@@ -55,11 +55,13 @@ export class Leases {
       renewed.map(({ slot }) => slot),
       startedAt,
     )
-    await this.#host.query(`DELETE FROM ${table('relays')} WHERE ${this.#isOver}`)
-    const [others] = await this.#host.query<{ count: number | string }>(
-      `SELECT count(*) AS count FROM ${table('relays')}`,
+    const [relays] = await this.#host.query<Record<'known' | 'alive', number | string>>(
+      `SELECT count(*) AS known, count(CASE WHEN NOT ${this.#isOver} THEN 1 END) AS alive FROM ${table('relays')}`,
     )
-    const share = Math.ceil(slotCount / Math.max(1, Number(others?.count ?? 1)))
+    const [known, alive] = [Number(relays?.known ?? 1), Number(relays?.alive ?? 1)]
+    // Those that were killed.
+    if (alive < known) await this.#host.query(`DELETE FROM ${table('relays')} WHERE ${this.#isOver}`)
+    const share = Math.ceil(slotCount / Math.max(1, alive))
     if (this.#mine.size > share) this.#giveUp([...this.#mine].slice(share), settled)
     else if (this.#mine.size < share) await this.#take(share - this.#mine.size)
   }

@@ -326,7 +326,7 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     const outbox = database.outbox()
     const { bus, byKey, ids } = await openBus()
     await using _ = bus
-    const relays = numbers(3).map(() => outbox.relay(bus, { lease: 1000, pollInterval: 20 }))
+    const relays = numbers(3).map(() => outbox.relay(bus, { lease: 5000, pollInterval: 20 }))
     for (const relay of relays) await relay.start()
     const shares = async () => {
       const stats = await Promise.all(relays.map((relay) => relay.stats()))

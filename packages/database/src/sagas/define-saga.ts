@@ -184,7 +184,9 @@ function stepIssues({ name, options }: StepPart<never>, index: number): Issue[] 
   const at = typeof name === 'string' && name !== '' ? `step "${name}"` : `step ${index + 1}`
   const issues: Issue[] = []
   const problem = (path: string, message: string) => issues.push({ path: `${at}.${path}`, message })
-  if (typeof name !== 'string' || name === '') problem('name', 'expected text')
+  // Of an object's fields this one cannot be set.
+  if (typeof name !== 'string' || name === '' || name === '__proto__')
+    problem('name', 'expected text other than "__proto__"')
   const { run, compensate, timeout, compensationTimeout } = options
   if (typeof run !== 'function') problem('run', 'expected a function')
   if (compensate !== undefined && typeof compensate !== 'function')

@@ -1,3 +1,4 @@
+import { MessagingError } from '@waybill/core/driver'
 import { z } from 'zod'
 import type { Dialect } from '../dialect.ts'
 import type { Queries, Transaction } from '../transaction.ts'
@@ -65,7 +66,7 @@ export class SagaStore {
       `SELECT ${this.#columns} FROM ${this.#sagas} WHERE saga = $1 AND id = $2`,
       [this.#saga, id],
     )
-    return rows.map(toRecord).at(0)
+    return rows.map((row) => toRecord(this.#saga, row)).at(0)
   }
 
   /** False when there is one of this id. */
@@ -149,7 +150,7 @@ FROM ${this.#events} WHERE saga = $1 AND id = $2 ORDER BY position`,
 ORDER BY id LIMIT ${parameter(filter.limit)}`,
       parameters,
     )
-    return rows.map(toRecord)
+    return rows.map((row) => toRecord(this.#saga, row))
   }
 
   /** Removes what has ended and not changed for so long, with its history. Resolves with how many they were. */
@@ -181,9 +182,9 @@ ORDER BY id LIMIT ${parameter(filter.limit)}`,
   }
 }
 
-function toRecord(row: SagaRow): SagaRecord {
-  const data: unknown = JSON.parse(row.data)
-  const { steps, doubts, timeouts } = progressSchema.parse(JSON.parse(row.progress))
+/** @throws {MessagingError} `topology-mismatch` when the row is none that this version can have written. */
+function toRecord(saga: string, row: SagaRow): SagaRecord {
+  const { data, steps, doubts, timeouts } = stored(saga, row)
   return {
     id: row.id,
     status: row.status,
@@ -196,5 +197,16 @@ function toRecord(row: SagaRow): SagaRecord {
     version: row.version,
     startedAt: Number(row.started_ms),
     updatedAt: Number(row.updated_ms),
+  }
+}
+
+function stored(saga: string, { id, data, progress }: SagaRow) {
+  try {
+    const parsed: unknown = JSON.parse(data)
+    return { data: parsed, ...progressSchema.parse(JSON.parse(progress)) }
+  } catch (error) {
+    const what = `The row of saga "${saga}" ${id} cannot be read`
+    const next = 'A newer version may have written it, then deploy that here; or it was changed by hand'
+    throw new MessagingError('topology-mismatch', `${what}. ${next}`, { retryable: true, cause: error })
   }
 }

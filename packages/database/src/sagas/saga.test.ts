@@ -72,6 +72,7 @@ async function openOn<Data>(database: Database, definition: SagaDefinition<Data>
   const producer = kit.bus.producer()
   return {
     kit,
+    database,
     saga,
     async tell<Input>(message: MessageDefinition<Input>, data: NoInfer<Input>) {
       await producer.send(message, data)
@@ -291,6 +292,21 @@ describe.each(everyDatabase)('a saga on $name', ({ ready }) => {
       /saga "strict" o-1 does not fit its schema:\n {2}- total/,
     )
     assert.equal((await shopping.saga.state(id))?.data.total, 42)
+  })
+
+  it('says which row it cannot read, and leaves it as it is', async () => {
+    await using shopping = await open(checkout)
+    await shopping.tell(OrderPlaced, { orderId: id, total: 42 })
+    const table = shopping.database.dialect.table('sagas')
+    const progress = '{"steps":{"reserve stock":"teleported"}}'
+    await shopping.database.query(`UPDATE ${table} SET progress = $1`, [progress])
+    await assert.rejects(shopping.saga.state(id), {
+      code: 'topology-mismatch',
+      message: /saga "checkout" o-1 cannot be read/,
+    })
+    await shopping.tell(StockReserved, { orderId: id })
+    const [row] = await shopping.database.query<{ progress: string }>(`SELECT progress FROM ${table}`)
+    assert.equal(row?.progress, progress)
   })
 
   it('begins again with what it finds when somebody else has changed it meanwhile', async () => {
