@@ -1,6 +1,6 @@
 export type { Connection } from './connection.ts'
 export type { Database } from './database.ts'
-export type { Dialect } from './dialect.ts'
+export type { Dialect, FieldType } from './dialect.ts'
 export type { Failure, FailureEvents } from './emitter.ts'
 export {
   type Appended,

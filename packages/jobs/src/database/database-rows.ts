@@ -3,10 +3,14 @@ import type { Dialect, Transaction } from '@waybill/database'
 import type { ScheduleRow } from '../schedule.ts'
 import type { JobKey, JobRow, JobRows } from '../store.ts'
 import {
+  columns,
   fromStored,
   fromStoredSchedule,
+  incomingParameters,
+  keyColumns,
   type StoredJob,
   type StoredSchedule,
+  scheduleColumns,
   toIncoming,
 } from './row-columns.ts'
 import type { Statements } from './statements.ts'
@@ -63,7 +67,9 @@ export class DatabaseRows implements JobRows {
   }
 
   async putKeys(keys: readonly JobKey[]): Promise<void> {
-    if (keys.length > 0) await this.#transaction.query(this.#statements.putKeys, [JSON.stringify(keys)])
+    if (keys.length === 0) return
+    const parameters = incomingParameters(this.#dialect, keyColumns, keys)
+    await this.#transaction.query(this.#statements.putKeys, parameters)
   }
 
   async releaseKeys(jobs: readonly string[]): Promise<void> {
@@ -72,14 +78,11 @@ export class DatabaseRows implements JobRows {
 
   async insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>> {
     if (rows.length === 0) return new Set()
-    const inserted = await this.#transaction.query<{ id: string }>(this.#statements.insert, [
-      toIncoming(rows),
-    ])
-    return new Set(inserted.map(({ id }) => id))
+    return new Set(await this.#ids(this.#statements.insert, this.#incoming(rows)))
   }
 
   async update(rows: readonly JobRow[]): Promise<void> {
-    if (rows.length > 0) await this.#transaction.query(this.#statements.update, [toIncoming(rows)])
+    if (rows.length > 0) await this.#transaction.query(this.#statements.update, this.#incoming(rows))
   }
 
   async toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]> {
@@ -108,11 +111,16 @@ export class DatabaseRows implements JobRows {
   async putSchedules(rows: readonly ScheduleRow[]): Promise<void> {
     if (rows.length === 0) return
     const incoming = rows.map((row) => ({ ...row, details: JSON.stringify(row.details) }))
-    await this.#transaction.query(this.#statements.putSchedules, [JSON.stringify(incoming)])
+    const parameters = incomingParameters(this.#dialect, scheduleColumns, incoming)
+    await this.#transaction.query(this.#statements.putSchedules, parameters)
   }
 
   async removeSchedules(ids: readonly string[]): Promise<void> {
     await this.#transaction.query(this.#statements.removeSchedules, [ids])
+  }
+
+  #incoming(rows: readonly JobRow[]): readonly unknown[] {
+    return incomingParameters(this.#dialect, columns, rows.map(toIncoming))
   }
 
   async #ids(sql: string, parameters: readonly unknown[]): Promise<readonly string[]> {

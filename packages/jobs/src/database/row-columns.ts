@@ -1,3 +1,4 @@
+import type { Dialect, FieldType } from '@waybill/database'
 import type { ScheduleDetails, ScheduleRow } from '../schedule.ts'
 import type { JobDetails, JobRow, StoredState } from '../store.ts'
 
@@ -25,6 +26,18 @@ export const columns = [
   { column: 'output', field: 'output', type: 'text' },
   { column: 'progress', field: 'progress', type: 'text' },
   { column: 'details', field: 'details', type: 'text' },
+] as const
+
+export const keyColumns = [
+  { field: 'key', type: 'text' },
+  { field: 'job', type: 'text' },
+  { field: 'until', type: 'bigint' },
+] as const
+
+export const scheduleColumns = [
+  { field: 'id', type: 'text' },
+  { field: 'nextAt', type: 'bigint' },
+  { field: 'details', type: 'text' },
 ] as const
 
 export const columnNames = columns.map(({ column }) => column).join(', ')
@@ -85,11 +98,28 @@ export function fromStored(stored: StoredJob): JobRow {
   }
 }
 
-/** Rows as the parameter of a statement that writes many. */
-export function toIncoming(rows: readonly JobRow[]): string {
-  return JSON.stringify(
-    rows.map((row) => ({ ...row, isSent: row.isSent ? 1 : 0, details: JSON.stringify(row.details) })),
+type Columns<Field extends string> = readonly { readonly field: Field; readonly type: FieldType }[]
+
+/** The rows of a statement that writes many, with a column for each field. */
+export function incomingRows(dialect: Dialect, of: Columns<string>): string {
+  return dialect.rows(
+    1,
+    of.map(({ field, type }) => ({ name: field, type })),
   )
+}
+
+/** The parameters of `incomingRows`. */
+export function incomingParameters<Field extends string>(
+  dialect: Dialect,
+  of: Columns<Field>,
+  rows: readonly { readonly [Name in Field]: unknown }[],
+): readonly unknown[] {
+  return dialect.rowParameters(of.map(({ field }) => rows.map((row) => row[field] ?? null)))
+}
+
+/** Fields as their columns have them. */
+export function toIncoming(row: JobRow): { readonly [Field in keyof JobRow]: unknown } {
+  return { ...row, isSent: row.isSent ? 1 : 0, details: JSON.stringify(row.details) }
 }
 
 /** A schedule as a query answers. */

@@ -1,24 +1,14 @@
 import type { Dialect } from '@waybill/database'
-import { columnNames, columns } from './row-columns.ts'
+import { columnNames, columns, incomingRows, keyColumns, scheduleColumns } from './row-columns.ts'
 
 /** The statements of a job store, written once for a database. */
 export function statementsOf(dialect: Dialect) {
-  const { table, isIn, locking, lockingFree, rowsOfJson } = dialect
+  const { table, isIn, locking, lockingFree } = dialect
   const jobs = table('jobs')
   const keys = table('job_keys')
   const schedules = table('job_schedules')
-  const incoming = rowsOfJson('$1', columns)
+  const incoming = incomingRows(dialect, columns)
   const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
-  const keyFields = [
-    { field: 'key', type: 'text' },
-    { field: 'job', type: 'text' },
-    { field: 'until', type: 'bigint' },
-  ] as const
-  const scheduleFields = [
-    { field: 'id', type: 'text' },
-    { field: 'nextAt', type: 'bigint' },
-    { field: 'details', type: 'text' },
-  ] as const
   return {
     find: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')}`,
     // In one order, so that two transactions never wait for each other.
@@ -54,13 +44,13 @@ DELETE FROM ${jobs} WHERE id IN (SELECT id FROM expired) RETURNING 1 AS one`,
     removeBeyond: `DELETE FROM ${jobs} WHERE id IN (SELECT id FROM ${jobs} WHERE name = $1 AND state = $2 ORDER BY finished_at DESC LIMIT $4 OFFSET $3) RETURNING 1 AS one`,
     removeKeys: `DELETE FROM ${keys} WHERE until_at <= $1`,
     keys: `SELECT key, job, until_at FROM ${keys} WHERE ${isIn('key', '$1', 'text')}`,
-    putKeys: `INSERT INTO ${keys} (key, job, until_at) SELECT incoming."key", incoming."job", incoming."until" FROM ${rowsOfJson('$1', keyFields)} WHERE true
+    putKeys: `INSERT INTO ${keys} (key, job, until_at) SELECT incoming."key", incoming."job", incoming."until" FROM ${incomingRows(dialect, keyColumns)} WHERE true
 ON CONFLICT (key) DO UPDATE SET job = excluded.job, until_at = excluded.until_at`,
     releaseKeys: `DELETE FROM ${keys} WHERE ${isIn('job', '$1', 'text')} AND (until_at IS NULL OR until_at <= $2)`,
     children: `SELECT id FROM ${jobs} WHERE ${isIn('parent', '$1', 'text')}`,
     lockSchedules: `SELECT id, next_at, details FROM ${schedules} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
     dueSchedules: `SELECT id FROM ${schedules} WHERE next_at <= $1 ORDER BY next_at LIMIT $2 ${lockingFree}`,
-    putSchedules: `INSERT INTO ${schedules} (id, next_at, details) SELECT incoming."id", incoming."nextAt", incoming."details" FROM ${rowsOfJson('$1', scheduleFields)} WHERE true
+    putSchedules: `INSERT INTO ${schedules} (id, next_at, details) SELECT incoming."id", incoming."nextAt", incoming."details" FROM ${incomingRows(dialect, scheduleColumns)} WHERE true
 ON CONFLICT (id) DO UPDATE SET next_at = excluded.next_at, details = excluded.details`,
     removeSchedules: `DELETE FROM ${schedules} WHERE ${isIn('id', '$1', 'text')}`,
     schedules: `SELECT id, next_at, details FROM ${schedules} WHERE id > $1 ORDER BY id LIMIT $2`,
