@@ -16,6 +16,7 @@ const packages = [
   'prometheus',
   'cli',
   'jobs',
+  'bridge',
 ]
 
 /** `{ index: 'packages/core/src/index.ts', driver: … }`, as the package exports them. */

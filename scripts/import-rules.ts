@@ -208,6 +208,26 @@ const rules: readonly Rule[] = [
     rooms: ['options', 'timing', 'collectors', 'metrics', 'index'],
   },
   {
+    folder: 'packages/bridge',
+    allowed: [/^zod$/, /^@waybill\/core(\/tools)?$/, driverDoors],
+    typesToo: [],
+    rooms: [
+      'options',
+      'counts',
+      'places',
+      'route',
+      'refusal',
+      'is-undecoded',
+      'reporter',
+      'passage',
+      'topics',
+      'drained',
+      'bridge',
+      'open-bridge',
+      'index',
+    ],
+  },
+  {
     folder: 'packages/cli',
     allowed: [
       /^zod$/,
@@ -241,7 +261,7 @@ const rules: readonly Rule[] = [
     typesToo: [],
     rooms: ['harness', 'fixtures', 'network', 'children', 'case', 'cases', 'suite', 'index', 'bench'],
   },
-  { folder: 'examples/checkout', allowed: [/^zod$/, /^@waybill\/core$/], typesToo: [] },
+  { folder: 'examples/checkout', allowed: [/^zod$/, /^@waybill\/(core|bridge|sqlite)$/], typesToo: [] },
   {
     folder: 'examples/workers',
     allowed: [/^@waybill\/(core|database|postgres|sqlite)$/],

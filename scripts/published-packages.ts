@@ -14,5 +14,6 @@ export const publishedFolders = [
   'packages/prometheus',
   'packages/cli',
   'packages/jobs',
+  'packages/bridge',
   'conformance',
 ] as const

@@ -27,6 +27,10 @@ const steps: readonly { readonly title: string; readonly command: readonly [stri
     command: conformance('postgres-own'),
   },
   { title: 'Telemetry, in a collector and in Prometheus', command: conformance('telemetry-own') },
+  {
+    title: 'Bridges between all brokers, killed and cut off, and the checkout that moves',
+    command: conformance('bridge-own'),
+  },
   // The checks have built the packages.
   { title: 'The contract on memory, with the packages as published', command: ['node', suite, 'memory'] },
   { title: 'The mutants', command: conformance('--mutants') },

@@ -18,6 +18,7 @@ adapters promise beyond it; rabbitmq-cli, kafka-cli, sqs-cli and redis-cli what 
 inbox, outbox and relay do on PostgreSQL, over RabbitMQ and Kafka, in processes that are killed (WAYBILL_KILLS: how many;
 WAYBILL_SEED: to repeat a run). telemetry-own shows a trace over three brokers in an OpenTelemetry Collector, and metrics
 and alerts in a Prometheus.
+bridge-own shows bridges between all brokers, killed likewise, and the checkout that moves from one to another.
 
   --only 34,52a,60-66   numbers, ids and ranges of cases
   --repeat N            each driver N times; stops at the first failure

@@ -38,7 +38,7 @@ export async function serve(file: string, producer: Producer, till: Till): Promi
 }
 
 /** Takes one order. The customer has the answer as soon as the broker has the message; the rest is for the consumers. */
-async function place(request: string, line: number, producer: Producer, till: Till): Promise<void> {
+export async function place(request: string, line: number, producer: Producer, till: Till): Promise<void> {
   const startedAt = performance.now()
   try {
     const order = JSON.parse(request)

@@ -4,7 +4,7 @@ import { z } from 'zod'
 
 // Each run of the demonstration gets topics of its own, so that on a broker that keeps things a second run does not
 // meet what the first left behind. A real shop writes defineTopic('orders', …).
-const run = `checkout-${Date.now().toString(36)}`
+const run = process.env.CHECKOUT_RUN ?? `checkout-${Date.now().toString(36)}`
 
 export const orders = defineTopic(`${run}.orders`, { groups: ['billing', 'stock', 'mail'] })
 export const payments = defineTopic(`${run}.payments`, { groups: ['mail'] })

@@ -264,6 +264,7 @@ export interface OutboundMessage {
   readonly key: string | undefined
   /** Must travel byte for byte. */
   readonly body: Uint8Array
+  /** Empty: it has none, and is delivered without. */
   readonly contentType: string
   /**
    * CloudEvents context attributes, for headers in the spelling of the broker's CloudEvents binding. A body whose content type is

@@ -20,4 +20,6 @@
  */
 export { type OpenDriverOptions, openDriver } from './bus/open-driver.ts'
 export type { OpeningOptions } from './bus/opening.ts'
-export { toOutbound, toUndecoded, type UndecodedMessage } from './messages/undecoded-message.ts'
+export { undecodedTopic } from './messages/undecoded-codec.ts'
+export { priorityOf, toOutbound, toUndecoded, type UndecodedMessage } from './messages/undecoded-message.ts'
+export { sendUndecoded, type UndecodedSendOptions } from './sending/send-undecoded.ts'

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
 import { connect, defineTopic } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
+import { siblingModule } from '../../children/sibling-module.ts'
+import { bundle, Program } from '../programs/program.ts'
+import { chooseSeed, killCount, randomFrom } from '../programs/random.ts'
 import { entryOf, Ledger } from './ledger.ts'
-import { bundle, Program } from './program.ts'
-import { chooseSeed, killCount, randomFrom } from './random.ts'
 import { openDatabase, type Servers } from './servers.ts'
 
 /** Contract case 75, on a real database: the effect and its mark are both there, or neither. */
@@ -43,7 +44,7 @@ export function inboxKills(servers: Servers): Case {
         isOver = true
         return sending.catch(() => {})
       })
-      const path = await bundle(context, 'inbox-program')
+      const path = await bundle(context, siblingModule(import.meta.url, 'inbox-program'))
       const settings = {
         url: servers.postgres.url,
         schema,

@@ -3,10 +3,11 @@ import { setTimeout } from 'node:timers/promises'
 import { connect, defineTopic } from '@waybill/core'
 import type { Case } from '../../case/case.ts'
 import type { CaseContext } from '../../case/case-context.ts'
+import { siblingModule } from '../../children/sibling-module.ts'
+import { bundle, Program } from '../programs/program.ts'
+import { chooseSeed, killCount, randomFrom } from '../programs/random.ts'
 import { type Moment, moments } from './dying-pool.ts'
 import { entryOf, Ledger } from './ledger.ts'
-import { bundle, Program } from './program.ts'
-import { chooseSeed, killCount, randomFrom } from './random.ts'
 import { openDatabase, type Servers } from './servers.ts'
 
 const writers = 4
@@ -14,7 +15,7 @@ const keysOfWriter = 5
 
 /** An outbox that is being filled, relays in other processes, and a consumer with an inbox. */
 async function openFlow(context: CaseContext, servers: Servers, busUrl: string) {
-  const path = await bundle(context, 'relay-program')
+  const path = await bundle(context, siblingModule(import.meta.url, 'relay-program'))
   const { database, schema } = await openDatabase(context, servers)
   const ledger = new Ledger(database)
   await ledger.create()

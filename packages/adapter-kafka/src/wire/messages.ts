@@ -33,7 +33,8 @@ function toBuffer(bytes: Uint8Array): Buffer {
 
 /** A message of core's, with some of its attributes as headers. */
 export function toRecord(message: OutboundMessage, now: number, mirror: Mirror): ProducedRecord {
-  const headers: Record<string, string> = { ...message.headers, [contentTypeHeader]: message.contentType }
+  const headers: Record<string, string> = { ...message.headers }
+  if (message.contentType !== '') headers[contentTypeHeader] = message.contentType
   for (const name of mirroredNames(message, mirror)) {
     const value = message.attributes[name]
     if (value !== undefined) headers[attributeHeader(name)] = value

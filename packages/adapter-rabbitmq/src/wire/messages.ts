@@ -98,9 +98,9 @@ export function toAmqp(
   const options: PublishOptions = {
     persistent: true,
     mandatory: true,
-    contentType: message.contentType,
     headers,
   }
+  if (message.contentType !== '') options.contentType = message.contentType
   const id = shortString(message.id)
   if (id !== undefined) options.messageId = id
   const type = shortString(message.type)

@@ -36,7 +36,8 @@ export function toBuffer(bytes: Uint8Array): Buffer {
 /** The fields of a new message. */
 export function messageFields(message: OutboundMessage, mirror: Mirror): Fields {
   const { body, contentType, attributes } = message
-  const fields = [fieldNames.contentType, contentType, fieldNames.body, toBuffer(body)]
+  const fields: (string | Buffer)[] = contentType === '' ? [] : [fieldNames.contentType, contentType]
+  fields.push(fieldNames.body, toBuffer(body))
   const mirrored = mirroredNames(message, mirror).map((name) => [name, attributes[name]] as const)
   let headers = message.headers
   if (contentType !== usualContentType) {

@@ -36,7 +36,7 @@ export class Publisher {
     const { seconds, carriedMs } = splitDelay(delayMs, destination.knowsDelays ? limits.delayMs : 0)
     return {
       body,
-      contentType,
+      contentType: contentType === '' ? undefined : contentType,
       headers: { ...mirrored, ...headers },
       ...(destination.isFifo && { fifo: placeOf(key, deduplicationIdOf(attributes.source, id)) }),
       ...(delayMs > 0 && { delaySeconds: seconds, delayMs: carriedMs }),

@@ -31,6 +31,7 @@ test('a replayed letter keeps what it was sent with, and what is needed to read 
     'waybill-id': 'x',
     'waybill-time': 'x',
     'waybill-subject': 'x',
+    'waybill-bridged': 'x',
     tenant: 'acme',
     'ce-id': 'i',
   })

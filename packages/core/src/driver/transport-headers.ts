@@ -36,6 +36,8 @@ export const headerNames = {
   id: 'waybill-id',
   time: 'waybill-time',
   subject: 'waybill-subject',
+  /** The brokers that bridges brought the message from. */
+  bridged: 'waybill-bridged',
 } as const
 
 const prefix = 'waybill-'
@@ -50,6 +52,7 @@ const lasting: ReadonlySet<string> = new Set([
   headerNames.time,
   headerNames.subject,
   headerNames.failedIn,
+  headerNames.bridged,
 ])
 
 /**

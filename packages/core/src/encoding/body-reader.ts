@@ -15,6 +15,8 @@ import type { Codec, DecodedMessage, WireMessage } from '../messages/codec.ts'
 import { readAttributes } from '../messages/envelope.ts'
 import type { Message } from '../messages/message.ts'
 import type { IncomingBody, Stage } from '../messages/stage.ts'
+import { undecoded } from '../messages/undecoded-codec.ts'
+import { toUndecoded, type UndecodedMessage } from '../messages/undecoded-message.ts'
 import type { Formats } from './formats.ts'
 import { type AppliedStage, appliedStages } from './stage-record.ts'
 
@@ -49,9 +51,11 @@ export class BodyReader {
    */
   read(source: Readable, receivedAt: number): Message | Promise<Message> {
     const { headers, timestamp = receivedAt, key } = source
+    const { codecs } = this.#formats.of(this.#topic)
+    if (codecs.includes(undecoded)) return asItTravels(source, this.#topic, timestamp)
     const isStaged = headers[headerNames.stages] !== undefined
     const contentType = source.contentType ?? contentTypeIn(headers)
-    if (!isStaged && (isStructured(contentType) || this.#formats.of(this.#topic).codecs.length === 0)) {
+    if (!isStaged && (isStructured(contentType) || codecs.length === 0)) {
       return toMessage(decodeDelivery(source), timestamp, key)
     }
     return this.#read(source, contentType, timestamp)
@@ -59,6 +63,7 @@ export class BodyReader {
 
   /** Tells the stages that the group is done with the message. Rejects when one of them fails. */
   async done({ headers }: Pick<Delivery, 'headers'>): Promise<void> {
+    if (this.#formats.of(this.#topic).codecs.includes(undecoded)) return
     const about = this.#about(headers)
     for (const { name, note } of appliedStages(headers)) {
       for (const stage of this.#stagesOf(name)) await stage.done?.(note, about)
@@ -144,6 +149,26 @@ export class BodyReader {
 }
 
 type Headers = Readonly<Record<string, string>>
+
+/** What a message that says no type is called. */
+const untyped = 'untyped'
+
+/** A message that is not decoded. Whatever it is, it can be read. */
+function asItTravels(source: Readable, topic: string, sentAt: number): Message<UndecodedMessage> {
+  const data = toUndecoded(source)
+  const { id = newId(), type = untyped, key, timestamp = new Date(sentAt), expiresAt, attributes } = data
+  return {
+    id,
+    type,
+    version: 1,
+    timestamp,
+    data,
+    metadata: { ...data.headers, source: attributes.source ?? topic },
+    ...(key !== undefined && { key }),
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(data.id === undefined && { filledIn: ['id'] }),
+  }
+}
 
 /** What the transport says beside headers and body. */
 interface Transport {

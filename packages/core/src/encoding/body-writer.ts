@@ -7,6 +7,8 @@ import type { Codec, EncodedMessage } from '../messages/codec.ts'
 import type { MessageDefinition } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import type { OutgoingBody, Stage, StagedBody } from '../messages/stage.ts'
+import { undecoded } from '../messages/undecoded-codec.ts'
+import { type UndecodedMessage, writtenOf } from '../messages/undecoded-message.ts'
 import type { SendingFormat } from './formats.ts'
 import { type AppliedStage, formatStages } from './stage-record.ts'
 
@@ -23,6 +25,7 @@ export function writeMessage(
   message: Message,
   data: unknown,
 ): Written | Promise<Written> {
+  if (codec === undecoded) return writtenOf(data as UndecodedMessage)
   const encoded = codec === undefined ? structured(message, data) : encodedBy(codec, message, data)
   if (stages.length === 0) return encoded
   return andThen(encoded, (whole) => staged(definition, stages, message, whole))

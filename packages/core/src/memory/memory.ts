@@ -175,11 +175,12 @@ class MemoryDriver implements Driver {
     this.#ensureOpen()
     const { clock } = this.#broker
     const time = clock.now()
-    return batch.map(({ topic: { name }, body, contentType, attributes, headers, key, delayMs }) => {
+    return batch.map(({ topic: { name }, body, contentType: type, attributes, headers, key, delayMs }) => {
       const topic = this.#broker.topics.get(name)
       if (topic === undefined) return { ok: false, error: noTopic(name) }
       const all: Record<string, string> = { ...headers }
       for (const attribute in attributes) all[`ce-${attribute}`] = attributes[attribute] ?? ''
+      const contentType = type === '' ? undefined : type
       const dueAt = delayMs > 0 ? clock.monotonic() + delayMs : undefined
       topic.publish({ body, contentType, headers: all, key, time, ...(dueAt !== undefined && { dueAt }) })
       return done

@@ -6,7 +6,7 @@ import { parseExactly } from './exact-json.ts'
 import type { Message, Writable } from './message.ts'
 
 /** The media type of an event in structured JSON mode (CloudEvents JSON format 1.0.2, section 3). */
-const structuredType = 'application/cloudevents+json'
+export const structuredType = 'application/cloudevents+json'
 const jsonType = 'application/json'
 const bytesType = 'application/octet-stream'
 

@@ -51,8 +51,8 @@ test('a body that is no event, or none that can be read, says only what its tran
   ).toMatchObject({
     id: 'given',
     type: 'unknown',
-    key: '',
-    contentType: 'application/octet-stream',
+    key: 'given',
+    contentType: '',
   })
 })
 
@@ -65,4 +65,35 @@ test('attributes in headers are read in any spelling', () => {
     headers,
   })
   expect(undecoded).toMatchObject({ id: 'm-2', type: 'paid', headers: {} })
+})
+
+test('an event without a content type is known by its body, unless that went through stages', () => {
+  const { body } = encodeMessage({
+    id: 'm-3',
+    type: 'order.placed',
+    version: 1,
+    timestamp: new Date(0),
+    data: 1,
+    metadata: { source: 'shop' },
+  })
+  expect(toUndecoded({ ...delivery, body })).toMatchObject({
+    id: 'm-3',
+    contentType: 'application/cloudevents+json',
+  })
+  const headers = { 'waybill-stages': 'reversed', ce_id: 'm-4', ce_specversion: '1.0' }
+  expect(toUndecoded({ ...delivery, body, headers }).id).toBe('m-4')
+})
+
+test('what only the transport said of a foreign message goes along with it, and so does who waits for a reply', () => {
+  const headers = { 'waybill-reply-to': 'inbox;r-1', 'waybill-reason': 'gone' }
+  const foreign = { ...delivery, body: Buffer.from('x'), contentType: 'text/plain', headers }
+  const { lasting } = toUndecoded({ ...foreign, transportId: 't-1', subject: 'a.b', timestamp: 0 })
+  expect(lasting).toEqual({
+    'waybill-id': 't-1',
+    'waybill-subject': 'a.b',
+    'waybill-time': '1970-01-01T00:00:00.000Z',
+    'waybill-reply-to': 'inbox;r-1',
+  })
+  const again = { ...foreign, headers: lasting, transportId: 'elsewhere', subject: 'c', timestamp: 9 }
+  expect(toUndecoded(again)).toMatchObject({ id: 't-1', type: 'a.b', timestamp: new Date(0), lasting })
 })

@@ -1,6 +1,6 @@
 import { headerNames, replayHeaders } from '../driver/transport-headers.ts'
 import type { Delivery, OutboundMessage, TopicSpec } from '../driver.ts'
-import { attributesIn, contentTypeIn, isStructured, othersIn } from './cloud-events.ts'
+import { attributesIn, contentTypeIn, isStructured, othersIn, structuredType } from './cloud-events.ts'
 
 /**
  * A message as it travels, and what can be told of it without its definition, its codec and its stages. What it does not
@@ -20,14 +20,16 @@ export interface UndecodedMessage {
   /** Byte for byte. */
   readonly body: Uint8Array
   readonly contentType: string | undefined
-  /** Waybill's headers that stay with a message for as long as it lives: its priority, what was done to its body. */
+  /**
+   * Waybill's headers that stay with a message wherever it goes: its priority, what was done to its body, who waits for a reply,
+   * and of a message that is no CloudEvents event what its transport said of it.
+   */
   readonly lasting: Readonly<Record<string, string>>
 }
 
-type Source = Pick<
-  Delivery,
-  'body' | 'contentType' | 'headers' | 'key' | 'timestamp' | 'transportId' | 'subject'
->
+type Source = Pick<Delivery, 'body' | 'contentType' | 'headers' | 'timestamp' | 'transportId' | 'subject'> & {
+  readonly key?: string | undefined
+}
 
 /**
  * What can be told of a delivery. Never throws: a body that cannot be read says nothing.
@@ -40,8 +42,16 @@ type Source = Pick<
  */
 export function toUndecoded(source: Source): UndecodedMessage {
   const { body, headers } = source
-  const contentType = source.contentType ?? contentTypeIn(headers)
-  const attributes = isStructured(contentType) ? attributesOf(body) : attributesIn(headers)
+  const said = source.contentType ?? contentTypeIn(headers)
+  const inHeaders = attributesIn(headers)
+  // Of a body that went through stages only the headers say something, whatever it looks like.
+  const isStaged = headers[headerNames.stages] !== undefined
+  const isUnsaid = said === undefined && inHeaders.specversion === undefined
+  const inBody = !isStaged && (isUnsaid || isStructured(said)) ? attributesInBody(body) : {}
+  const isEvent = inBody.specversion !== undefined
+  const attributes = isEvent ? inBody : inHeaders
+  // An event whose attributes are mirrored in headers would else be taken for the data of another.
+  const contentType = isEvent ? (said ?? structuredType) : said
   return {
     id: attributes.id ?? headers[headerNames.id] ?? source.transportId,
     type: attributes.type ?? headers[headerNames.subject] ?? source.subject,
@@ -52,7 +62,7 @@ export function toUndecoded(source: Source): UndecodedMessage {
     headers: othersIn(headers),
     body,
     contentType,
-    lasting: lastingOf(headers),
+    lasting: lastingOf(source, attributes),
   }
 }
 
@@ -67,25 +77,39 @@ export function toOutbound(
   topic: TopicSpec,
   { id = '', type = '' }: { readonly id?: string; readonly type?: string } = {},
 ): OutboundMessage {
-  const { body, contentType, attributes, headers, lasting } = message
-  const priority = Number(lasting[headerNames.priority] ?? Number.NaN)
-  const key = message.key ?? (topic.ordered ? '' : undefined)
   return {
     topic,
     id: message.id ?? id,
     type: message.type ?? type,
-    key,
-    body,
-    contentType: contentType ?? 'application/octet-stream',
-    attributes,
-    headers: { ...headers, ...lasting },
+    // Nothing is known of its order.
+    key: message.key ?? (topic.ordered ? (message.id ?? id) : undefined),
+    ...writtenOf(message),
     delayMs: 0,
-    priority: Number.isInteger(priority) && priority >= 0 && priority <= 9 ? priority : undefined,
+    priority: priorityOf(message),
     expiresAt: message.expiresAt?.getTime(),
   }
 }
 
-function attributesOf(event: Uint8Array): Record<string, string> {
+/** The parts of a message that travel as they came. */
+export function writtenOf({
+  body,
+  contentType = '',
+  attributes,
+  headers,
+  lasting,
+}: UndecodedMessage): Pick<OutboundMessage, 'body' | 'contentType' | 'attributes' | 'headers'> {
+  return { body, contentType, attributes, headers: { ...headers, ...lasting } }
+}
+
+/** 0 to 9; undefined when the sender chose none. */
+export function priorityOf({ lasting }: Pick<UndecodedMessage, 'lasting'>): number | undefined {
+  const priority = Number(lasting[headerNames.priority] ?? Number.NaN)
+  return Number.isInteger(priority) && priority >= 0 && priority <= 9 ? priority : undefined
+}
+
+type Attributes = Readonly<Record<string, string>>
+
+function attributesInBody(event: Uint8Array): Attributes {
   const attributes: Record<string, string> = {}
   try {
     const parsed: unknown = JSON.parse(Buffer.from(event).toString('utf8'))
@@ -99,10 +123,21 @@ function attributesOf(event: Uint8Array): Record<string, string> {
   return attributes
 }
 
-function lastingOf(headers: UndecodedMessage['headers']): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(replayHeaders(headers)).filter(([name]) => name.startsWith('waybill-')),
-  )
+/** Of a message that is no event, also what only its transport says: a copy's transport would say something else. */
+function lastingOf({ headers, transportId, subject, timestamp }: Source, attributes: Attributes): Attributes {
+  const kept: Record<string, string> = {}
+  if (attributes.specversion === undefined) {
+    if (transportId !== undefined) kept[headerNames.id] = transportId
+    if (subject !== undefined) kept[headerNames.subject] = subject
+    if (timestamp !== undefined) kept[headerNames.time] = new Date(timestamp).toISOString()
+  }
+  const replayed = Object.entries(replayHeaders(headers)).filter(([name]) => name.startsWith('waybill-'))
+  const { [headerNames.replyTo]: replyTo } = headers
+  return {
+    ...kept,
+    ...Object.fromEntries(replayed),
+    ...(replyTo !== undefined && { [headerNames.replyTo]: replyTo }),
+  }
 }
 
 function toDate(time: string | number | undefined): Date | undefined {

@@ -6,15 +6,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { CaseContext } from '../../case/case-context.ts'
-import { siblingModule } from '../../children/sibling-module.ts'
 
 /** A program of ours in one file: hundreds of processes start, and most of the time of each would go into loading modules. */
-export async function bundle(context: CaseContext, name: 'inbox-program' | 'relay-program'): Promise<string> {
+export async function bundle(context: CaseContext, program: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-program-'))
   context.defer(() => rm(folder, { recursive: true }))
-  const outfile = join(folder, `${name}.mjs`)
+  const outfile = join(folder, 'program.mjs')
   await build({
-    entryPoints: [fileURLToPath(siblingModule(import.meta.url, name))],
+    entryPoints: [fileURLToPath(program)],
     ...{ outfile, bundle: true, platform: 'node', format: 'esm', logLevel: 'silent' },
     conditions: ['@waybill/source'],
     external: ['pg-native', '@electric-sql/pglite', 'lz4*', 'snappy*', '@mongodb-js/*'],
@@ -59,6 +58,13 @@ export class Program {
 
   resume(): void {
     this.#process.kill('SIGCONT')
+  }
+
+  /** SIGTERM; resolves with the exit code, or null when it was ended by the signal. */
+  async end(): Promise<number | null> {
+    this.#process.kill('SIGTERM')
+    await this.exited
+    return this.#process.exitCode
   }
 
   /** SIGKILL; resolves when the process is gone. */
