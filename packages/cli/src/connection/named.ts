@@ -16,7 +16,12 @@ export async function findTopic(bus: Bus, name: string, definitions?: Definition
   // A broker that cannot list them refuses what is not there in its own words.
   if (listed === undefined) return defined ?? defineTopic(name)
   const found = listed.find((topic) => topic.name === name)
-  if (found !== undefined) return defined ?? found
+  if (defined !== undefined && found !== undefined) return defined
+  if (found !== undefined) {
+    // Some drivers send otherwise to a topic with one group than to one with several.
+    const groups = (await unlessUnsupported(bus.administration.listGroups(found))) ?? []
+    return { ...found, groups: groups.map((each) => ({ name: each, types: ['#'], named: true })) }
+  }
   throw new UsageError(
     `There is no topic "${name}" at the broker; ${thereAre(
       'topic',
