@@ -4,8 +4,8 @@ import { eventStoreCases } from './event-store-cases.ts'
 import { inboxKills } from './inbox-kills.ts'
 import { relayKills, relayStandsStill } from './relay-kills.ts'
 import type { Servers } from './servers.ts'
-import { transactionCases } from './transaction-cases.ts'
 import { standby } from './standby-case.ts'
+import { transactionCases } from './transaction-cases.ts'
 
 export function postgresSections(servers: Servers): readonly Section[] {
   return [
