@@ -1,7 +1,9 @@
 import type { Section } from '../../case/case.ts'
 import { databaseCases } from './database-cases.ts'
 import { eventStoreCases } from './event-store-cases.ts'
+import { exampleCases } from './example-cases.ts'
 import { inboxKills } from './inbox-kills.ts'
+import { libraryCases } from './library-cases.ts'
 import { relayKills, relayStandsStill } from './relay-kills.ts'
 import type { Servers } from './servers.ts'
 import { standby } from './standby-case.ts'
@@ -15,6 +17,7 @@ export function postgresSections(servers: Servers): readonly Section[] {
         ...databaseCases(servers),
         ...eventStoreCases(servers),
         ...transactionCases(servers),
+        ...libraryCases(servers),
         standby(servers),
       ],
     },
@@ -25,6 +28,7 @@ export function postgresSections(servers: Servers): readonly Section[] {
         relayKills(servers, 'rabbitmq', 'a'),
         relayKills(servers, 'kafka', 'b'),
         relayStandsStill(servers),
+        ...exampleCases(servers),
       ],
     },
   ]
