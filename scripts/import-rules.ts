@@ -256,6 +256,7 @@ const rules: readonly Rule[] = [
       /^cloudevents$/,
       /^testcontainers$/,
       /^(amqplib|kafkajs|ioredis|esbuild|pg$|knex$|kysely$|drizzle-orm|@aws-sdk\/)/,
+      /^@opentelemetry\//,
     ],
     typesToo: [],
     rooms: ['harness', 'fixtures', 'network', 'children', 'case', 'cases', 'suite', 'index', 'bench'],

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Case } from '../../case/case.ts'
-import { chooseSeed } from './random.ts'
+import { chooseSeed } from '../programs/random.ts'
 import type { Servers } from './servers.ts'
 
 const run = promisify(execFile)
@@ -36,7 +36,7 @@ const examples: readonly Example[] = [
 /** The examples as users start them: over a real broker, on a real database. */
 export function exampleCases(servers: Servers): readonly Case[] {
   return examples.map(({ part, title, name, broker, options }) => ({
-    number: 223,
+    number: 233,
     part,
     title,
     timeoutMs: 600_000,

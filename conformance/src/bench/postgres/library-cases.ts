@@ -87,7 +87,7 @@ function librariesOn(url: string, schema: string): readonly Library[] {
 export function libraryCases(servers: Servers): readonly Case[] {
   return [
     {
-      number: 221,
+      number: 231,
       title:
         'In transactions of pg, Kysely, Drizzle and Knex a mark and messages are committed with the change, or not at all',
       async run(context) {

@@ -15,7 +15,7 @@ const mark = {
 export function standby(servers: Servers): Case {
   const server = servers.postgres
   return {
-    number: 222,
+    number: 232,
     title:
       'A standby is told in one sentence, and nothing is half done; once promoted it is used as if nothing had been',
     timeoutMs: 180_000,
