@@ -231,7 +231,7 @@ const rules: readonly Rule[] = [
     folder: 'packages/cli',
     allowed: [
       /^zod$/,
-      /^@waybill\/core(\/driver)?$/,
+      /^@waybill\/(bridge|core(\/driver)?)$/,
       /^(commander|@commander-js\/extra-typings|@bomb\.sh\/tab\/commander|cli-table3|log-update)$/,
     ],
     typesToo: [],

@@ -2,7 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
+import { connect, defineMessage, defineTopic } from '@waybill/core'
 import { afterAll, expect, test } from 'vitest'
+import { z } from 'zod'
 import { run } from './run.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'waybill-cli-test-'))
@@ -60,6 +62,10 @@ test.each([
     /\.\/nowhere\.mjs of --definitions could not be loaded: Cannot find module/,
   ],
   ['doctor --url memory: --requires magic', /no feature "magic"; there are ordered, /],
+  ['bridge orders --to memory:', /--from <url>/],
+  ['bridge orders --from memory: --to memory:', /give each a name/],
+  ['bridge orders --from memory: --to memory: --group a --as-group b', /not both/],
+  ['bridge orders --from memory: --to redis://app:s3cret@ret@host', /percent-encoding/],
   ['completion elvish', /Allowed choices are/],
 ])('%s is refused in one sentence', async (line, sentence) => {
   const { code, stdout, stderr } = await waybill(line)
@@ -68,6 +74,31 @@ test.each([
   expect(stderr).toMatch(/^waybill: /)
   expect(stderr).not.toMatch(/s3cret/)
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+})
+
+test('bridge moves what waits, and says how much', async () => {
+  const orders = defineTopic('orders', { groups: ['billing'] })
+  const Placed = defineMessage(orders, 'order.placed', { schema: z.object({ n: z.number() }) })
+  await using from = await connect({ url: 'memory:cli-from', topics: [orders] })
+  await using to = await connect({ url: 'memory:cli-to' })
+  const ids: string[] = []
+  for (const n of [1, 2, 3]) ids.push((await from.producer().send(Placed, { n })).id)
+  const line =
+    'bridge orders --from memory:cli-from --to memory:cli-to --from-name one --to-name two --as-group billing --once --quiet 50ms'
+  const { code, stdout } = await waybill(line)
+  expect({ code, ...JSON.parse(stdout) }).toMatchObject({
+    code: 0,
+    topic: 'orders',
+    group: 'billing',
+    moved: 3,
+    lag: 0,
+  })
+  const moved: string[] = []
+  await to
+    .consumer('billing')
+    .on(Placed, ({ id }) => void moved.push(id))
+    .start()
+  await expect.poll(() => moved).toEqual(ids)
 })
 
 test('a module without definitions is refused by name', async () => {
@@ -99,7 +130,7 @@ test('every command has a help with examples', async () => {
   expect(code).toBe(0)
   const names = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name ?? '')
   const own = names.filter((name) => !['help', 'completion', 'dead'].includes(name))
-  expect(own).toHaveLength(10)
+  expect(own).toHaveLength(11)
   const dead = ['list', 'show', 'replay', 'edit-and-replay', 'discard', 'export', 'import'].map(
     (name) => `dead ${name}`,
   )

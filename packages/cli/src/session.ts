@@ -27,6 +27,7 @@ export class Session {
   readonly streams: Streams
   readonly directory: string
   readonly #parts: SessionParts
+  readonly #deferred: (() => Promise<void>)[] = []
   #bus: Promise<Bus> | undefined
   #definitions: Promise<Definitions | undefined> | undefined
 
@@ -42,6 +43,12 @@ export class Session {
   bus(options: Pick<ConnectOptions, 'provision'> = {}): Promise<Bus> {
     this.#bus ??= this.#connect(options)
     return this.#bus
+  }
+
+  /** The options of connect() for a broker that the command itself names. */
+  connectionTo(given: Omit<ConnectionArguments, 'connectTimeout'>): Promise<ConnectOptions> {
+    const { connection, directory, redactor } = this.#parts
+    return connectionOptions({ ...given, connectTimeout: connection.connectTimeout }, directory, redactor)
   }
 
   /** What the modules of `--definitions` export; undefined when the option is not given. */
@@ -81,8 +88,14 @@ export class Session {
     return new Progress(this.streams.stderr, label, total)
   }
 
+  /** Called when the command ends, also when it is interrupted. It has to be bounded in time. */
+  defer(end: () => Promise<void>): void {
+    this.#deferred.push(end)
+  }
+
   /** Bounded in time, even if the broker hangs. */
   async close(timeout: '1s' | '5s'): Promise<void> {
+    await Promise.all(this.#deferred.map((end) => end()))
     const bus = await this.#bus?.catch(() => undefined)
     await bus?.close({ timeout })
   }

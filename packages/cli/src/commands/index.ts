@@ -1,4 +1,5 @@
 import type { Cli, CommandFile } from '../cli.ts'
+import { bridge } from './bridge.ts'
 import { addCompletion } from './completion.ts'
 import { dead } from './dead/dead.ts'
 import { doctor } from './doctor/doctor.ts'
@@ -22,6 +23,7 @@ const files: readonly CommandFile[] = [
   tail,
   seek,
   drain,
+  bridge,
   plan,
   apply,
   doctor,
