@@ -1,5 +1,6 @@
 import type { Topic } from '@waybill/core'
 import type { CommandFile } from '../cli.ts'
+import { listTopics } from '../connection/listed.ts'
 import type { Column } from '../output/table.ts'
 
 const columns: readonly Column<Topic>[] = [
@@ -15,10 +16,8 @@ export const topics: CommandFile = (cli) =>
     ])
     .action(() =>
       cli.run(async (session) => {
-        const { administration } = await session.bus()
-        const listed = (await administration.listTopics()).toSorted((one, other) =>
-          one.name < other.name ? -1 : 1,
-        )
+        const found = await listTopics(await session.bus())
+        const listed = found.toSorted((one, other) => (one.name < other.name ? -1 : 1))
         await session.output.list(columns, listed, ({ name, ordered, partitions }) => ({
           topic: name,
           ordered,
