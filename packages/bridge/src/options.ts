@@ -1,11 +1,6 @@
-import {
-  ConfigurationError,
-  type ConnectOptions,
-  type Message,
-  type MessagingError,
-  type Topic,
-} from '@waybill/core'
-import { type Duration, parseOptions, toMilliseconds } from '@waybill/core/driver'
+import type { ConnectOptions, Message, MessagingError, Topic } from '@waybill/core'
+import { type Duration, parseOptions } from '@waybill/core/driver'
+import { durationOption } from '@waybill/core/driver-kit'
 import { z } from 'zod'
 
 /** One of the two brokers. */
@@ -132,20 +127,6 @@ const topic = z.union([
   ),
 ])
 
-const milliseconds = (initial: Duration) =>
-  z
-    .custom<Duration>()
-    .default(initial)
-    .transform((value, context) => {
-      try {
-        return toMilliseconds(value)
-      } catch (error) {
-        if (!(error instanceof ConfigurationError)) throw error
-        for (const { message } of error.issues) context.addIssue({ code: 'custom', message })
-        return z.NEVER
-      }
-    })
-
 const bridgeSchema = z
   .strictObject({
     from: end,
@@ -166,7 +147,9 @@ const bridgeSchema = z
       .optional(),
     partitions: z.int().min(1).max(1000).optional(),
     concurrency: z.int().min(1).max(10_000).default(100),
-    lease: milliseconds('30s').refine((value) => value >= 100, 'expected at least 100ms'),
+    lease: durationOption()
+      .default(30_000)
+      .refine((value) => value >= 100, 'expected at least 100ms'),
     maxHops: z.int().min(1).max(100).default(8),
     on: z
       .strictObject({
@@ -188,11 +171,11 @@ const bridgeSchema = z
   })
 
 export const drainedSchema = z.strictObject({
-  quiet: milliseconds('2s'),
+  quiet: durationOption().default(2000),
   signal: z.instanceof(AbortSignal).optional(),
 })
 
-export const closeSchema = z.strictObject({ timeout: milliseconds('10s') })
+export const closeSchema = z.strictObject({ timeout: durationOption().default(10_000) })
 
 /** @throws {ConfigurationError} with every problem. */
 export function parseBridgeOptions(options: BridgeOptions): ParsedBridge {
