@@ -21,5 +21,5 @@
 export { type OpenDriverOptions, openDriver } from './bus/open-driver.ts'
 export type { OpeningOptions } from './bus/opening.ts'
 export { undecodedTopic } from './messages/undecoded-codec.ts'
-export { priorityOf, toOutbound, toUndecoded, type UndecodedMessage } from './messages/undecoded-message.ts'
+export { priorityOf, toUndecoded, type UndecodedMessage } from './messages/undecoded-message.ts'
 export { sendUndecoded, type UndecodedSendOptions } from './sending/send-undecoded.ts'

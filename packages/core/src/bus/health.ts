@@ -6,7 +6,7 @@ import type { Duration } from '../lib/duration.ts'
 import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
-import { within } from '../lib/within.ts'
+import { answerWithin, within } from '../lib/within.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
 
 export interface HealthOptions {
@@ -98,18 +98,12 @@ function isWell({ state, error }: WorkerHealth): boolean {
 }
 
 async function driverHealth({ driver, clock }: HealthHost, timeoutMs: number): Promise<DriverHealth> {
-  let answer: DriverHealth | undefined
-  let why = `did not say how it is within ${timeoutMs} ms`
-  const asked = driver.health().then(
-    (health) => {
-      answer = health
-    },
-    (thrown) => {
-      why = `failed to say how it is: ${toError(thrown).message}`
-    },
-  )
-  await within(clock, timeoutMs, asked)
+  const { answer, thrown } = await answerWithin(clock, timeoutMs, () => driver.health())
   if (answer !== undefined) return answer
+  const why =
+    thrown === undefined
+      ? `did not say how it is within ${timeoutMs} ms`
+      : `failed to say how it is: ${toError(thrown).message}`
   const error = new MessagingError('timeout', `The ${driver.name} driver ${why}`, { retryable: true })
   return { status: 'down', error, details: {} }
 }

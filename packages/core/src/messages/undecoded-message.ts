@@ -1,5 +1,5 @@
 import { headerNames, replayHeaders } from '../driver/transport-headers.ts'
-import type { Delivery, OutboundMessage, TopicSpec } from '../driver.ts'
+import type { Delivery, OutboundMessage } from '../driver.ts'
 import { attributesIn, contentTypeIn, isStructured, othersIn, structuredType } from './cloud-events.ts'
 
 /**
@@ -63,30 +63,6 @@ export function toUndecoded(source: Source): UndecodedMessage {
     body,
     contentType,
     lasting: lastingOf(source, attributes),
-  }
-}
-
-/**
- * The same message for another topic or broker, byte for byte, under its own id. What it does not say has to be given.
- *
- * @example
- * const outcomes = await target.publish(deliveries.map((each) => toOutbound(toUndecoded(each), topic, { type: 'unknown' })))
- */
-export function toOutbound(
-  message: UndecodedMessage,
-  topic: TopicSpec,
-  { id = '', type = '' }: { readonly id?: string; readonly type?: string } = {},
-): OutboundMessage {
-  return {
-    topic,
-    id: message.id ?? id,
-    type: message.type ?? type,
-    // Nothing is known of its order.
-    key: message.key ?? (topic.ordered ? (message.id ?? id) : undefined),
-    ...writtenOf(message),
-    delayMs: 0,
-    priority: priorityOf(message),
-    expiresAt: message.expiresAt?.getTime(),
   }
 }
 

@@ -8,7 +8,7 @@ import type { Duration } from '../lib/duration.ts'
 import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { type ErrorCode, MessagingError, toError } from '../lib/errors.ts'
 import { functionSchema, lazily, parseOptions } from '../lib/validation.ts'
-import { within } from '../lib/within.ts'
+import { answerWithin } from '../lib/within.ts'
 import { requireBus } from './require-bus.ts'
 
 /** How something beside the bus is: a relay, a database. */
@@ -269,15 +269,13 @@ async function partHealth(
   ask: () => PartHealth | Promise<PartHealth>,
   timeoutMs: number,
 ): Promise<PartHealth> {
-  let health: PartHealth | undefined
-  let failure = new MessagingError('timeout', `It did not answer within ${timeoutMs} ms`)
-  const asking = (async () => {
-    health = await ask()
-  })().catch((thrown: unknown) => {
-    failure = new MessagingError('rejected', toError(thrown).message, { cause: thrown })
-  })
-  await within(systemClock, timeoutMs, asking)
-  return health ?? { status: 'down', error: failure }
+  const { answer: health, thrown } = await answerWithin(systemClock, timeoutMs, ask)
+  if (health !== undefined) return health
+  const error =
+    thrown === undefined
+      ? new MessagingError('timeout', `It did not answer within ${timeoutMs} ms`)
+      : new MessagingError('rejected', toError(thrown).message, { cause: thrown })
+  return { status: 'down', error }
 }
 
 function stalledProblem({ topic, group, stalled, error }: WorkerHealth): string[] {
