@@ -169,6 +169,8 @@ const rules: readonly Rule[] = [
       'sending',
       'watching',
       'job-handle',
+      // A folder, then the door beside it.
+      'jobs/',
       'jobs',
       'index',
     ],

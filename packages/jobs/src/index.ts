@@ -12,7 +12,10 @@ export { type IsolatedOptions, isolated } from './isolating/isolated.ts'
 export type { JobAttempt, JobError, JobLogLine, JobSnapshot, JobState } from './job.ts'
 export { JobFailed } from './job-failed.ts'
 export { Job } from './job-handle.ts'
-export { type JobPage, Jobs, openJobs } from './jobs.ts'
+export type { BulkItem } from './jobs/adding.ts'
+export type { JobChange, RetryFilter } from './jobs/changing.ts'
+export type { JobPage } from './jobs/reading.ts'
+export { Jobs, openJobs } from './jobs.ts'
 export type {
   AddOptions,
   Deduplicate,

@@ -1,43 +1,30 @@
-import { type Bus, InvalidMessageError, type MessageDefinition, MessagingError } from '@waybill/core'
+import { type Bus, type MessageDefinition, MessagingError } from '@waybill/core'
 import { parseOptions, toError } from '@waybill/core/driver'
-import { newId } from '@waybill/core/driver-kit'
 import type { z } from 'zod'
 import { JobBook } from './book/job-book.ts'
-import type { NewJob } from './book/new-job.ts'
 import { type JobDefinition, requireJob } from './definition.ts'
-import { definitionsOf, type FlowStep, jobsOfFlow } from './flows/flow-step.ts'
+import type { FlowStep } from './flows/flow-step.ts'
 import type { JobSnapshot } from './job.ts'
 import { Job } from './job-handle.ts'
+import { Adding, type BulkItem } from './jobs/adding.ts'
+import { Changing, type JobChange, type RetryFilter } from './jobs/changing.ts'
+import { type JobPage, Reading } from './jobs/reading.ts'
 import {
   type AddOptions,
-  countsSchema,
   type JobListFilter,
   type JobListOptions,
   type JobsOptions,
   jobsSchema,
-  listSchema,
-  retryAllSchema,
   type SendLaterOptions,
-  updateSchema,
 } from './jobs-options.ts'
-import { dataText, newJob, newMessage, queueOfMessages } from './new-jobs.ts'
+import { queueOfMessages } from './new-jobs.ts'
 import { ScheduleBook } from './schedules/schedule-book.ts'
 import { Schedules } from './schedules/schedules.ts'
 import { Dispatcher } from './sending/dispatcher.ts'
 import { Housekeeping } from './sending/housekeeping.ts'
-import { snapshotOf } from './snapshot.ts'
-import type { JobCounts, JobStore } from './store.ts'
+import type { JobCounts } from './store.ts'
 import { type JobEvent, Watching } from './watching/watching.ts'
 import { JobWorker, type WorkerOptions } from './working/job-worker.ts'
-
-/** A page of a list. */
-export interface JobPage {
-  readonly jobs: readonly JobSnapshot[]
-  /** What `after` takes for the next page; undefined: there is none. */
-  readonly next: string | undefined
-}
-
-const retryPage = 1000
 
 /** How often a store is looked at that tells of everything. */
 const unaskedMs = 3_600_000
@@ -64,8 +51,10 @@ export class Jobs implements AsyncDisposable {
   /** Jobs and messages at times: by cron, at an interval, or once. */
   readonly schedules: Schedules
   readonly #options: z.output<typeof jobsSchema>
-  readonly #store: JobStore
   readonly #book: JobBook
+  readonly #adding: Adding
+  readonly #reading: Reading
+  readonly #changing: Changing
   readonly #dispatcher: Dispatcher
   readonly #housekeeping: Housekeeping
   readonly #watching: Watching
@@ -79,7 +68,6 @@ export class Jobs implements AsyncDisposable {
     this.#options = parseOptions(jobsSchema, options, 'jobs options')
     const { store, resendAfter, window } = this.#options
     const poll = store.tellsAll ? unaskedMs : this.#options.poll
-    this.#store = store
     this.#book = new JobBook(store)
     const scheduleBook = new ScheduleBook(store)
     this.#housekeeping = new Housekeeping(this.#book, scheduleBook)
@@ -91,6 +79,13 @@ export class Jobs implements AsyncDisposable {
         else this.#serve(definition)
       },
     })
+    const book = this.#book
+    const serve = (definition: JobDefinition) => this.#serve(definition)
+    const handles = this.#handles
+    const serveMessages = (definition: MessageDefinition) => this.#serveMessages(definition)
+    this.#adding = new Adding({ book, handles, serve, serveMessages })
+    this.#reading = new Reading(store)
+    this.#changing = new Changing({ book, serve, wake: () => this.#dispatcher.wake() })
     this.#watching = new Watching(store, store.tellsAll ? poll : Math.min(poll, watchMs))
     this.#dispatcher = new Dispatcher({
       book: this.#book,
@@ -122,14 +117,9 @@ export class Jobs implements AsyncDisposable {
     data: NoInfer<Input>,
     options?: AddOptions,
   ): Promise<Job<Output, Progress>>
-  async add(definition: JobDefinition, data: unknown, options: AddOptions = {}): Promise<Job> {
+  async add(definition: JobDefinition, data: unknown, options?: AddOptions): Promise<Job> {
     this.#ensureOpen()
-    requireJob(definition, 'add')
-    const { transaction, job } = await newJob(definition, data, options)
-    const [added] = await this.#book.add([job], transaction)
-    if (added === undefined) throw new MessagingError('failed', `The job ${job.id} was not added`)
-    this.#serve(definition)
-    return new Job(this.#handles, definition, added.row.id, added.isNew)
+    return await this.#adding.add(definition, data, options)
   }
 
   /**
@@ -143,31 +133,16 @@ export class Jobs implements AsyncDisposable {
    */
   async addBulk<Input, Data, Returned, Output, Progress>(
     definition: JobDefinition<Input, Data, Returned, Output, Progress>,
-    items: readonly { readonly data: NoInfer<Input>; readonly options?: Omit<AddOptions, 'transaction'> }[],
+    items: readonly BulkItem<NoInfer<Input>>[],
     options?: Pick<AddOptions, 'transaction'>,
   ): Promise<readonly Job<Output, Progress>[]>
   async addBulk(
     definition: JobDefinition,
-    items: readonly { readonly data: unknown; readonly options?: Omit<AddOptions, 'transaction'> }[],
-    { transaction }: Pick<AddOptions, 'transaction'> = {},
+    items: readonly BulkItem[],
+    options?: Pick<AddOptions, 'transaction'>,
   ): Promise<readonly Job[]> {
     this.#ensureOpen()
-    requireJob(definition, 'addBulk')
-    const made: NewJob[] = []
-    const issues: { readonly path: string; readonly message: string }[] = []
-    for (const [index, { data, options }] of items.entries()) {
-      try {
-        made.push((await newJob(definition, data, options)).job)
-      } catch (error) {
-        if (!(error instanceof InvalidMessageError)) throw error
-        issues.push(...error.issues.map(({ path, message }) => ({ path: `${index}.${path}`, message })))
-      }
-    }
-    if (issues.length > 0) throw new InvalidMessageError(`${items.length} jobs ${definition.name}`, issues)
-    if (made.length === 0) return []
-    const added = await this.#book.add(made, transaction)
-    this.#serve(definition)
-    return added.map(({ row, isNew }) => new Job(this.#handles, definition, row.id, isNew))
+    return await this.#adding.addBulk(definition, items, options)
   }
 
   /**
@@ -187,15 +162,9 @@ export class Jobs implements AsyncDisposable {
     flow: FlowStep<Output, Progress>,
     options?: Pick<AddOptions, 'id' | 'transaction'>,
   ): Promise<Job<Output, Progress>>
-  async addFlow(
-    flow: FlowStep,
-    { id = newId(), transaction }: Pick<AddOptions, 'id' | 'transaction'> = {},
-  ): Promise<Job> {
+  async addFlow(flow: FlowStep, options?: Pick<AddOptions, 'id' | 'transaction'>): Promise<Job> {
     this.#ensureOpen()
-    const added = await this.#book.addFlow(await jobsOfFlow(flow, id), transaction)
-    if (added === undefined) throw new MessagingError('failed', `The flow ${id} was not added`)
-    for (const definition of definitionsOf(flow)) this.#serve(definition)
-    return new Job(this.#handles, flow.definition, id, added.isNew)
+    return await this.#adding.addFlow(flow, options)
   }
 
   /**
@@ -215,10 +184,7 @@ export class Jobs implements AsyncDisposable {
     options?: SendLaterOptions,
   ): Promise<string> {
     this.#ensureOpen()
-    const { job, transaction } = await newMessage(definition, data, options)
-    await this.#book.add([job], transaction)
-    this.#serveMessages(definition)
-    return job.id
+    return await this.#adding.send(definition, data, options)
   }
 
   /**
@@ -245,8 +211,7 @@ export class Jobs implements AsyncDisposable {
    * ```
    */
   async get(id: string): Promise<JobSnapshot | undefined> {
-    const [row] = await this.#store.find([id])
-    return row && snapshotOf(row, this.#store.clock.now())
+    return await this.#reading.get(id)
   }
 
   /**
@@ -258,14 +223,8 @@ export class Jobs implements AsyncDisposable {
    *
    * @throws {ConfigurationError} with every problem of the options.
    */
-  async list(options: JobListOptions = {}): Promise<JobPage> {
-    const { limit, after, state, ...filter } = parseOptions(listSchema, options, 'list of jobs')
-    const rows = await this.#store.list({ ...filter, states: state }, limit + 1, after)
-    const now = this.#store.clock.now()
-    const page = rows.slice(0, limit)
-    const last = page.at(-1)
-    const next = rows.length > limit && last !== undefined ? `${last.createdAt}:${last.id}` : undefined
-    return { jobs: page.map((row) => snapshotOf(row, now)), next }
+  async list(options?: JobListOptions): Promise<JobPage> {
+    return await this.#reading.list(options)
   }
 
   /**
@@ -275,8 +234,8 @@ export class Jobs implements AsyncDisposable {
    * const { waiting, active, failed } = await jobs.counts({ name: 'send-mail' })
    * ```
    */
-  async counts(filter: Pick<JobListFilter, 'name' | 'queue'> = {}): Promise<JobCounts> {
-    return await this.#store.counts(parseOptions(countsSchema, filter, 'counts of jobs'))
+  async counts(filter?: Pick<JobListFilter, 'name' | 'queue'>): Promise<JobCounts> {
+    return await this.#reading.counts(filter)
   }
 
   /**
@@ -287,7 +246,7 @@ export class Jobs implements AsyncDisposable {
    * ```
    */
   async retry(id: string): Promise<boolean> {
-    return (await this.#retry([id])) > 0
+    return (await this.#changing.retry([id])) > 0
   }
 
   /**
@@ -297,21 +256,8 @@ export class Jobs implements AsyncDisposable {
    * await jobs.retryAll({ name: 'send-mail' })
    * ```
    */
-  async retryAll(
-    filter: Pick<JobListFilter, 'name' | 'queue' | 'parent'> & {
-      readonly state?: 'failed' | 'cancelled'
-    } = {},
-  ): Promise<number> {
-    const { state, ...rest } = parseOptions(retryAllSchema, filter, 'retry of jobs')
-    let retried = 0
-    let after: Parameters<JobStore['list']>[2]
-    for (;;) {
-      const rows = await this.#store.list({ ...rest, states: [state] }, retryPage, after)
-      const last = rows.at(-1)
-      if (last === undefined) return retried
-      retried += await this.#retry(rows.map(({ id }) => id))
-      after = { at: last.createdAt, id: last.id }
-    }
+  async retryAll(filter?: RetryFilter): Promise<number> {
+    return await this.#changing.retryAll(filter)
   }
 
   /**
@@ -322,7 +268,7 @@ export class Jobs implements AsyncDisposable {
    * ```
    */
   async cancel(id: string): Promise<boolean> {
-    return (await this.#book.cancel([id])).length > 0
+    return await this.#changing.cancel(id)
   }
 
   /**
@@ -333,9 +279,7 @@ export class Jobs implements AsyncDisposable {
    * ```
    */
   async promote(id: string): Promise<boolean> {
-    const promoted = await this.#book.promote([id])
-    this.#dispatcher.wake()
-    return promoted.length > 0
+    return await this.#changing.promote(id)
   }
 
   /**
@@ -350,19 +294,10 @@ export class Jobs implements AsyncDisposable {
   async update<Input, Data, Returned, Output, Progress>(
     definition: JobDefinition<Input, Data, Returned, Output, Progress>,
     id: string,
-    change: {
-      readonly data?: NoInfer<Input>
-      readonly delay?: AddOptions['delay']
-      readonly priority?: number
-    },
+    change: JobChange<NoInfer<Input>>,
   ): Promise<boolean>
-  async update(definition: JobDefinition, id: string, change: unknown): Promise<boolean> {
-    requireJob(definition, 'update')
-    const { data, delay, priority } = parseOptions(updateSchema, change, `update of job ${id}`)
-    const text = data === undefined ? undefined : await dataText(definition, data)
-    const changed = await this.#book.update(id, { data: text, delayMs: delay, priority })
-    this.#serve(definition)
-    return changed.length > 0
+  async update(definition: JobDefinition, id: string, change: JobChange): Promise<boolean> {
+    return await this.#changing.update(definition, id, change)
   }
 
   /**
@@ -447,12 +382,6 @@ export class Jobs implements AsyncDisposable {
       watch: (id: string, signal?: AbortSignal) => this.#watching.one(id, signal),
       cancel: (id: string) => this.cancel(id),
     }
-  }
-
-  async #retry(ids: readonly string[]): Promise<number> {
-    const retried = await this.#book.retry(ids)
-    this.#dispatcher.wake()
-    return retried.length
   }
 
   #serve(definition: JobDefinition): void {

@@ -1,0 +1,81 @@
+import { InvalidMessageError, type MessageDefinition, MessagingError } from '@waybill/core'
+import { newId } from '@waybill/core/driver-kit'
+import type { JobBook } from '../book/job-book.ts'
+import type { NewJob } from '../book/new-job.ts'
+import { type JobDefinition, requireJob } from '../definition.ts'
+import { definitionsOf, type FlowStep, jobsOfFlow } from '../flows/flow-step.ts'
+import { type HandleHost, Job } from '../job-handle.ts'
+import type { AddOptions, SendLaterOptions } from '../jobs-options.ts'
+import { newJob, newMessage } from '../new-jobs.ts'
+
+export interface AddingHost {
+  readonly book: JobBook
+  readonly handles: HandleHost
+  /** From now on this process sends what is due of the definition. */
+  serve(definition: JobDefinition): void
+  serveMessages(definition: MessageDefinition): void
+}
+
+/** A job of `addBulk`. */
+export interface BulkItem<Input = unknown> {
+  readonly data: Input
+  readonly options?: Omit<AddOptions, 'transaction'>
+}
+
+/** How jobs and messages come into the store. */
+export class Adding {
+  readonly #host: AddingHost
+
+  constructor(host: AddingHost) {
+    this.#host = host
+  }
+
+  async add(definition: JobDefinition, data: unknown, options: AddOptions = {}): Promise<Job> {
+    requireJob(definition, 'add')
+    const { transaction, job } = await newJob(definition, data, options)
+    const [added] = await this.#host.book.add([job], transaction)
+    if (added === undefined) throw new MessagingError('failed', `The job ${job.id} was not added`)
+    this.#host.serve(definition)
+    return new Job(this.#host.handles, definition, added.row.id, added.isNew)
+  }
+
+  async addBulk(
+    definition: JobDefinition,
+    items: readonly BulkItem[],
+    { transaction }: Pick<AddOptions, 'transaction'> = {},
+  ): Promise<readonly Job[]> {
+    requireJob(definition, 'addBulk')
+    const made: NewJob[] = []
+    const issues: { readonly path: string; readonly message: string }[] = []
+    for (const [index, { data, options }] of items.entries()) {
+      try {
+        made.push((await newJob(definition, data, options)).job)
+      } catch (error) {
+        if (!(error instanceof InvalidMessageError)) throw error
+        issues.push(...error.issues.map(({ path, message }) => ({ path: `${index}.${path}`, message })))
+      }
+    }
+    if (issues.length > 0) throw new InvalidMessageError(`${items.length} jobs ${definition.name}`, issues)
+    if (made.length === 0) return []
+    const added = await this.#host.book.add(made, transaction)
+    this.#host.serve(definition)
+    return added.map(({ row, isNew }) => new Job(this.#host.handles, definition, row.id, isNew))
+  }
+
+  async addFlow(
+    flow: FlowStep,
+    { id = newId(), transaction }: Pick<AddOptions, 'id' | 'transaction'> = {},
+  ): Promise<Job> {
+    const added = await this.#host.book.addFlow(await jobsOfFlow(flow, id), transaction)
+    if (added === undefined) throw new MessagingError('failed', `The flow ${id} was not added`)
+    for (const definition of definitionsOf(flow)) this.#host.serve(definition)
+    return new Job(this.#host.handles, flow.definition, id, added.isNew)
+  }
+
+  async send(definition: MessageDefinition, data: unknown, options?: SendLaterOptions): Promise<string> {
+    const { job, transaction } = await newMessage(definition, data, options)
+    await this.#host.book.add([job], transaction)
+    this.#host.serveMessages(definition)
+    return job.id
+  }
+}
