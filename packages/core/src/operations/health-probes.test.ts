@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http'
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import fastify from 'fastify'
@@ -129,6 +130,18 @@ test('a part that is down, throws or hangs makes the process not ready, by name'
   expect(probes.live().code).toBe(200)
 })
 
+test('a part that answers with something else than a status is down, whatever else it says', async () => {
+  await using bus = await connect({ url: 'memory:' })
+  const answers = { relay: undefined, cache: true, queue: { status: 'fine' } }
+  const parts = Object.fromEntries(Object.entries(answers).map(([name, answer]) => [name, () => answer]))
+  const probes: ReturnType<typeof healthProbes> = Reflect.apply(healthProbes, undefined, [bus, { parts }])
+  expect((await probes.ready()).body.problems).toEqual([
+    expect.stringMatching(/^relay is down: It did not answer with a status/),
+    expect.stringMatching(/^cache is down: It did not answer with a status/),
+    expect.stringMatching(/^queue is down: It did not answer with a status/),
+  ])
+})
+
 test('a bus that is closing is not ready', async () => {
   const bus = await connect({ url: 'memory:' })
   const probes = healthProbes(bus)
@@ -187,6 +200,42 @@ test('they answer in Hono', async () => {
   expect(await (await app.request('/healthz')).json()).toMatchObject({ bus: 'up' })
   await bus.close()
   expect((await app.request('/readyz')).status).toBe(503)
+})
+
+test.each(['//', '//livez', '/\\\\', '*', '/%'])(
+  'a stranger who asks for %s is told that there is no probe',
+  async (path) => {
+    await using bus = await connect({ url: 'memory:' })
+    const server = createServer(healthProbes(bus).node)
+    const { port } = new URL(await listening(server))
+    const request = get({ host: '127.0.0.1', port, path, agent: false })
+    const [response]: IncomingMessage[] = await once(request, 'response')
+    expect(response?.statusCode).toBe(404)
+    response?.resume()
+    server.close()
+  },
+)
+
+test('a probe that the server has given up meanwhile is left alone', async () => {
+  await using bus = await connect({ url: 'memory:' })
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<{ status: 'up' }>()
+  const relay = () => {
+    asked.resolve()
+    return answer.promise
+  }
+  const probes = healthProbes(bus, { parts: { relay } })
+  const server = createServer(async (request, response) => {
+    probes.node(request, response)
+    await asked.promise
+    response.writeHead(504).end()
+  })
+  const response = await fetch(`${await listening(server)}/readyz`)
+  expect(response.status).toBe(504)
+  // Nothing may be thrown where nobody can catch it: the test run would fail.
+  answer.resolve({ status: 'up' })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  server.close()
 })
 
 test('every wrong option is refused', async () => {

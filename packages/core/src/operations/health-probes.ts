@@ -166,7 +166,8 @@ export class HealthProbes {
       return
     }
     void this.#respond(probe, request.method).then(({ code, headers, text }) => {
-      response.writeHead(code, headers).end(text)
+      // The server may have answered by itself meanwhile, by a timeout of its own.
+      if (!response.headersSent) response.writeHead(code, headers).end(text)
     })
   }
 
@@ -183,10 +184,11 @@ export class HealthProbes {
   }
 
   #probeOf(url: string): ProbeName | undefined {
-    const { pathname } = new URL(url, 'http://localhost')
+    // Strangers ask for what is no URL, such as `//`.
+    const asked = URL.parse(url, 'http://localhost')?.pathname
     const { paths } = this.#settings
     const names: readonly ProbeName[] = ['live', 'ready', 'health']
-    return names.find((name) => paths[name] === pathname)
+    return names.find((name) => paths[name] === asked)
   }
 
   async #respond(
@@ -269,13 +271,20 @@ async function partHealth(
   ask: () => PartHealth | Promise<PartHealth>,
   timeoutMs: number,
 ): Promise<PartHealth> {
-  const { answer: health, thrown } = await answerWithin(systemClock, timeoutMs, ask)
-  if (health !== undefined) return health
-  const error =
-    thrown === undefined
-      ? new MessagingError('timeout', `It did not answer within ${timeoutMs} ms`)
-      : new MessagingError('rejected', toError(thrown).message, { cause: thrown })
-  return { status: 'down', error }
+  const { thrown, ...said } = await answerWithin<unknown>(systemClock, timeoutMs, ask)
+  if (isPartHealth(said.answer)) return said.answer
+  if (thrown !== undefined) return down('rejected', toError(thrown).message, thrown)
+  if ('answer' in said) return down('rejected', 'It did not answer with a status: up, degraded or down')
+  return down('timeout', `It did not answer within ${timeoutMs} ms`)
+}
+
+function down(code: ErrorCode, message: string, cause?: unknown): PartHealth {
+  return { status: 'down', error: new MessagingError(code, message, { cause }) }
+}
+
+function isPartHealth(value: unknown): value is PartHealth {
+  if (typeof value !== 'object' || value === null || !('status' in value)) return false
+  return value.status === 'up' || value.status === 'degraded' || value.status === 'down'
 }
 
 function stalledProblem({ topic, group, stalled, error }: WorkerHealth): string[] {

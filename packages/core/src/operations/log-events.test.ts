@@ -4,6 +4,7 @@ import { expect, test, vi } from 'vitest'
 import { createLogger, format, transports } from 'winston'
 import { z } from 'zod'
 import { connect } from '../bus/connect.ts'
+import { stubAdapter, stubDriver } from '../driver/stub-driver.fixture.ts'
 import { PermanentError } from '../lib/errors.ts'
 import { defineMessage } from '../messages/definition.ts'
 import { defineTopic } from '../messages/topic.ts'
@@ -67,6 +68,16 @@ test('winston gets the text first, with the error as plain fields', async () => 
       error: expect.objectContaining({ message: 'The card was refused' }),
     }),
   ])
+})
+
+test('winston writes the text of a warning once', async () => {
+  const { written, stream } = lines()
+  const adapter = stubAdapter(stubDriver)
+  const bus = await connect({ url: 'stub:', adapter })
+  const transport = new transports.Stream({ stream })
+  logEvents(bus, createLogger({ format: format.json(), transports: [transport] }))
+  adapter.contexts[0]?.emit({ type: 'warning', message: 'The broker is old' })
+  expect(written).toEqual([{ level: 'warn', event: 'warning', message: 'The broker is old' }])
 })
 
 test('bodies are never written, and what is logged is not told to the console as well', async () => {

@@ -79,6 +79,8 @@ function usualFirst(logger: Logger): 'fields' | 'text' {
 function fieldsOf({ name, event }: AnyBusEvent, first: 'fields' | 'text'): Record<string, unknown> {
   const fields: Record<string, unknown> = { event: name }
   for (const [field, value] of Object.entries(event)) {
+    // A warning's own text is the line already, and winston would add it a second time.
+    if (field === 'message') continue
     if (typeof value === 'string' || typeof value === 'number') fields[field] = value
   }
   const message = 'message' in event && typeof event.message === 'object' ? event.message : undefined

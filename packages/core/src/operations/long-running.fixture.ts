@@ -1,4 +1,5 @@
 /** A process that handles messages until a signal: what `runUntilSignal` does to it is told line by line. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { connect, defineMessage, defineTopic, runUntilSignal } from '../index.ts'
 
@@ -27,6 +28,7 @@ const forget = bus.beforeClose(async () => {
 })
 // What an application forgets to close.
 if (mode === 'lingers') setInterval(() => {}, 1000)
+if (mode === 'has failed') process.exitCode = 3
 await producer.send(Job, { n: 1 })
 await handling.promise
 const running = runUntilSignal(bus, {
@@ -40,6 +42,14 @@ const running = runUntilSignal(bus, {
     if (mode === 'fails') throw new Error('The database does not close')
   },
 })
+if (mode === 'has two') {
+  const after = async () => {
+    // Longer than a run that has ended waits for the process to end.
+    await sleep(3000)
+    say('the other after')
+  }
+  void runUntilSignal(await connect({ url: 'memory:', console: false }), { after })
+}
 say('ready')
 const report = await running
 say(JSON.stringify({ ...report, errors: report.errors.map(({ message }) => message) }))

@@ -70,6 +70,22 @@ test('what fails while shutting down is told, and costs the exit code', async ()
   expect(lines.at(-1)).toMatch(/"clean":false.*The database does not close/)
 })
 
+test('an exit code that the application has set is not taken for a success', async () => {
+  const { child, end } = await running('has failed')
+  child.kill('SIGTERM')
+  const { code, lines } = await end()
+  expect(code).toBe(3)
+  expect(lines.at(-1)).toMatch(/"clean":true/)
+})
+
+test('a run that has ended does not end the process while another one is closing', async () => {
+  const { child, end } = await running('has two')
+  child.kill('SIGTERM')
+  const { code, lines } = await end()
+  expect(code).toBe(0)
+  expect(lines).toContain('the other after')
+})
+
 test('a process that something keeps alive ends all the same', async () => {
   const { child, end } = await running('lingers')
   child.kill('SIGTERM')

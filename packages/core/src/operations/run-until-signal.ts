@@ -72,13 +72,16 @@ const graceMs = 5000
 
 const lingerMs = 2000
 
+/** How many runs of this process have not ended: an application may have one for each of its buses. */
+let running = 0
+
 /**
  * Keeps the process running until SIGTERM or SIGINT, then shuts down in order: `before`; consumers stop and their handlers
  * end; what handlers have put into an outbox whose relay sends through this bus goes out; pending sends; connections;
  * `after`. It is bounded by `timeout` and a few seconds more. A second signal ends the process at once.
  *
  * The exit code is 0 when everything ended in time, 1 when something failed or was abandoned, and 128 and the signal's
- * number after a second signal.
+ * number after a second signal. A `process.exitCode` that the application has set stays where all ended in time.
  *
  * ```ts
  * const bus = await connect({ url: process.env.WAYBILL_URL ?? 'memory:' })
@@ -95,6 +98,7 @@ export async function runUntilSignal(
   const buses = [bus].flat()
   for (const each of buses) requireBus(each, 'runUntilSignal')
   const { signals, timeout, exit, ...parsed } = parseOptions(runSchema(), options, 'runUntilSignal')
+  running += 1
   const { promise: isTime, resolve: stop } = Promise.withResolvers<NodeJS.Signals | undefined>()
   let isStopping = false
   const onSignal = (signal: NodeJS.Signals) => {
@@ -113,11 +117,14 @@ export async function runUntilSignal(
   const alive = setInterval(() => {}, 2 ** 30)
   const signal = await isTime
   const report = { signal, ...(await shutDown(buses, timeout, options)) }
-  process.exitCode = report.clean ? 0 : 1
+  if (!report.clean) process.exitCode = 1
+  // What the application has found to be wrong stays told.
+  else process.exitCode ??= 0
   clearInterval(alive)
   parsed.signal?.removeEventListener('abort', onAbort)
+  running -= 1
   // While something else keeps the process alive, a signal still has to end it.
-  if (exit) setTimeout(() => process.exit(), lingerMs).unref()
+  if (exit) setTimeout(() => running === 0 && process.exit(), lingerMs).unref()
   else for (const each of signals) process.off(each, onSignal)
   return report
 }
