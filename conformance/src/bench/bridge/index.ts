@@ -1,8 +1,9 @@
 import type { Section } from '../../case/case.ts'
 import { backlogCase } from './backlog.ts'
 import { refusalCase, ringCase, sourceAway, targetAway } from './cases.ts'
+import { commandEnds, commandRefusals } from './command-cases.ts'
 import type { Ends } from './ends.ts'
-import { bridgeKills } from './kills.ts'
+import { bridgeKills, commandKills } from './kills.ts'
 import { migrationCase } from './migration.ts'
 
 export function bridgeSections(ends: Ends): readonly Section[] {
@@ -14,6 +15,15 @@ export function bridgeSections(ends: Ends): readonly Section[] {
         bridgeKills(ends, 'kafka', 'rabbitmq', 'b'),
         bridgeKills(ends, 'rabbitmq', 'sqs', 'c'),
         bridgeKills(ends, 'sqs', 'redis', 'd'),
+      ],
+    },
+    {
+      title: 'The command',
+      cases: [
+        commandKills(ends, 'redis', 'kafka', 'a'),
+        commandKills(ends, 'rabbitmq', 'redis', 'b'),
+        commandEnds(ends, 'redis', 'kafka'),
+        commandRefusals(ends, 'redis', 'kafka'),
       ],
     },
     {

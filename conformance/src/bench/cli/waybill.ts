@@ -117,6 +117,20 @@ export class Running {
     return this.#stdout
   }
 
+  /** Resolves once it has said so on the standard error; rejects if it ends before. */
+  says(text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (this.#stderr.includes(text)) resolve()
+      }
+      this.#child.stderr.on('data', look)
+      look()
+      void this.finished.then(({ code, stderr }) =>
+        reject(new Error(`ended with ${code}: ${stderr.slice(-2000)}`)),
+      )
+    })
+  }
+
   input(text: string): void {
     this.#child.stdin.end(text)
   }

@@ -29,6 +29,7 @@ interface BridgeArguments {
   readonly ordered?: boolean | undefined
   readonly partitions?: number | undefined
   readonly concurrency?: number | undefined
+  readonly lease?: number | undefined
   readonly once?: boolean | undefined
   readonly quiet: number
   readonly interval: number
@@ -70,6 +71,11 @@ export const bridge: CommandFile = (cli) =>
     .option('--ordered', 'the topics are ordered, where the source cannot list them')
     .option('--partitions <number>', 'of topics that the target does not have yet', positive)
     .option('--concurrency <number>', 'messages on their way at once, a topic (default: 100)', positive)
+    .option(
+      '--lease <duration>',
+      'how soon another bridge gets what one had that died (default: 30s)',
+      milliseconds,
+    )
     .option('--once', 'ends when nothing waits at the source any more')
     .option('--quiet <duration>', 'with --once: for how long nothing may have come', milliseconds, 2000)
     .option('--interval <duration>', 'how often it says how far it is', milliseconds, 10_000)
@@ -175,7 +181,7 @@ async function topicsOf(
 }
 
 function optionsOf(given: BridgeArguments) {
-  const { group, asGroup, fromBeginning, groups, partitions, concurrency } = given
+  const { group, asGroup, fromBeginning, groups, partitions, concurrency, lease } = given
   if (group !== undefined && asGroup !== undefined)
     throw new UsageError('Give --group or --as-group, not both')
   return {
@@ -185,6 +191,7 @@ function optionsOf(given: BridgeArguments) {
     ...(groups !== undefined && { groups: groups === 'same' ? ('same' as const) : groups.split(',') }),
     ...(partitions !== undefined && { partitions }),
     ...(concurrency !== undefined && { concurrency }),
+    ...(lease !== undefined && { lease }),
   }
 }
 

@@ -12,6 +12,8 @@ export interface Explanation {
 
 const ofCode: Partial<Readonly<Record<ErrorCode, ExitCode>>> = {
   'invalid-options': exitCodes.usage,
+  'topology-missing': exitCodes.usage,
+  'topology-mismatch': exitCodes.usage,
   'adapter-missing': exitCodes.unreachable,
   'adapter-mismatch': exitCodes.unreachable,
   'connection-failed': exitCodes.unreachable,
