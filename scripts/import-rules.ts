@@ -91,7 +91,12 @@ const rules: readonly Rule[] = [
   adapter('rabbitmq', [/^amqplib$/]),
   adapter('kafka', [/^kafkajs/, /^(lz4|snappy|zstd)/]),
   adapter('sqs', [/^@aws-sdk\//, /^@smithy\//]),
-  adapter('redis', [/^ioredis$/]),
+  {
+    ...adapter('redis', [/^ioredis$/]),
+    // It keeps jobs, for those who have that package.
+    typesToo: [...coreTypes, /^@waybill\/jobs$/],
+    rooms: [...adapterRooms, 'jobs/', 'jobs'],
+  },
   {
     folder: 'packages/s3',
     allowed: [/^zod$/, driverDoors, /^@aws-sdk\//],

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
+import { redisJobStore } from '@waybill/adapter-redis/jobs'
 import { type Bus, connect } from '@waybill/core'
 import type { Database } from '@waybill/database'
 import { postgres } from '@waybill/postgres'
@@ -32,6 +33,12 @@ export interface TestStore {
 let pglite: PGlite | undefined
 let count = 0
 
+/** URLs of servers whose stores are tested as well. */
+const { TEST_REDIS: redisUrl, TEST_POSTGRES: postgresUrl } = process.env
+
+// Those of another run are not there.
+const run = Date.now().toString(36)
+
 /** Every store, with jobs over a bus in memory. What is opened ends after each test. */
 export function stores(): readonly TestStore[] {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-jobs-'))
@@ -46,12 +53,16 @@ export function stores(): readonly TestStore[] {
   afterAll(() => rmSync(folder, { recursive: true }))
   const testStore = (
     name: string,
-    make: (id: string) => { readonly store: JobStore; readonly database: Database | undefined },
+    make: (id: string) => {
+      readonly store: JobStore & Partial<AsyncDisposable>
+      readonly database: Database | undefined
+    },
   ): TestStore => ({
     name,
     async open(options = {}) {
       count += 1
       const { store, database } = make(`jobs_${count}`)
+      closers.push(async () => store[Symbol.asyncDispose]?.())
       if (database !== undefined) {
         await database.migrate()
         closers.push(() => database.close())
@@ -74,6 +85,21 @@ export function stores(): readonly TestStore[] {
       pglite ??= new PGlite()
       return overDatabase(postgres({ pglite, schema: id }))
     }),
+    ...(redisUrl === undefined
+      ? []
+      : [
+          testStore('Redis', (id) => ({
+            store: redisJobStore(redisUrl, { store: `${id}_${run}` }),
+            database: undefined,
+          })),
+        ]),
+    ...(postgresUrl === undefined
+      ? []
+      : [
+          testStore('PostgreSQL', (id) =>
+            overDatabase(postgres({ url: postgresUrl, schema: `${id}_${run}` })),
+          ),
+        ]),
   ]
 }
 

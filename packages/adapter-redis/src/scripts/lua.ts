@@ -386,6 +386,177 @@ for _, each in ipairs(args.givenUp) do
 end
 return { cjson.encode({}) }
 `,
+  jobAdd: `#!lua
+-- Refused while memory is full, as every script is that does not say otherwise.
+-- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
+-- cannot carry.
+local args = cjson.decode(ARGV[1])
+local keys = {}
+for name, at in pairs(args.keys) do
+  if type(at) == 'number' then
+    keys[name] = KEYS[at]
+  else
+    keys[name] = {}
+    for index, each in ipairs(at) do keys[name][index] = KEYS[each] end
+  end
+end
+-- Writes to a job store, all or nothing, if what was read of it is still so.
+-- keys: all. args: checks: { key, count } of hashes whose values begin with a revision; leases: { key, count } of a sorted set;
+-- commands: { command, key, count }; channel, if there is something to tell. Keys are places in \`all\`.
+-- Values: \`count\` pairs for each check (a field, and its revision, empty if there was none), \`count\` pairs for the leases (a
+-- member, and its score), \`count\` parameters of each command after its key.
+-- Answers { stale: places of pairs, from 0 }; with any, nothing was written.
+local batch = 1000
+local stale = {}
+local first, place = 2, 0
+
+local function check(key, count, command, isSame)
+  for from = 0, count - 1, batch do
+    local size = math.min(batch, count - from)
+    local names = {}
+    for index = 1, size do names[index] = ARGV[first + 2 * (index - 1)] end
+    local found = redis.call(command, key, unpack(names))
+    for index = 1, size do
+      if not isSame(found[index], ARGV[first + 2 * index - 1]) then stale[#stale + 1] = place end
+      place = place + 1
+    end
+    first = first + 2 * size
+  end
+end
+
+for _, each in ipairs(args.checks) do
+  check(keys.all[each.key], each.count, 'HMGET', function(value, revision)
+    return (value and string.match(value, '^%S+') or '') == revision
+  end)
+end
+if args.leases then
+  check(keys.all[args.leases.key], args.leases.count, 'ZMSCORE', function(score, expected)
+    return score and tonumber(score) == tonumber(expected)
+  end)
+end
+if #stale > 0 then return { cjson.encode({ stale = stale }) } end
+
+for _, each in ipairs(args.commands) do
+  for from = 0, each.count - 1, batch do
+    local size = math.min(batch, each.count - from)
+    redis.call(each.command, keys.all[each.key], unpack(ARGV, first + from, first + from + size - 1))
+  end
+  first = first + each.count
+end
+if args.channel then redis.call('PUBLISH', args.channel, '1') end
+return { '{}' }
+`,
+  jobChange: `#!lua flags=allow-oom
+-- For what is there already: jobs are to go on, and to be removed, when memory is full.
+-- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
+-- cannot carry.
+local args = cjson.decode(ARGV[1])
+local keys = {}
+for name, at in pairs(args.keys) do
+  if type(at) == 'number' then
+    keys[name] = KEYS[at]
+  else
+    keys[name] = {}
+    for index, each in ipairs(at) do keys[name][index] = KEYS[each] end
+  end
+end
+-- Writes to a job store, all or nothing, if what was read of it is still so.
+-- keys: all. args: checks: { key, count } of hashes whose values begin with a revision; leases: { key, count } of a sorted set;
+-- commands: { command, key, count }; channel, if there is something to tell. Keys are places in \`all\`.
+-- Values: \`count\` pairs for each check (a field, and its revision, empty if there was none), \`count\` pairs for the leases (a
+-- member, and its score), \`count\` parameters of each command after its key.
+-- Answers { stale: places of pairs, from 0 }; with any, nothing was written.
+local batch = 1000
+local stale = {}
+local first, place = 2, 0
+
+local function check(key, count, command, isSame)
+  for from = 0, count - 1, batch do
+    local size = math.min(batch, count - from)
+    local names = {}
+    for index = 1, size do names[index] = ARGV[first + 2 * (index - 1)] end
+    local found = redis.call(command, key, unpack(names))
+    for index = 1, size do
+      if not isSame(found[index], ARGV[first + 2 * index - 1]) then stale[#stale + 1] = place end
+      place = place + 1
+    end
+    first = first + 2 * size
+  end
+end
+
+for _, each in ipairs(args.checks) do
+  check(keys.all[each.key], each.count, 'HMGET', function(value, revision)
+    return (value and string.match(value, '^%S+') or '') == revision
+  end)
+end
+if args.leases then
+  check(keys.all[args.leases.key], args.leases.count, 'ZMSCORE', function(score, expected)
+    return score and tonumber(score) == tonumber(expected)
+  end)
+end
+if #stale > 0 then return { cjson.encode({ stale = stale }) } end
+
+for _, each in ipairs(args.commands) do
+  for from = 0, each.count - 1, batch do
+    local size = math.min(batch, each.count - from)
+    redis.call(each.command, keys.all[each.key], unpack(ARGV, first + from, first + from + size - 1))
+  end
+  first = first + each.count
+end
+if args.channel then redis.call('PUBLISH', args.channel, '1') end
+return { '{}' }
+`,
+  jobRead: `#!lua flags=no-writes
+-- Answers what commands read, all of one moment. keys: all. args: commands: { command, key (its place in keys), count }.
+-- Values: \`count\` parameters of each command after its key. Answers, as values, the reply of each.
+-- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
+-- cannot carry.
+local args = cjson.decode(ARGV[1])
+local keys = {}
+for name, at in pairs(args.keys) do
+  if type(at) == 'number' then
+    keys[name] = KEYS[at]
+  else
+    keys[name] = {}
+    for index, each in ipairs(at) do keys[name][index] = KEYS[each] end
+  end
+end
+local replies = { '{}' }
+local first = 2
+for _, each in ipairs(args.commands) do
+  replies[#replies + 1] = redis.call(each.command, keys.all[each.key], unpack(ARGV, first, first + each.count - 1))
+  first = first + each.count
+end
+return replies
+`,
+  jobRenew: `#!lua flags=allow-oom
+-- Renews the leases of jobs that are still their owner's. keys: owners, leases. args: owner, leaseMs. Values: ids.
+-- Answers { renewed: places of ids, from 0 }.
+-- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
+-- cannot carry.
+local args = cjson.decode(ARGV[1])
+local keys = {}
+for name, at in pairs(args.keys) do
+  if type(at) == 'number' then
+    keys[name] = KEYS[at]
+  else
+    keys[name] = {}
+    for index, each in ipairs(at) do keys[name][index] = KEYS[each] end
+  end
+end
+-- Milliseconds since the epoch with microseconds behind the point, so that nothing is due a fraction too early.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000
+local renewed = {}
+local ids = { unpack(ARGV, 2) }
+for index, owner in ipairs(redis.call('HMGET', keys.owners, unpack(ids))) do
+  if owner == args.owner then
+    redis.call('ZADD', keys.leases, math.floor(now) + args.leaseMs, ids[index])
+    renewed[#renewed + 1] = index - 1
+  end
+end
+return { cjson.encode({ renewed = renewed }) }
+`,
   markAbandon: `-- keys: mark. args: token.
 -- What the call was given: \`args\` by name, and \`keys\` by name, lists of keys as lists. ARGV[2] onwards are bytes that JSON
 -- cannot carry.

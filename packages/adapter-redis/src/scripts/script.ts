@@ -32,6 +32,9 @@ export const markScripts: readonly ScriptName[] = ['markBegin', 'markExtend', 'm
 /** What the rate limit store needs. */
 export const rateLimitScripts: readonly ScriptName[] = ['rateLimitTake']
 
+/** What the job store needs. */
+export const jobScripts: readonly ScriptName[] = ['jobRead', 'jobAdd', 'jobChange', 'jobRenew']
+
 /** Those that the driver needs. */
 export const driverScripts: readonly ScriptName[] = [
   ...(['applyTopology', 'publish', 'moveDue', 'cancelDelayed', 'fetch', 'settle'] as const),

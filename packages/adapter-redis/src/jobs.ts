@@ -1,0 +1,1 @@
+export { type RedisJobStore, type RedisJobStoreOptions, redisJobStore } from './jobs/redis-job-store.ts'

@@ -1,0 +1,35 @@
+import type { JobFilter } from '@waybill/jobs'
+import { asArray, asNumber, asUtf8 } from '../wire/reply.ts'
+import { Commands } from './commands.ts'
+import { type Kind, partsOf } from './job-keys.ts'
+import type { JobReader } from './job-reader.ts'
+
+/** Which kinds of jobs there are, so that a look at all of them can be one call. */
+export class Kinds {
+  readonly #reader: JobReader
+  #known: readonly Kind[] = []
+
+  constructor(reader: JobReader) {
+    this.#reader = reader
+  }
+
+  /** The replies of commands on kinds that fit, all of one moment, of which no kind is missing. */
+  async read<Each>(
+    { name, queue }: Pick<JobFilter, 'name' | 'queue'>,
+    ask: (commands: Commands, kinds: readonly Kind[]) => Each,
+  ): Promise<{ readonly asked: Each; readonly replies: readonly unknown[] }> {
+    for (;;) {
+      const known = this.#known
+      const kinds = known.filter((kind) => {
+        const parts = partsOf(kind)
+        return (name === undefined || parts.name === name) && (queue === undefined || parts.queue === queue)
+      })
+      const commands = new Commands().add('SCARD', this.#reader.keys.kinds)
+      const asked = ask(commands, kinds)
+      const [count, ...replies] = await this.#reader.read(commands)
+      if (asNumber(count) === known.length) return { asked, replies }
+      const [members] = await this.#reader.read(new Commands().add('SMEMBERS', this.#reader.keys.kinds))
+      this.#known = asArray(members).map(asUtf8)
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import type { JobKey, JobRow, JobRows, ScheduleRow } from '@waybill/jobs'
+import { Commands } from './commands.ts'
+import { idIn, priorities } from './job-keys.ts'
+import type { JobReader } from './job-reader.ts'
+import { SeenValues } from './seen-values.ts'
+import { fromRevised, holderIn, type StoredJob, scheduleIn } from './stored-job.ts'
+
+/** The rows of jobs within a transaction: reads them, and keeps what is to be written until it commits. */
+export class RedisRows implements JobRows {
+  readonly now: number
+  readonly jobs = new SeenValues<StoredJob>()
+  readonly holders = new SeenValues<JobKey>()
+  readonly scheduled = new SeenValues<ScheduleRow>()
+  isAnnounced = false
+  /** There are jobs that were not there. */
+  hasNew = false
+  readonly #reader: JobReader
+  readonly #taken: ReadonlySet<string>
+
+  /** Ids in `taken` turned out to be taken when they were thought to be free. */
+  constructor(reader: JobReader, now: number, taken: ReadonlySet<string>) {
+    this.#reader = reader
+    this.now = now
+    this.#taken = taken
+  }
+
+  announce(): void {
+    this.isAnnounced = true
+  }
+
+  async lock(ids: readonly string[]): Promise<readonly JobRow[]> {
+    const unread = [...new Set(ids)].filter((id) => !this.jobs.has(id))
+    if (unread.length > 0) {
+      const found = new Map((await this.#reader.jobs(unread)).map((job) => [job.row.id, job]))
+      for (const id of unread) {
+        const job = found.get(id)
+        this.jobs.note(id, job && { revision: job.revision, value: job })
+      }
+    }
+    return [...new Set(ids)].flatMap((id) => this.jobs.get(id)?.row ?? [])
+  }
+
+  // Who commits first has them.
+  async lockKeys(): Promise<void> {}
+
+  async keys(keys: readonly string[]): Promise<readonly JobKey[]> {
+    await this.#readInto(this.holders, this.#reader.keys.holders, keys, holderIn)
+    return keys.flatMap((key) => this.holders.get(key) ?? [])
+  }
+
+  async putKeys(keys: readonly JobKey[]): Promise<void> {
+    for (const each of keys) this.holders.put(each.key, each)
+  }
+
+  async releaseKeys(jobs: readonly string[]): Promise<void> {
+    const names = jobs.flatMap((id) => this.jobs.get(id)?.row.details.key ?? [])
+    for (const { key, job, until } of await this.keys(names))
+      if (jobs.includes(job) && (until === undefined || until <= this.now)) this.holders.put(key, undefined)
+  }
+
+  /** What nobody has read is taken for free: if it is not, the transaction runs again and knows. */
+  async insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>> {
+    await this.lock(rows.map(({ id }) => id).filter((id) => this.#taken.has(id)))
+    const free = rows.filter(({ id }) => this.jobs.get(id) === undefined)
+    for (const row of free) {
+      if (!this.jobs.has(row.id)) this.jobs.note(row.id, undefined)
+      this.#put(row)
+    }
+    this.hasNew ||= free.length > 0
+    return new Set(free.map(({ id }) => id))
+  }
+
+  async update(rows: readonly JobRow[]): Promise<void> {
+    for (const row of rows) if (row !== this.jobs.get(row.id)?.row) this.#put(row)
+  }
+
+  removeKeys(keys: readonly string[]): void {
+    for (const key of keys) this.holders.put(key, undefined)
+  }
+
+  remove(ids: readonly string[]): void {
+    for (const id of ids) this.jobs.put(id, undefined)
+  }
+
+  async toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]> {
+    const commands = new Commands()
+    const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', 0, limit]
+    for (const priority of priorities)
+      commands.add('ZRANGE', this.#reader.keys.toSend(queue, isSent, priority), ...range)
+    return (await this.#reader.members(commands)).map(idIn).slice(0, limit)
+  }
+
+  async leaseEnded(limit: number): Promise<readonly string[]> {
+    return await this.#due(this.#reader.keys.leases, limit)
+  }
+
+  async children(parents: readonly string[]): Promise<readonly string[]> {
+    const commands = new Commands()
+    for (const parent of parents) commands.add('ZRANGE', this.#reader.keys.children(parent), 0, -1)
+    return parents.length === 0 ? [] : (await this.#reader.members(commands)).map(idIn)
+  }
+
+  async lockSchedules(ids: readonly string[]): Promise<readonly ScheduleRow[]> {
+    await this.#readInto(this.scheduled, this.#reader.keys.schedules, ids, scheduleIn)
+    return ids.flatMap((id) => this.scheduled.get(id) ?? [])
+  }
+
+  async dueSchedules(limit: number): Promise<readonly string[]> {
+    return await this.#due(this.#reader.keys.scheduleTimes, limit)
+  }
+
+  async putSchedules(rows: readonly ScheduleRow[]): Promise<void> {
+    for (const row of rows) this.scheduled.put(row.id, row)
+  }
+
+  async removeSchedules(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.scheduled.put(id, undefined)
+  }
+
+  #put(row: JobRow): void {
+    const { revision = '', isLate = false } = this.jobs.before(row.id) ?? {}
+    this.jobs.put(row.id, { revision, isLate, row })
+  }
+
+  async #due(key: string, limit: number): Promise<readonly string[]> {
+    const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', 0, limit]
+    return await this.#reader.members(new Commands().add('ZRANGE', key, ...range))
+  }
+
+  async #readInto<Value>(
+    seen: SeenValues<Value>,
+    key: string,
+    fields: readonly string[],
+    valueIn: (field: string, json: string) => Value,
+  ): Promise<void> {
+    const unread = [...new Set(fields)].filter((field) => !seen.has(field))
+    const found = await this.#reader.values(key, unread)
+    for (const field of unread) {
+      const text = found.get(field)
+      const { revision, json } = fromRevised(text ?? '')
+      seen.note(field, text === undefined ? undefined : { revision, value: valueIn(field, json) })
+    }
+  }
+}

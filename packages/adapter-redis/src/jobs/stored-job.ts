@@ -1,0 +1,65 @@
+import type { JobKey, JobRow, ScheduleRow } from '@waybill/jobs'
+
+/** What of a job is apart from its head, since it may be large and seldom changes. */
+export const textFields = ['data', 'output', 'progress'] as const
+
+/** A job as the store has it. */
+export interface StoredJob {
+  /** Another after each change. */
+  readonly revision: string
+  readonly row: JobRow
+  /** It is among those that wait for their time. */
+  readonly isLate: boolean
+}
+
+/** The field of a text of a job. */
+export function textField(field: (typeof textFields)[number], id: string): string {
+  return `${field[0]}:${id}`
+}
+
+/** What a head holds; the lease is apart, for it is renewed without the rest. */
+export function headOf({ data, output, progress, leaseUntil, ...head }: JobRow, isLate: boolean): string {
+  return JSON.stringify({ ...head, isLate })
+}
+
+/** Waits for a time that has not come. */
+export function isLateAt({ state, dueAt }: JobRow, now: number): boolean {
+  return state === 'waiting' && dueAt > now
+}
+
+type Text = string | undefined
+
+export function storedJob(
+  { revision, json }: Revised,
+  [data, output, progress]: readonly Text[],
+  lease: Text,
+): StoredJob {
+  const { isLate, ...head }: Omit<JobRow, 'data'> & { readonly isLate: boolean } = JSON.parse(json)
+  const leaseUntil = lease === undefined ? undefined : Number(lease)
+  return { revision, isLate, row: { ...head, leaseUntil, data, output, progress } }
+}
+
+/** A value of a hash that is checked before it is changed. */
+export interface Revised {
+  readonly revision: string
+  readonly json: string
+}
+
+export function revised(revision: string, json: string): string {
+  return `${revision} ${json}`
+}
+
+export function fromRevised(value: string): Revised {
+  const at = value.indexOf(' ')
+  return { revision: value.slice(0, at), json: value.slice(at + 1) }
+}
+
+export function holderIn(key: string, json: string): JobKey {
+  const { job, until }: Omit<JobKey, 'key'> = JSON.parse(json)
+  return { key, job, until }
+}
+
+export function scheduleIn(id: string, json: string): ScheduleRow {
+  const { nextAt, details }: Omit<ScheduleRow, 'id'> = JSON.parse(json)
+  return { id, nextAt, details }
+}

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { MessagingError, sleep } from '@waybill/core/driver'
+import type { SharedConnection } from '../connection/shared-connection.ts'
+import { asArray, asNumber } from '../wire/reply.ts'
+import { Commands } from './commands.ts'
+import type { JobReader } from './job-reader.ts'
+import type { RedisClock } from './redis-clock.ts'
+import { RedisRows } from './redis-rows.ts'
+import {
+  removeHolder,
+  removeJob,
+  removeSchedule,
+  writeHolder,
+  writeJob,
+  writeSchedule,
+} from './transaction-writes.ts'
+
+// Of those that want the same jobs one comes through each time, so many tries mean a great crowd.
+const mostTries = 100
+const mostRestMs = 50
+
+/** What one script writes at most: it holds up everybody else while it runs. */
+const mostJobs = 10_000
+
+interface Committed {
+  readonly isDone: boolean
+  /** Ids that were taken for free and are not. */
+  readonly taken: readonly string[]
+}
+
+/**
+ * Transactions over jobs: reads first, then one script that writes everything, if nothing of what was read has changed. If it has, all
+ * of it runs again.
+ */
+export class Transactions {
+  readonly #connection: SharedConnection
+  readonly #reader: JobReader
+  readonly #clock: RedisClock
+  readonly #instance = randomUUID().slice(0, 8)
+  #count = 0
+
+  constructor(connection: SharedConnection, reader: JobReader, clock: RedisClock) {
+    this.#connection = connection
+    this.#reader = reader
+    this.#clock = clock
+  }
+
+  async run<Result>(work: (rows: RedisRows) => Promise<Result>): Promise<Result> {
+    const taken = new Set<string>()
+    for (let tries = 1; tries <= mostTries; tries += 1) {
+      await this.#clock.ready()
+      const rows = new RedisRows(this.#reader, this.#clock.now(), taken)
+      const result = await work(rows)
+      const committed = await this.#commit(rows)
+      if (committed.isDone) return result
+      for (const id of committed.taken) taken.add(id)
+      if (committed.taken.length === 0)
+        await sleep(this.#clock, Math.random() * Math.min(mostRestMs, 2 * tries))
+    }
+    const what = `Others were faster at changing the same jobs, ${mostTries} times in a row`
+    throw new MessagingError('failed', what, { retryable: true })
+  }
+
+  async #commit(rows: RedisRows): Promise<Committed> {
+    const commands = this.#commandsOf(rows)
+    if (commands.size === 0) return { isDone: true, taken: [] }
+    const { keys } = this.#reader
+    const hashes = [
+      [keys.heads, rows.jobs.checks],
+      [keys.holders, rows.holders.checks],
+      [keys.schedules, rows.scheduled.checks],
+    ] as const
+    const checked = hashes.filter(([, checks]) => checks.length > 0)
+    const leases = rows.jobs.reads.flatMap(({ row: { id, leaseUntil } }) =>
+      leaseUntil === undefined ? [] : [[id, leaseUntil] as const],
+    )
+    const pairs = [...checked.flatMap(([, checks]) => checks), ...leases]
+    const args = {
+      checks: checked.map(([key, checks]) => ({ key: commands.place(key), count: checks.length })),
+      ...(leases.length > 0 && { leases: { key: commands.place(keys.leases), count: leases.length } }),
+      commands: commands.list,
+      ...(rows.isAnnounced && { channel: keys.changed }),
+    }
+    const call = { keys: { all: commands.keys }, args, values: [...pairs.flat(), ...commands.values] }
+    const { fields } = await this.#connection.run(rows.hasNew ? 'jobAdd' : 'jobChange', call)
+    const stale = asArray(fields.stale).map((place) => pairs[asNumber(place)])
+    // Jobs come first among the pairs.
+    const taken = stale.flatMap((pair) => (pair?.[1] === '' && rows.jobs.has(pair[0]) ? [pair[0]] : []))
+    return { isDone: stale.length === 0, taken }
+  }
+
+  #commandsOf(rows: RedisRows): Commands {
+    const { keys } = this.#reader
+    const commands = new Commands()
+    this.#count += 1
+    const revision = `${this.#instance}.${this.#count.toString(36)}`
+    const changes = rows.jobs.changes
+    if (changes.length > mostJobs) throw tooMany(changes.length)
+    for (const [id, job] of changes) {
+      const before = rows.jobs.before(id)
+      if (job !== undefined) writeJob(commands, keys, before, job.row, rows.now, revision)
+      else if (before !== undefined) removeJob(commands, keys, before)
+    }
+    for (const [key, holder] of rows.holders.changes) {
+      if (holder === undefined) removeHolder(commands, keys, key)
+      else writeHolder(commands, keys, holder, revision)
+    }
+    for (const [id, schedule] of rows.scheduled.changes) {
+      if (schedule === undefined) removeSchedule(commands, keys, id)
+      else writeSchedule(commands, keys, schedule, revision)
+    }
+    return commands
+  }
+}
+
+function tooMany(count: number): MessagingError {
+  const what = `${count} jobs are too many to be written in one step, which would hold up the server`
+  return new MessagingError('rejected', `${what}: write at most ${mostJobs} at once`)
+}
