@@ -20,7 +20,9 @@ export async function addJobs(rows: JobRows, jobs: readonly NewJob[]): Promise<r
   await rows.lockKeys(names)
   const held = await rows.keys(names)
   const holders = new Map(held.map((each) => [each.key, each]))
-  const found = await rows.lock([...new Set([...held.map(({ job }) => job), ...jobs.map(({ id }) => id)])])
+  // Of others the insert tells which are there: a job without a key, which most are, is added in one step.
+  const keyed = jobs.filter(({ deduplicate }) => deduplicate !== undefined).map(({ id }) => id)
+  const found = await rows.lock([...new Set([...held.map(({ job }) => job), ...keyed])])
   const known = new Map(found.map((row) => [row.id, row]))
   const fresh = new Map<string, JobRow>()
   const replaced = new Map<string, JobRow>()
@@ -52,7 +54,6 @@ export async function addJobs(rows: JobRows, jobs: readonly NewJob[]): Promise<r
   })
   const inserted = await rows.insert([...fresh.values()])
   await rows.update([...replaced.values()])
-  // Those that another transaction has inserted since they were looked for.
   const others = await rows.lock([...fresh.keys()].filter((id) => !inserted.has(id)))
   for (const row of others) known.set(row.id, row)
   await rows.putKeys([...newKeys.values()].filter(({ job }) => inserted.has(job)))
