@@ -1,6 +1,6 @@
 import type { Cli, CommandFile } from '../cli.ts'
 import { bridge } from './bridge.ts'
-import { addCompletion } from './completion.ts'
+import { addCompletion } from './completion/completion.ts'
 import { dead } from './dead/dead.ts'
 import { doctor } from './doctor/doctor.ts'
 import { drain } from './drain.ts'
