@@ -126,6 +126,7 @@ const rules: readonly Rule[] = [
       'outbox',
       'database',
       'make-database',
+      'dialects',
       'sagas',
       'event-store',
       'index',
@@ -133,7 +134,7 @@ const rules: readonly Rule[] = [
   },
   {
     folder: 'packages/postgres',
-    allowed: [/^zod$/, driverDoors, /^@waybill\/database$/, /^pg$/, /^@electric-sql\/pglite$/],
+    allowed: [/^zod$/, driverDoors, /^@waybill\/database(\/dialects)?$/, /^pg$/, /^@electric-sql\/pglite$/],
     typesToo: coreTypes,
     rooms: [
       'clients',
@@ -151,7 +152,7 @@ const rules: readonly Rule[] = [
   },
   {
     folder: 'packages/jobs',
-    allowed: [/^zod$/, /^croner$/, /^@waybill\/core$/, driverDoors, /^@waybill\/database$/],
+    allowed: [/^zod$/, /^croner$/, /^@waybill\/core$/, driverDoors, /^@waybill\/database(\/dialects)?$/],
     typesToo: [/^@standard-schema\/spec$/],
     rooms: [
       'batching',
@@ -182,7 +183,7 @@ const rules: readonly Rule[] = [
   },
   {
     folder: 'packages/sqlite',
-    allowed: [/^zod$/, driverDoors, /^@waybill\/database$/],
+    allowed: [/^zod$/, driverDoors, /^@waybill\/database(\/dialects)?$/],
     typesToo: coreTypes,
     rooms: ['options', 'errors', 'dialect', 'statement', 'sqlite-session', 'sqlite', 'index'],
   },

@@ -1,6 +1,5 @@
-export type { Connection } from './connection.ts'
 export type { Database } from './database.ts'
-export type { Dialect, FieldType } from './dialect.ts'
+export type { Dialect } from './dialect.ts'
 export type { Failure, FailureEvents } from './emitter.ts'
 export {
   type Appended,
@@ -28,16 +27,13 @@ export { type EventOf, eventOf, type NewEvent, type StoredEvent } from './event-
 export { StreamConflict } from './event-store/stream-conflict.ts'
 export type { DatabaseIdempotencyStore, IdempotencyStoreOptions } from './idempotency/idempotency-store.ts'
 export { Inbox, type InboxOptions, type Marked, type Once } from './inbox/inbox.ts'
-export { makeDatabase } from './make-database.ts'
 export type { Migration } from './migrations/migration.ts'
-export { prefixOption, schemaOption } from './names.ts'
 export type { ParkedMessage, ParkedPage, ParkedSelection } from './outbox/parked.ts'
 export type { OutboxStats } from './outbox/stats.ts'
 export { Outbox, type OutboxMessage, type OutboxOptions } from './outbox.ts'
 export { Relay, type RelayHealth, type RelayStats, type RelayStopOptions } from './relay/relay.ts'
 export type { RelayEvents, RelayedMessage } from './relay/relay-events.ts'
 export type { RelayOptions } from './relay/relay-options.ts'
-export { runTransaction, runWork, type Session } from './run-transaction.ts'
 export { defineSaga, type SagaDefinition, type SagaOptions } from './sagas/define-saga.ts'
 export {
   Saga,
@@ -63,5 +59,4 @@ export type {
   WithMessage,
 } from './sagas/saga-parts.ts'
 export type { SagaEvent, SagaEventKind, SagaState, SagaStatus, StepStatus } from './sagas/saga-state.ts'
-export { SingleSession } from './single-session.ts'
 export type { Queries, Transaction } from './transaction.ts'

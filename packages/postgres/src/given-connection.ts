@@ -1,4 +1,4 @@
-import { type Connection, type Dialect, type Queries, runWork } from '@waybill/database'
+import { type Connection, type Dialect, type Queries, runWork } from '@waybill/database/dialects'
 
 /** A connection by another library, given as an object with two methods. It is never closed. */
 export function givenConnection(dialect: Dialect, queries: Queries): Connection {

@@ -1,5 +1,5 @@
 import { parseOptions } from '@waybill/core/driver'
-import { prefixOption, type Queries, schemaOption } from '@waybill/database'
+import { prefixOption, type Queries, schemaOption } from '@waybill/database/dialects'
 import { z } from 'zod'
 import type { PgliteClient, PostgresPool } from './clients.ts'
 

@@ -1,5 +1,11 @@
 import { MessagingError } from '@waybill/core/driver'
-import { type Connection, type Dialect, runWork, SingleSession, type Transaction } from '@waybill/database'
+import {
+  type Connection,
+  type Dialect,
+  runWork,
+  SingleSession,
+  type Transaction,
+} from '@waybill/database/dialects'
 import type { PgliteClient } from './clients.ts'
 
 /** A connection by PGlite, which is closed only if it was made for this. PGlite itself keeps others out of a transaction. */

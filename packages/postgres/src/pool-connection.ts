@@ -1,5 +1,5 @@
 import { MessagingError } from '@waybill/core/driver'
-import { type Connection, type Dialect, runTransaction, type Transaction } from '@waybill/database'
+import { type Connection, type Dialect, runTransaction, type Transaction } from '@waybill/database/dialects'
 import type { PostgresClient, PostgresPool } from './clients.ts'
 import { endsConnection } from './errors.ts'
 

@@ -1,4 +1,4 @@
-import { type Connection, type Database, makeDatabase } from '@waybill/database'
+import { type Connection, type Database, makeDatabase } from '@waybill/database/dialects'
 import { channelOf, postgresDialect } from './dialect.ts'
 import { givenConnection } from './given-connection.ts'
 import { type PostgresOptions, parsePostgresOptions } from './options.ts'

@@ -1,6 +1,6 @@
 import { type Duration, parseOptions } from '@waybill/core/driver'
 import { durationOption } from '@waybill/core/driver-kit'
-import { prefixOption } from '@waybill/database'
+import { prefixOption } from '@waybill/database/dialects'
 import { z } from 'zod'
 
 export interface SqliteOptions {

@@ -1,6 +1,6 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MessagingError, sleep, systemClock } from '@waybill/core/driver'
-import { type Dialect, type Queries, runTransaction, type Transaction } from '@waybill/database'
+import { type Dialect, type Queries, runTransaction, type Transaction } from '@waybill/database/dialects'
 import { numberedParameters, sqliteValue } from './statement.ts'
 
 export interface SqliteSettings {

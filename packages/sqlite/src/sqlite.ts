@@ -1,4 +1,4 @@
-import { type Connection, type Database, makeDatabase, SingleSession } from '@waybill/database'
+import { type Connection, type Database, makeDatabase, SingleSession } from '@waybill/database/dialects'
 import { sqliteDialect } from './dialect.ts'
 import { parseSqliteOptions, type SqliteOptions } from './options.ts'
 import { SqliteSession } from './sqlite-session.ts'

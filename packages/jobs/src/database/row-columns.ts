@@ -1,4 +1,4 @@
-import type { Dialect, FieldType } from '@waybill/database'
+import type { Dialect, FieldType } from '@waybill/database/dialects'
 import type { ScheduleDetails, ScheduleRow } from '../schedule.ts'
 import type { JobDetails, JobRow, StoredState } from '../store.ts'
 
