@@ -65,9 +65,8 @@ async function oldestWaiting(
   try {
     return now - Math.min(now, ...(await Promise.all([...firstUnsettled].map(readySince))))
   } catch (thrown) {
-    const error = toDriverError(thrown, `Reading topic ${topic}`)
-    if (error.code === 'access-denied') return undefined
-    throw error
+    if (toDriverError(thrown, `Reading topic ${topic}`).code === 'access-denied') return undefined
+    throw thrown
   }
 }
 

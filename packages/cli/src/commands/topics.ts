@@ -1,6 +1,5 @@
 import type { Topic } from '@waybill/core'
 import type { CommandFile } from '../cli.ts'
-import { listTopics } from '../connection/listed.ts'
 import type { Column } from '../output/table.ts'
 
 const columns: readonly Column<Topic>[] = [
@@ -16,7 +15,7 @@ export const topics: CommandFile = (cli) =>
     ])
     .action(() =>
       cli.run(async (session) => {
-        const found = await listTopics(await session.bus())
+        const found = await (await session.bus()).administration.listTopics()
         const listed = found.toSorted((one, other) => (one.name < other.name ? -1 : 1))
         await session.output.list(columns, listed, ({ name, ordered, partitions }) => ({
           topic: name,

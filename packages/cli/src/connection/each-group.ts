@@ -1,6 +1,5 @@
 import type { Bus, Group, Topic } from '@waybill/core'
 import type { Definitions } from './definitions.ts'
-import { listGroups, listTopics } from './listed.ts'
 import { findGroup, findTopic } from './named.ts'
 
 /** The groups that a command's optional arguments name: one, those of a topic, or all. */
@@ -15,7 +14,7 @@ export async function* eachGroup(
     return undefined
   }
   for (const topic of await topicsOf(bus, topicName, definitions)) {
-    for (const name of (await listGroups(bus, topic)).toSorted()) {
+    for (const name of (await bus.administration.listGroups(topic)).toSorted()) {
       yield bus.group(topic, name, { allowUndeclaredGroup: true })
     }
   }
@@ -27,6 +26,6 @@ async function topicsOf(
   definitions: Definitions | undefined,
 ): Promise<readonly Topic[]> {
   if (name !== undefined) return [await findTopic(bus, name, definitions)]
-  const topics = await listTopics(bus)
+  const topics = await bus.administration.listTopics()
   return topics.toSorted((one, other) => (one.name < other.name ? -1 : 1))
 }

@@ -1,7 +1,6 @@
 import { type Bus, defineTopic, type Group, MessagingError, type Topic } from '@waybill/core'
 import { UsageError } from '../failures/usage-error.ts'
 import { type Definitions, topicNamed } from './definitions.ts'
-import { listGroups, listTopics } from './listed.ts'
 
 // More would not be read.
 const namesShown = 20
@@ -13,14 +12,14 @@ const namesShown = 20
  */
 export async function findTopic(bus: Bus, name: string, definitions?: Definitions): Promise<Topic> {
   const defined = definitions && topicNamed(definitions, name)
-  const listed = await unlessUnsupported(listTopics(bus))
+  const listed = await unlessUnsupported(bus.administration.listTopics())
   // A broker that cannot list them refuses what is not there in its own words.
   if (listed === undefined) return defined ?? defineTopic(name)
   const found = listed.find((topic) => topic.name === name)
   if (defined !== undefined && found !== undefined) return defined
   if (found !== undefined) {
     // Some drivers send otherwise to a topic with one group than to one with several.
-    const groups = (await unlessUnsupported(listGroups(bus, found))) ?? []
+    const groups = (await unlessUnsupported(bus.administration.listGroups(found))) ?? []
     return { ...found, groups: groups.map((each) => ({ name: each, types: ['#'], named: true })) }
   }
   throw new UsageError(
@@ -43,7 +42,7 @@ export async function findGroup(
   definitions?: Definitions,
 ): Promise<Group> {
   const topic = await findTopic(bus, topicName, definitions)
-  const listed = await unlessUnsupported(listGroups(bus, topic))
+  const listed = await unlessUnsupported(bus.administration.listGroups(topic))
   if (listed !== undefined && !listed.includes(name)) {
     throw new UsageError(`Topic "${topicName}" has no group "${name}"; ${thereAre('group', listed)}`)
   }

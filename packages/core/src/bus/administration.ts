@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import type { Driver, Administration as DriverAdministration } from '../driver.ts'
+import type { Clock } from '../lib/clock.ts'
 import { MessagingError } from '../lib/errors.ts'
+import { patiently } from '../lib/patiently.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import { definedTopicSchema, nameSchema, type Topic } from '../messages/topic.ts'
 import type { Provisioner } from '../topology/provisioner.ts'
@@ -24,6 +26,7 @@ const delayedArguments = lazily(() => z.object({ topic: definedTopicSchema(), id
 export interface AdministrationHost {
   readonly driver: Driver
   readonly provisioner: Provisioner
+  readonly clock: Clock
   /** Throws `closed` after the bus was closed. */
   ensureOpen(): void
 }
@@ -50,6 +53,7 @@ export class Administration {
 
   /**
    * Waybill's topics at the broker, whoever created them. They declare no groups, so `bus.group` takes any name with them.
+   * What fails for now is asked again for 5 s.
    *
    * ```ts
    * const names = (await bus.administration.listTopics()).map(({ name }) => name)
@@ -58,12 +62,14 @@ export class Administration {
    * @throws {MessagingError} `unsupported`
    */
   async listTopics(): Promise<readonly Topic[]> {
-    const topics = await this.#run('listTopics', 'Listing topics', (own) => own.listTopics?.())
+    const topics = await patiently(this.#host.clock, () =>
+      this.#run('listTopics', 'Listing topics', (own) => own.listTopics?.()),
+    )
     return topics.map((topic) => ({ ...topic, groups: [] }))
   }
 
   /**
-   * The names of a topic's groups that exist at the broker, declared or not.
+   * The names of a topic's groups that exist at the broker, declared or not. What fails for now is asked again for 5 s.
    *
    * ```ts
    * const groups = await bus.administration.listGroups(orders)
@@ -73,7 +79,9 @@ export class Administration {
    */
   async listGroups(topic: Topic): Promise<readonly string[]> {
     parseOptions(topicArgument(), { topic }, 'topic')
-    return this.#run('listGroups', 'Listing groups', (own) => own.listGroups?.(topic))
+    return patiently(this.#host.clock, () =>
+      this.#run('listGroups', 'Listing groups', (own) => own.listGroups?.(topic)),
+    )
   }
 
   /**

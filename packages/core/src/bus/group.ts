@@ -4,6 +4,7 @@ import type { Driver, GroupStats, SeekPosition } from '../driver.ts'
 import { BodyReader } from '../encoding/body-reader.ts'
 import type { Formats } from '../encoding/formats.ts'
 import type { Clock } from '../lib/clock.ts'
+import { patiently } from '../lib/patiently.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import type { Topic } from '../messages/topic.ts'
 import { requireFeature } from '../topology/features.ts'
@@ -72,7 +73,7 @@ export class Group {
 
   /**
    * How many messages wait, are being handled, are delayed and are dead. A figure that the broker does not provide is
-   * undefined.
+   * undefined. What fails for now is asked again for 5 s.
    *
    * ```ts
    * const { waiting, inFlight, delayed, dead } = await bus.group(orders, 'billing').stats()
@@ -81,7 +82,8 @@ export class Group {
   async stats(): Promise<GroupStats> {
     this.#host.ensureOpen()
     requireFeature(this.#host.driver, 'stats', `stats of group "${this.name}"`)
-    return this.#host.driver.stats(this.topic, this.name)
+    const { clock, driver } = this.#host
+    return patiently(clock, () => driver.stats(this.topic, this.name))
   }
 
   /**

@@ -4,6 +4,7 @@ import type { BodyReader } from '../encoding/body-reader.ts'
 import type { Formats } from '../encoding/formats.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ConfigurationError, MessagingError } from '../lib/errors.ts'
+import { patiently } from '../lib/patiently.ts'
 import { lazily, parseOptions } from '../lib/validation.ts'
 import type { Topic } from '../messages/topic.ts'
 import { type DeadLetter, toDeadLetter } from './dead-letter.ts'
@@ -99,14 +100,15 @@ export class DeadLetters {
   }
 
   /**
-   * How many there are.
+   * How many there are. What fails for now is asked again for 5 s.
    *
    * ```ts
    * const dead = await bus.group(orders, 'billing').deadLetters.count()
    * ```
    */
   async count(): Promise<number> {
-    return this.#host.open().count()
+    const { clock, open } = this.#host
+    return patiently(clock, () => open().count())
   }
 
   /**

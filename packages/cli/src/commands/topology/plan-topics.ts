@@ -1,7 +1,6 @@
 import { type Bus, MessagingError, type Topic } from '@waybill/core'
 import type { Definitions } from '../../connection/definitions.ts'
 import { topicNamed } from '../../connection/definitions.ts'
-import { listTopics } from '../../connection/listed.ts'
 import { sentenceOf } from '../../failures/explain-failure.ts'
 import type { Column } from '../../output/table.ts'
 
@@ -43,7 +42,7 @@ type Existing = ReadonlyMap<string, Topic> | undefined
 
 async function existingTopics(bus: Bus): Promise<Existing> {
   try {
-    return new Map((await listTopics(bus)).map((topic) => [topic.name, topic]))
+    return new Map((await bus.administration.listTopics()).map((topic) => [topic.name, topic]))
   } catch (error) {
     if (MessagingError.is(error) && error.code === 'unsupported') return undefined
     throw error
