@@ -16,7 +16,7 @@ const { version } = manifestSchema.parse(createRequire(import.meta.url)('../pack
 export interface Host {
   readonly streams: Streams
   readonly directory: string
-  /** Fires with an `Interruption` as its reason. */
+  /** Fires with an `Interruption` or a `CommandFailure` as its reason. */
   readonly signal: AbortSignal
 }
 

@@ -10,6 +10,8 @@ import { run } from './run.ts'
 const folder = await mkdtemp(join(tmpdir(), 'waybill-cli-test-'))
 afterAll(() => rm(folder, { recursive: true }))
 
+await writeFile(join(folder, 'secrets.json'), '{ "native": { "redis": { "password": s3cret } } }')
+
 interface Terminal {
   readonly isTTY?: boolean
   readonly input?: string
@@ -52,6 +54,8 @@ test.each([
   ['send orders --url memory: --data {}', /--type/],
   ['send orders x.ndjson --url memory: --type a --data {}', /either --data or a file/],
   ['send orders --url memory: --type a --id 1', /--id is for a single message/],
+  ['send orders . --url memory:orders-here --type a', /The file \. cannot be read/],
+  ['topics --options secrets.json', /secrets\.json cannot be read as JSON: its syntax is wrong/],
   ['dead replay orders billing --url memory:', /Say which letters/],
   ['dead discard orders billing a --all --url memory:', /in one way/],
   ['dead edit-and-replay orders billing a --data 1 --set a=1 --url memory:', /in one way/],
@@ -68,6 +72,7 @@ test.each([
   ['bridge orders --from memory: --to redis://app:s3cret@ret@host', /percent-encoding/],
   ['completion elvish', /Allowed choices are/],
 ])('%s is refused in one sentence', async (line, sentence) => {
+  await using _ = await connect({ url: 'memory:orders-here', topics: [defineTopic('orders')] })
   const { code, stdout, stderr } = await waybill(line)
   expect(stderr).toMatch(sentence)
   expect(stderr.trim().split('\n')).toHaveLength(1)

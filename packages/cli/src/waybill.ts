@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { CommandFailure } from './failures/command-failure.ts'
+import { exitCodes } from './failures/exit-codes.ts'
 import { Interruption } from './failures/interruption.ts'
 import { run } from './run.ts'
 
@@ -8,7 +10,7 @@ const graceMs = 5000
 const { stdin, stdout, stderr } = process
 const ending = new AbortController()
 
-function end(reason: Interruption): void {
+function end(reason: Interruption | CommandFailure): void {
   // Whoever presses Ctrl-C twice does not want to wait.
   if (ending.signal.aborted) process.exit(reason.exitCode)
   ending.abort(reason)
@@ -19,8 +21,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => end(Interruption.ofSignal(signal)))
 }
 stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  if (!ending.signal.aborted) end(Interruption.ofBrokenPipe())
+  if (ending.signal.aborted) return
+  const what = `The output cannot be written: ${error.message}`
+  end(error.code === 'EPIPE' ? Interruption.ofBrokenPipe() : new CommandFailure(exitCodes.failed, what))
 })
 stderr.on('error', () => {
   // There is nobody left to tell.

@@ -5,7 +5,7 @@ import type { Case } from '../../case/case.ts'
 import type { CaseContext } from '../../case/case-context.ts'
 import type { Stage } from '../../case/stage.ts'
 import { expectCode, expectRefusal } from './expect.ts'
-import { timeoutMs } from './time-limit.ts'
+import { patienceMs, timeoutMs } from './time-limit.ts'
 import { Waybill } from './waybill.ts'
 
 /** A stage whose group has given up this many messages. */
@@ -28,6 +28,11 @@ async function withLetters(context: CaseContext, count: number): Promise<Stage> 
   )
   await consumer.stop()
   return stage
+}
+
+/** `waybill: 500 of 2,000 letters were discarded.` */
+function toldIn(text: string): number {
+  return Number(/([\d,]+) of [\d,]+ letters were/.exec(text)?.[1]?.replaceAll(',', ''))
 }
 
 export const deadLetterCases: readonly Case[] = [
@@ -147,6 +152,28 @@ export const deadLetterCases: readonly Case[] = [
       await context.eventually('it is handled', () => recorder.deliveries.length === 1)
       assert.deepEqual(recorder.ids, [letter?.message?.id])
       assert.equal((await stage.deadLetters()).length, 0)
+    },
+  },
+  {
+    number: 514,
+    title: 'What is interrupted in the middle says how far it came, and a second run does the rest',
+    timeoutMs,
+    async run(context) {
+      const count = context.load(2000)
+      const stage = await withLetters(context, count)
+      const waybill = await Waybill.at(context)
+      const where = [stage.topic.name, stage.group]
+      const { deadLetters } = stage.bus.group(stage.topic, stage.group)
+      const discarding = waybill.start(['dead', 'discard', ...where, '--all', '--yes'])
+      await context.eventually('some are gone', async () => (await deadLetters.count()) < count, patienceMs)
+      discarding.signal('SIGINT')
+      const interrupted = await context.within('it ends', discarding.finished, patienceMs)
+      // It may have been too quick for us.
+      const told = interrupted.code === 0 ? interrupted.rows()[0]?.discarded : toldIn(interrupted.stderr)
+      assert.ok(interrupted.code === 0 || interrupted.code === 130, `exit code ${interrupted.code}`)
+      assert.equal(told, count - (await deadLetters.count()), interrupted.stderr)
+      expectCode(await waybill.run(['dead', 'discard', ...where, '--all', '--yes']), 0)
+      assert.equal(await deadLetters.count(), 0)
     },
   },
 ]

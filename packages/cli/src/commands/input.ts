@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { access, constants } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { UsageError } from '../failures/usage-error.ts'
 import type { Session } from '../session.ts'
@@ -36,9 +36,9 @@ export async function* inputLines(
 }
 
 async function requireReadable(file: string): Promise<void> {
-  try {
-    await access(file, constants.R_OK)
-  } catch {
-    throw new UsageError(`The file ${file} cannot be read`)
-  }
+  const isReadable = await access(file, constants.R_OK).then(
+    async () => !(await stat(file)).isDirectory(),
+    () => false,
+  )
+  if (!isReadable) throw new UsageError(`The file ${file} cannot be read`)
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { extname } from 'node:path'
+import { extname, resolve } from 'node:path'
 import type { ConnectOptions } from '@waybill/core'
 import { z } from 'zod'
 import type { Redactor } from '../failures/redact.ts'
@@ -53,7 +53,8 @@ export async function connectionOptions(
 }
 
 async function readOptions(path: string, directory: string): Promise<Record<string, unknown>> {
-  const value: unknown = extname(path) === '.json' ? await readJson(path) : await defaultOf(path, directory)
+  const value: unknown =
+    extname(path) === '.json' ? await readJson(path, directory) : await defaultOf(path, directory)
   const parsed = fileSchema.safeParse(value)
   if (parsed.success) return parsed.data
   throw new UsageError(
@@ -61,11 +62,14 @@ async function readOptions(path: string, directory: string): Promise<Record<stri
   )
 }
 
-async function readJson(path: string): Promise<unknown> {
+async function readJson(path: string, directory: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'))
+    return JSON.parse(await readFile(resolve(directory, path), 'utf8'))
   } catch (error) {
-    throw new UsageError(`${path} cannot be read as JSON: ${error instanceof Error ? error.message : error}`)
+    // The parser quotes what it did not understand, which may be a password.
+    const why =
+      error instanceof SyntaxError ? 'its syntax is wrong' : error instanceof Error ? error.message : error
+    throw new UsageError(`${path} cannot be read as JSON: ${why}`)
   }
 }
 

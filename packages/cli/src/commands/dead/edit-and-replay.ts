@@ -44,25 +44,23 @@ fit is refused, and nothing changes.`,
             `Group ${group} of topic ${topic} has no letter "${id}", and none of a message of that id`,
           )
         }
-        const change = await changeOf(session, letter, options)
-        const result = { topic, group, id: letter.id, messageId: letter.message?.id ?? null }
-        if (options.dryRun === true) {
-          const shown = 'data' in change ? { data: change.data } : { bytes: change.body.length }
-          const text = `Letter ${letter.id} would be replayed with ${JSON.stringify(shown)}`
-          await session.output.result({ ...result, dryRun: true, ...shown }, text)
-          return undefined
-        }
-        const { replayed } = await deadLetters.replayEdited(letter.id, change)
-        if (replayed === 0) {
-          throw new CommandFailure(
-            exitCodes.failed,
-            `Letter ${letter.id} is gone: somebody else replayed or discarded it`,
-          )
-        }
-        await session.output.result(
-          { ...result, dryRun: false },
-          `Letter ${letter.id} was replayed with the change.`,
-        )
+        await withChange(session, letter, options, async (change) => {
+          const result = { topic, group, id: letter.id, messageId: letter.message?.id ?? null }
+          if (options.dryRun === true) {
+            const shown = 'data' in change ? { data: change.data } : { bytes: change.body.length }
+            const text = `Letter ${letter.id} would be replayed with ${JSON.stringify(shown)}`
+            return session.output.result({ ...result, dryRun: true, ...shown }, text)
+          }
+          const { replayed } = await deadLetters.replayEdited(letter.id, change)
+          if (replayed === 0) {
+            throw new CommandFailure(
+              exitCodes.failed,
+              `Letter ${letter.id} is gone: somebody else replayed or discarded it`,
+            )
+          }
+          const text = `Letter ${letter.id} was replayed with the change.`
+          return session.output.result({ ...result, dryRun: false }, text)
+        })
         return undefined
       }),
     )
@@ -83,19 +81,27 @@ function requireOneWay({ data, set, bodyFile, contentType }: Options): void {
     throw new UsageError('--content-type belongs to --body-file')
 }
 
-async function changeOf(session: Session, letter: DeadLetter, options: Options): Promise<LetterChange> {
+/** Does something with the change that the options say, or that the user makes in their editor. */
+async function withChange(
+  session: Session,
+  letter: DeadLetter,
+  options: Options,
+  use: (change: LetterChange) => Promise<void>,
+): Promise<void> {
   const { data, set, bodyFile, contentType } = options
   if (bodyFile !== undefined) {
-    return { body: await read(bodyFile), ...(contentType !== undefined && { contentType }) }
+    return use({ body: await read(bodyFile), ...(contentType !== undefined && { contentType }) })
   }
   const definitions = (await session.definitions())?.messages ?? []
-  if (data !== undefined) return { data: parse(data, '--data'), definitions }
+  if (data !== undefined) return use({ data: parse(data, '--data'), definitions })
   if (letter.message === undefined) {
     throw new UsageError(`The body of letter ${letter.id} cannot be read; give another with --body-file`)
   }
-  if (set !== undefined) return { data: withFields(letter.message.data, set), definitions }
-  const edited = await editText(session, JSON.stringify(letter.message.data, undefined, 2))
-  return { data: parse(edited, 'what you wrote'), definitions }
+  const { data: before } = letter.message
+  if (set !== undefined) return use({ data: withFields(before, set), definitions })
+  return editText(session, JSON.stringify(before, undefined, 2), (edited) =>
+    use({ data: parse(edited, 'What you wrote'), definitions }),
+  )
 }
 
 async function read(file: string): Promise<Uint8Array> {

@@ -9,12 +9,16 @@ import { UsageError } from '../../failures/usage-error.ts'
 import type { Session } from '../../session.ts'
 
 /**
- * Lets the user change a text in their editor.
+ * Lets the user change a text in their editor, and resolves with what is made of it. What they wrote is kept when that fails.
  *
  * @throws {UsageError} where there is no terminal or no editor.
  * @throws {CommandFailure} when the editor failed, or the text is the same as before.
  */
-export async function editText({ streams, signal }: Session, text: string): Promise<string> {
+export async function editText<Result>(
+  { streams, signal, output }: Session,
+  text: string,
+  use: (edited: string) => Promise<Result>,
+): Promise<Result> {
   const editor = process.env.VISUAL || process.env.EDITOR
   if (streams.stdin.isTTY !== true || editor === undefined || editor === '') {
     throw new UsageError(
@@ -23,6 +27,7 @@ export async function editText({ streams, signal }: Session, text: string): Prom
   }
   const folder = await mkdtemp(join(tmpdir(), 'waybill-'))
   const file = join(folder, 'data.json')
+  let isKept = false
   try {
     await writeFile(file, `${text}\n`, { mode: 0o600 })
     // EDITOR may hold arguments, as in `code --wait`.
@@ -34,8 +39,12 @@ export async function editText({ streams, signal }: Session, text: string): Prom
     if (edited.trim() === text.trim()) {
       throw new CommandFailure(exitCodes.failed, 'The text is the same as before; nothing was changed')
     }
-    return edited
+    isKept = true
+    const result = await use(edited)
+    isKept = false
+    return result
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    if (isKept) output.note(`waybill: what you wrote is kept in ${file}`)
+    else await rm(folder, { recursive: true, force: true })
   }
 }

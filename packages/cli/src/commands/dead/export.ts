@@ -33,25 +33,34 @@ async function run(
   { output }: SelectionOptions & { readonly output?: string | undefined },
 ): Promise<ExitCode | undefined> {
   const file = output === undefined ? undefined : await openNew(resolve(session.directory, output), output)
+  // Whole lines, also on a disk that is nearly full.
+  const write = (letter: ExportedDeadLetter) =>
+    file === undefined ? session.output.json(letter) : file.appendFile(`${JSON.stringify(letter)}\n`)
   const progress = session.progress('Exporting', file && (await group.deadLetters.count()))
   const missing = new Set(selection.by === 'ids' ? selection.ids : [])
   let count = 0
+  let isOver = false
   try {
     for await (const letter of chosen(group, selection)) {
       session.signal.throwIfAborted()
-      if (file === undefined) await session.output.json(letter)
-      else await file.write(`${JSON.stringify(letter)}\n`)
+      await write(letter)
       missing.delete(letter.id)
       count += 1
       progress.add()
     }
+    isOver = true
   } finally {
     progress.end()
+    if (!isOver) session.output.note(`waybill: ${exported(count)}; ${output ?? 'the output'} is incomplete.`)
     await file?.close()
   }
   const gone = missing.size === 0 ? '' : ` There is no letter ${[...missing].join(', ')}.`
-  session.output.note(`${countOf(count, 'letter')} ${count === 1 ? 'was' : 'were'} exported.${gone}`)
+  session.output.note(`${exported(count)}.${gone}`)
   return missing.size === 0 ? undefined : exitCodes.failed
+}
+
+function exported(count: number): string {
+  return `${countOf(count, 'letter')} ${count === 1 ? 'was' : 'were'} exported`
 }
 
 async function* chosen(

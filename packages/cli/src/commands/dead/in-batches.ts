@@ -1,11 +1,16 @@
 import type { DeadLetters } from '@waybill/core'
+import { systemClock } from '@waybill/core/driver'
+import { within } from '@waybill/core/driver-kit'
 import { type ExitCode, exitCodes } from '../../failures/exit-codes.ts'
-import { countOf } from '../../output/format.ts'
+import { countOf, formatCount } from '../../output/format.ts'
 import type { Session } from '../../session.ts'
 import { type Selection, selectIds } from './selection.ts'
 
 // Some brokers look through all letters for each call: many at once, but few enough for the progress to move.
 const idsAtOnce = 500
+
+// Of a batch under way when the command is interrupted: within the time that the process gets for ending.
+const patienceMs = 3000
 
 /** What a command does to letters, and how it says so. */
 export interface Treatment {
@@ -43,17 +48,28 @@ export async function treatLetters(
   if (question !== undefined && ids.length > 0) await session.confirm(question(letters), yes)
   const progress = session.progress(doing, ids.length)
   let count = 0
-  try {
+  let isUnknown = false
+  let isOver = false
+  const work = async () => {
     for (let start = 0; start < ids.length; start += idsAtOnce) {
       session.signal.throwIfAborted()
       const batch = ids.slice(start, start + idsAtOnce)
+      isUnknown = true
       count += await treat(deadLetters, batch)
+      isUnknown = false
       progress.add(batch.length)
     }
+    isOver = true
+  }
+  const working = work()
+  // The connection stays open for the batch under way, so that what is told is what was done.
+  session.defer(async () => void (await within(systemClock, patienceMs, working)))
+  try {
+    await working
   } finally {
     progress.end()
-    if (session.signal.aborted)
-      session.output.note(`waybill: interrupted; ${count} of ${letters} were ${done}.`)
+    const known = isUnknown ? 'at least ' : ''
+    if (!isOver) session.output.note(`waybill: ${known}${formatCount(count)} of ${letters} were ${done}.`)
   }
   const result = { ...where, dryRun: false, [done]: count, selected: ids.length, missing }
   await session.output.result(

@@ -1,7 +1,7 @@
 import type { DeadLetter } from '@waybill/core'
 import type { CommandFile } from '../../cli.ts'
 import { UsageError } from '../../failures/usage-error.ts'
-import { formatTime } from '../../output/format.ts'
+import { countOf, formatTime } from '../../output/format.ts'
 import { legible } from '../../output/legible.ts'
 import { wholeLetterToJson } from './letter-json.ts'
 
@@ -36,7 +36,7 @@ function describe(letter: DeadLetter): string {
     ['group', group],
     ['reason', reason],
     ['error', error === undefined ? '–' : `${error.name}: ${error.message}`],
-    ['attempts', `${attempts}, in ${deliveries} deliveries`],
+    ['attempts', `${attempts}, in ${countOf(deliveries, 'delivery', 'deliveries')}`],
     ['first failed', formatTime(firstFailedAt)],
     ['given up', formatTime(failedAt)],
     ['message', message?.id ?? 'its body cannot be read'],

@@ -18,8 +18,17 @@ export const columns: readonly Column<PlannedTopic>[] = [
   { title: 'topic', text: ({ topic }) => topic.name },
   { title: 'groups', text: ({ topic }) => topic.groups.map(({ name }) => name).join(', ') || '–' },
   { title: 'status', text: ({ status }) => status },
-  { title: 'what', text: ({ names, difference }) => difference ?? names.join(', ') },
+  { title: 'what', text: ({ names, difference }) => difference ?? shortened(names) },
 ]
+
+// Some brokers make a dozen things of one topic; `--json` has them all.
+const namesShown = 2
+
+function shortened(names: readonly string[]): string {
+  const more = names.length - namesShown
+  const shown = names.slice(0, namesShown).join(', ')
+  return more > 0 ? `${shown} and ${more} more` : shown
+}
 
 export function toJson({ topic, status, names, difference }: PlannedTopic): object {
   return {
