@@ -31,6 +31,10 @@ const steps: readonly { readonly title: string; readonly command: readonly [stri
     title: 'Bridges between all brokers, killed and cut off, and the checkout that moves',
     command: conformance('bridge-own'),
   },
+  {
+    title: 'Jobs over all brokers, in PostgreSQL and Redis, with killed processes',
+    command: conformance('jobs-own'),
+  },
   // The checks have built the packages.
   { title: 'The contract on memory, with the packages as published', command: ['node', suite, 'memory'] },
   { title: 'The mutants', command: conformance('--mutants') },

@@ -19,6 +19,7 @@ inbox, outbox and relay do on PostgreSQL, over RabbitMQ and Kafka, in processes 
 WAYBILL_SEED: to repeat a run). telemetry-own shows a trace over three brokers in an OpenTelemetry Collector, and metrics
 and alerts in a Prometheus.
 bridge-own shows bridges between all brokers, killed likewise, and the checkout that moves from one to another.
+jobs-own shows jobs over all brokers, kept in PostgreSQL and in Redis, with workers and schedulers that are killed.
 
   --only 34,52a,60-66   numbers, ids and ranges of cases
   --repeat N            each driver N times; stops at the first failure

@@ -329,11 +329,12 @@ for (const testStore of stores()) {
     test('a job can be completed in the transaction of its effect', async () => {
       const { jobs, database } = await testStore.open()
       if (database === undefined) return
-      await database.query('CREATE TABLE effects (id text)')
+      const effects = database.dialect.table('effects')
+      await database.query(`CREATE TABLE ${effects} (id text)`)
       let undo = true
       const worker = jobs.worker().handle(Double, ({ id }, { completeIn }) =>
         database.transaction(async (transaction) => {
-          await transaction.query('INSERT INTO effects VALUES ($1)', [id])
+          await transaction.query(`INSERT INTO ${effects} VALUES ($1)`, [id])
           await completeIn(transaction, { doubled: 1 })
           if (undo) {
             undo = false
@@ -345,9 +346,8 @@ for (const testStore of stores()) {
       await worker.start()
       const job = await jobs.add(Double, { value: 1 })
       expect(await job.result()).toEqual({ doubled: 1 })
-      expect(await database.query('SELECT id FROM effects')).toEqual([{ id: job.id }])
+      expect(await database.query(`SELECT id FROM ${effects}`)).toEqual([{ id: job.id }])
       expect((await job.get())?.history.map(({ outcome }) => outcome)).toEqual(['failed', 'completed'])
-      await database.query('DROP TABLE effects')
     })
   })
 }

@@ -11,6 +11,11 @@ import type { CaseContext } from '../../case/case-context.ts'
 export async function bundle(context: CaseContext, program: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-program-'))
   context.defer(() => rm(folder, { recursive: true }))
+  return await bundleInto(folder, program)
+}
+
+/** The same, for many cases. */
+export async function bundleInto(folder: string, program: string): Promise<string> {
   const outfile = join(folder, 'program.mjs')
   await build({
     entryPoints: [fileURLToPath(program)],
