@@ -21,7 +21,7 @@ export interface JobsOptions {
    */
   readonly resendAfter?: Duration
   /**
-   * How many jobs of a queue have a message at the broker at most; the others wait in the store, where they are sorted by priority. A
+   * About how many jobs of a queue have a message at the broker at most; the others wait in the store, where they are sorted by priority. A
    * small window lets urgent jobs pass, a large one keeps more workers busy; 1 to 100,000. Default: 1000.
    */
   readonly window?: number

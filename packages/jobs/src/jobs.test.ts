@@ -185,7 +185,7 @@ for (const testStore of stores()) {
     })
 
     test('urgent jobs go first, of equal ones the oldest', async () => {
-      const { jobs, another } = await testStore.open({ window: 1 })
+      const { jobs } = await testStore.open({ window: 1 })
       const order: string[] = []
       await jobs.addBulk(
         Plain,
@@ -200,9 +200,8 @@ for (const testStore of stores()) {
           options: { priority: Number(priority), delay: 1 },
         })),
       )
-      const worker = (await another())
-        .worker({ concurrency: 1 })
-        .handle(Plain, ({ data }) => order.push(data.text))
+      // By the process that sends them: two may each have a message at the broker.
+      const worker = jobs.worker({ concurrency: 1 }).handle(Plain, ({ data }) => order.push(data.text))
       await worker.start()
       await until(() => order.length === 5)
       expect(order).toEqual(['high', 'a', 'b', 'c', 'low'])

@@ -40,6 +40,8 @@ const jobs = openJobs({
   buses,
   store,
   poll: '250ms',
+  // What a killed worker was given by its broker, and had not begun.
+  resendAfter: '3s',
   onFailure: (what, error) => console.error(what, error.message),
 })
 

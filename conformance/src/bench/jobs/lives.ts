@@ -53,8 +53,8 @@ export function lives(servers: Servers, end: EndName, kind: StoreName): Case {
       const late = await jobs.add(Task, { kind: 'quick' }, { delay: '1s' })
       const never = await jobs.add(Task, { kind: 'quick' }, { delay: '500ms' })
       assert.equal((await late.get())?.state, 'delayed')
-      await worker.start()
       assert.equal(await never.cancel(), true)
+      await worker.start()
 
       const failing = await jobs.add(Task, { kind: 'fail' })
       assert.equal((await failing.result({ timeout: '60s' })).attempt, 3)

@@ -1,0 +1,121 @@
+import { connect, fixed } from '@waybill/core'
+import { defineJob, flowStep, type JobRow, openJobs } from '@waybill/jobs'
+import { Redis } from 'ioredis'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { jobKeys } from './job-keys.ts'
+import { placesOf } from './places.ts'
+import { redisJobStore } from './redis-job-store.ts'
+import { fromRevised } from './stored-job.ts'
+
+const { TEST_REDIS: url } = process.env
+
+test('a name that is none is refused', () => {
+  expect(() => redisJobStore('redis://localhost', { store: 'a:b' })).toThrow('store: ')
+})
+
+// A cluster has the same scripts, and is looked at by more than one connection.
+describe.skipIf(url === undefined || url.includes('cluster'))('Redis', () => {
+  test('three processes that change the same jobs leave every set as the jobs say', async () => {
+    const name = `audit_${Date.now().toString(36)}`
+    await using bus = await connect({ url: 'memory:', console: false })
+    const Task = defineJob('task', {
+      input: z.object({ n: z.number() }),
+      retry: { attempts: 2, backoff: fixed(1) },
+      removeAfter: { count: 20 },
+    })
+    const stores = [1, 2, 3].map(() => redisJobStore(url ?? '', { store: name }))
+    const all = stores.map((store) => openJobs({ bus, store, poll: '20ms' }))
+    for (const jobs of all) {
+      const worker = jobs.worker({ concurrency: 5 }).handle(Task, async ({ data }, { progress }) => {
+        progress(data.n)
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 5))
+        if (Math.random() < 0.3) throw new Error('at random')
+        return { n: data.n }
+      })
+      await worker.start()
+    }
+    const one = <Value>(values: readonly Value[]): Value =>
+      values[Math.floor(Math.random() * values.length)] as Value
+    const modes = ['ignore', 'replace', 'debounce', 'throttle'] as const
+    const change = async (n: number): Promise<unknown> => {
+      const jobs = one(all)
+      const id = `task/${Math.floor(Math.random() * 60)}`
+      switch (n % 8) {
+        case 0:
+          return await jobs.cancel(id)
+        case 1:
+          return await jobs.retry(id)
+        case 2:
+          return await jobs.promote(id)
+        case 3:
+          return await jobs.update(Task, id, { data: { n }, delay: Math.random() * 20, priority: n % 10 })
+        case 4:
+          return await jobs.addFlow(
+            flowStep(
+              Task,
+              { n },
+              { children: [flowStep(Task, { n }), flowStep(Task, { n }, { onFailure: 'ignore' })] },
+            ),
+          )
+        case 5: {
+          const deduplicate = { key: `key/${n % 3}`, mode: one(modes), window: 10 }
+          return await jobs.add(Task, { n }, { deduplicate, delay: Math.random() * 10 })
+        }
+        default:
+          return await jobs.add(
+            Task,
+            { n },
+            { id, priority: n % 10, delay: Math.random() * 30, removeAfter: 50 },
+          )
+      }
+    }
+    for (let round = 0; round < 40; round += 1) {
+      await Promise.all(Array.from({ length: 16 }, (_, index) => change(round * 16 + index)))
+      if (round % 5 === 0) await one(stores).removeExpired(100)
+      if (round % 7 === 0) await one(stores).removeBeyond('task', 'completed', 20, 100)
+    }
+    for (const jobs of all) await jobs.close()
+    const keys = jobKeys('waybill', name)
+    const client = new Redis(url ?? '')
+    try {
+      const heads = await client.hgetall(keys.heads)
+      const expected = new Map<string, Map<string, number>>()
+      for (const [id, value] of Object.entries(heads)) {
+        const { isLate, ...head }: JobRow & { readonly isLate: boolean } = JSON.parse(fromRevised(value).json)
+        const lease = await client.zscore(keys.leases, id)
+        const row: JobRow = { ...head, leaseUntil: lease === null ? undefined : Number(lease) }
+        expect(row.leaseUntil !== undefined).toBe(row.state === 'active')
+        for (const { key, member, score } of placesOf(keys, row, isLate))
+          expected.set(key, (expected.get(key) ?? new Map()).set(member, score))
+      }
+      const bookkeeping = [keys.held, keys.scheduleIds, keys.scheduleTimes]
+      const sets = (await client.keys(`waybill:jobs:{${name}}:*`)).sort()
+      const found = new Map<string, Map<string, number>>()
+      for (const key of sets) {
+        if ((await client.type(key)) !== 'zset' || bookkeeping.includes(key)) continue
+        const flat = await client.zrange(key, '0', '-1', 'WITHSCORES')
+        found.set(
+          key,
+          new Map(
+            flat.flatMap((member, index) => (index % 2 === 0 ? [[member, Number(flat[index + 1])]] : [])),
+          ),
+        )
+      }
+      expect(Object.keys(heads).length).toBeGreaterThan(100)
+      expect(found).toEqual(expected)
+      const counts = await stores[0]?.counts({})
+      expect(Object.values(counts ?? {}).reduce((sum, each) => sum + each, 0)).toBe(Object.keys(heads).length)
+      const fields = Object.keys(await client.hgetall(keys.texts))
+      expect(fields.filter((field) => !(field.slice(2) in heads))).toEqual([])
+      const holders = Object.values(await client.hgetall(keys.holders)).map((value) =>
+        JSON.parse(fromRevised(value).json),
+      )
+      for (const { job, until } of holders) expect(until !== undefined || job in heads).toBe(true)
+    } finally {
+      for (const key of await client.keys(`waybill:jobs:{${name}}:*`)) await client.del(key)
+      client.disconnect()
+      for (const store of stores) await store.close()
+    }
+  })
+})
