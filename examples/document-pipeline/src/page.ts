@@ -15,16 +15,13 @@ document.querySelector('form').onsubmit = async (event) => {
   table.replaceChildren()
   for (const id of steps) {
     const row = table.insertRow()
-    const show = ({ data }) => {
-      const { name, state, progress, output } = JSON.parse(data)
+    const socket = new WebSocket('/jobs/' + encodeURIComponent(id) + '/status')
+    socket.onmessage = ({ data }) => {
+      const { name, state, progress, output } = JSON.parse(data).job
       row.replaceChildren()
       const texts = [name, state, progress === undefined ? '' : Math.round(progress * 100) + ' %', output?.words ?? '']
       for (const text of texts) row.insertCell().textContent = text
-      if (['completed', 'failed', 'cancelled'].includes(state)) source.close()
     }
-    const source = new EventSource('/jobs/' + encodeURIComponent(id) + '/status')
-    const kinds = ['waiting', 'delayed', 'waiting-for-children', 'active', 'progress', 'updated', 'completed', 'failed', 'cancelled']
-    for (const kind of kinds) source.addEventListener(kind, show)
   }
 }
 </script>

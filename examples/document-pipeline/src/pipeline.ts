@@ -3,8 +3,17 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { Bus } from '@waybill/core'
-import { databaseJobStore, flowStep, inSequence, type Jobs, openJobs, statusHandler } from '@waybill/jobs'
+import {
+  databaseJobStore,
+  flowStep,
+  inSequence,
+  type Jobs,
+  openJobs,
+  statusHandler,
+  statusSocket,
+} from '@waybill/jobs'
 import { sqlite } from '@waybill/sqlite'
+import { AcceptedSocket } from './accepted-socket.ts'
 import { Analyse, Extract, Notify, Store } from './definitions.ts'
 import { page } from './page.ts'
 import { handleSteps } from './work.ts'
@@ -29,6 +38,11 @@ export async function openPipeline(bus: Bus, port = 0): Promise<Pipeline> {
   const status = statusHandler(jobs)
   const server = createServer((request, response) => {
     answer(request, response, jobs, status).catch(() => response.destroy())
+  })
+  const show = statusSocket(jobs)
+  server.on('upgrade', async (request, stream) => {
+    const socket = new AcceptedSocket(request, stream)
+    if (!(await show(socket, request))) socket.close()
   })
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')

@@ -39,7 +39,9 @@ export type {
   JobStore,
   StoredState,
 } from './store.ts'
-export { type StatusHost, type StatusOptions, statusHandler } from './watching/status-handler.ts'
+export { statusHandler } from './watching/status-handler.ts'
+export type { StatusHost, StatusOptions } from './watching/status-options.ts'
+export { type StatusSocket, statusSocket } from './watching/status-socket.ts'
 export type { JobEvent } from './watching/watching.ts'
 export type { ChildResult, JobContext, JobHandler, RunningJob } from './working/job-context.ts'
 export { JobWorker, type WorkerOptions } from './working/job-worker.ts'

@@ -1,37 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ConfigurationError, parseOptions, toError } from '@waybill/core/driver'
-import { z } from 'zod'
+import { toError } from '@waybill/core/driver'
 import type { JobSnapshot } from '../job.ts'
-import type { JobEvent } from './watching.ts'
-
-export interface StatusOptions {
-  /** Before `/ID/status` in the path. Default: `/jobs`. */
-  readonly path?: string
-  /** Whether the request may see the job. Default: every request may, to whom ids are secrets. */
-  readonly allow?: (request: IncomingMessage, job: JobSnapshot) => boolean | Promise<boolean>
-  /** What is shown. Default: id, name, state, progress, output, attempt, attempts, and the message of the error. */
-  readonly show?: (job: JobSnapshot) => unknown
-}
-
-/** The jobs, by what a handler needs of them. */
-export interface StatusHost {
-  get(id: string): Promise<JobSnapshot | undefined>
-  watch(id: string, options?: { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>
-}
+import { idIn, parseStatusOptions, type StatusHost, type StatusOptions } from './status-options.ts'
 
 // Proxies close what says nothing for a minute.
 const stillHereMs = 15_000
-
-const optionsSchema = z.strictObject({
-  path: z
-    .string()
-    .regex(/^(?:\/[\w.-]+)*$/, 'expected a path such as "/jobs"')
-    .default('/jobs'),
-  allow: z.custom<NonNullable<StatusOptions['allow']>>((value) => typeof value === 'function').optional(),
-  show: z
-    .custom<NonNullable<StatusOptions['show']>>((value) => typeof value === 'function')
-    .default(() => shown),
-})
 
 /**
  * Answers `GET /jobs/ID/status` of a server of `node:http`: with the job as JSON, or, to an `EventSource`, with a stream of server-sent
@@ -50,11 +23,7 @@ export function statusHandler(
   jobs: StatusHost,
   options: StatusOptions = {},
 ): (request: IncomingMessage, response: ServerResponse) => Promise<boolean> {
-  const { path, allow, show } = parseOptions(optionsSchema, options, 'status options')
-  if (typeof jobs !== 'object' || jobs === null || !('watch' in jobs))
-    throw new ConfigurationError('statusHandler', [
-      { path: 'jobs', message: 'expected the jobs of openJobs()' },
-    ])
+  const { path, allow, show } = parseStatusOptions(jobs, options, 'statusHandler')
   return async (request, response) => {
     const id = request.method === 'GET' ? idIn(request.url ?? '', path) : undefined
     if (id === undefined) return false
@@ -97,19 +66,4 @@ async function stream(
 function answer(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
   response.end(JSON.stringify(body))
-}
-
-function idIn(url: string, path: string): string | undefined {
-  const [pathname = ''] = url.split('?')
-  if (!pathname.startsWith(`${path}/`) || !pathname.endsWith('/status')) return undefined
-  const id = pathname.slice(path.length + 1, -'/status'.length)
-  try {
-    return id === '' || id.includes('/') ? undefined : decodeURIComponent(id)
-  } catch {
-    return undefined
-  }
-}
-
-function shown({ id, name, state, progress, output, attempt, attempts, error }: JobSnapshot): unknown {
-  return { id, name, state, progress, output, attempt, attempts, error: error?.message }
 }
