@@ -6,36 +6,27 @@ import type { Staff } from './staff.ts'
 // So many a second, so that the shop moves while it is busy.
 const pauseMs = 20
 
-/** Customers who come one after the other, to whichever till is open. */
+/** Customers who come one after the other, to whichever till is open, until the shop closes. */
 export class Customers {
   readonly accepted = new Map<string, Order>()
   readonly #requests: readonly string[]
   readonly #answers: Promise<void>[] = []
   #till: Staff
-  #served = 0
+  #isClosed = false
   #waiting = Promise.resolve()
   #letIn: (() => void) | undefined
-  readonly allServed: Promise<void>
+  readonly #serving: Promise<void>
 
   private constructor(requests: readonly string[], till: Staff) {
     this.#requests = requests
     this.#till = till
-    this.allServed = this.#serve()
-    this.allServed.catch(() => {})
+    this.#serving = this.#serve()
+    this.#serving.catch(() => {})
   }
 
   static async open(ordersFile: string, till: Staff): Promise<Customers> {
     const lines = (await readFile(ordersFile, 'utf8')).split('\n').filter((line) => line.trim() !== '')
     return new Customers(lines, till)
-  }
-
-  get served(): number {
-    return this.#served
-  }
-
-  /** Resolves once this part of them has been served. */
-  async until(share: number): Promise<void> {
-    while (this.#served < share * this.#requests.length) await sleep(pauseMs)
   }
 
   /** The till closes; who comes now waits for the next one. Resolves when everybody there has an answer. */
@@ -51,18 +42,30 @@ export class Customers {
     this.#letIn?.()
   }
 
+  /** Nobody comes any more. Resolves when everybody has an answer. */
+  async goHome(): Promise<void> {
+    this.#isClosed = true
+    await this.#serving
+  }
+
   async #serve(): Promise<void> {
-    for (const [index, request] of this.#requests.entries()) {
-      await this.#waiting
-      this.#answers.push(this.#place(index + 1, request))
-      this.#served += 1
-      await sleep(pauseMs)
+    for (let visit = 1; ; visit += 1) {
+      for (const [index, request] of this.#requests.entries()) {
+        await this.#waiting
+        if (this.#isClosed) return void (await Promise.all(this.#answers))
+        this.#answers.push(this.#place(index + 1, visit === 1 ? request : again(request, visit)))
+        await sleep(pauseMs)
+      }
     }
-    await Promise.all(this.#answers)
   }
 
   async #place(line: number, request: string): Promise<void> {
     const { order } = await this.#till.ask({ kind: 'place', line, request })
     if (order !== undefined) this.accepted.set(order.orderId, order)
   }
+}
+
+/** The same order once more, under an id of its own. */
+function again(request: string, visit: number): string {
+  return request.replace(/"orderId":"([^"]*)"/, `"orderId":"$1-${visit}"`)
 }

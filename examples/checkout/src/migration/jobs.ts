@@ -12,6 +12,8 @@ export type Job =
 
 export type Question =
   | { readonly kind: 'place'; readonly line: number; readonly request: string }
+  /** Of services: how many orders they have charged. */
+  | { readonly kind: 'charged' }
   /** Of the bridge: until nothing waits for it any more. */
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
@@ -19,6 +21,7 @@ export type Question =
 export type Report =
   /** `order`: it was accepted. */
   | { readonly kind: 'place'; readonly order: Order | undefined }
+  | { readonly kind: 'charged'; readonly count: number }
   | { readonly kind: 'drain'; readonly moved: number }
   | { readonly kind: 'stop'; readonly effects: Effects }
 

@@ -31,21 +31,23 @@ export async function moveShop(move: Move): Promise<Moved> {
   return await (move.first === 'consumers' ? consumersFirst(move, shop) : producersFirst(move, shop))
 }
 
+/** How many orders services charge before the next step. In the end each side has done a good part of the work. */
+const part = 100
+
 async function consumersFirst({ from, to, ordersFile, tell }: Move, shop: Shop): Promise<Moved> {
   const [till, services] = [await shop.till(from), await shop.services(from)]
   const customers = await Customers.open(ordersFile, till)
-  await customers.until(0.15)
+  await shop.untilCharged(services, part)
   tell('The bridge opens. From the earliest message that the old broker still has, the new one gets a copy.')
   let bridge = await shop.bridge(from, to, true)
-  await customers.until(0.3)
   tell('Services start at the new broker, beside those at the old one.')
   const newServices = await shop.services(to)
   bridge = await shop.killed(bridge, from, to, true)
-  await customers.until(0.45)
+  await shop.untilCharged(services, 2 * part)
   tell('The services at the old broker stop. What they have not done comes over the bridge.')
-  const effects = [(await services.retire()).effects]
+  const { effects: before } = await services.retire()
   bridge = await shop.killed(bridge, from, to, true)
-  await customers.until(0.65)
+  await shop.untilCharged(newServices, part)
   tell('The till closes for a moment; the bridge brings what it took.')
   await customers.closeTill()
   await till.retire()
@@ -55,39 +57,39 @@ async function consumersFirst({ from, to, ordersFile, tell }: Move, shop: Shop):
   await bridge.ask({ kind: 'drain' })
   await bridge.retire()
   tell('The bridge is closed. Nothing uses the old broker any more.')
-  await customers.allServed
+  await shop.untilCharged(newServices, before.payments.length)
+  await customers.goHome()
   await shop.untilNothingWaits(to)
-  effects.push((await newServices.retire()).effects)
-  return { customers, effects, dead: await shop.dead([from, to]) }
+  const { effects: after } = await newServices.retire()
+  return { customers, effects: [before, after], dead: await shop.dead([from, to]) }
 }
 
 async function producersFirst({ from, to, ordersFile, tell }: Move, shop: Shop): Promise<Moved> {
   const [till, services] = [await shop.till(from), await shop.services(from)]
   const customers = await Customers.open(ordersFile, till)
-  await customers.until(0.15)
+  await shop.untilCharged(services, part)
   tell('The bridge opens, back from the new broker to the old one, where the services are.')
   let bridge = await shop.bridge(to, from, false)
-  await customers.until(0.25)
   tell('The till moves to the new broker.')
   const newTill = await shop.till(to)
   await customers.closeTill()
   await till.retire()
   customers.openTill(newTill)
   bridge = await shop.killed(bridge, to, from, false)
-  await customers.until(0.5)
+  await shop.untilCharged(services, 2 * part)
   bridge = await shop.killed(bridge, to, from, false)
   tell('Services start at the new broker, beside those at the old one.')
   const newServices = await shop.services(to)
-  await customers.until(0.65)
   tell('The bridge closes. The services at the old broker finish what was sent there.')
   await bridge.retire()
   await shop.untilNothingWaits(from)
-  const effects = [(await services.retire()).effects]
+  const { effects: before } = await services.retire()
   tell('Nothing uses the old broker any more.')
-  await customers.allServed
+  await shop.untilCharged(newServices, before.payments.length)
+  await customers.goHome()
   await shop.untilNothingWaits(to)
-  effects.push((await newServices.retire()).effects)
-  return { customers, effects, dead: await shop.dead([from, to]) }
+  const { effects: after } = await newServices.retire()
+  return { customers, effects: [before, after], dead: await shop.dead([from, to]) }
 }
 
 /** The processes of the shop. What still runs when it is disposed of is killed. */
@@ -117,6 +119,11 @@ class Shop implements AsyncDisposable {
     await bridge.kill()
     this.#move.tell('(The bridge was killed. Another one starts.)')
     return this.bridge(from, to, fromBeginning)
+  }
+
+  /** Resolves once these services have charged so many orders. */
+  async untilCharged(services: Staff, count: number): Promise<void> {
+    while ((await services.ask({ kind: 'charged' })).count < count) await sleep(100)
   }
 
   /** Resolves when nothing waits at the broker, is being handled or is to be tried again. */
