@@ -6,7 +6,7 @@ import { InvalidMessageError, type Issue, toError } from '../lib/errors.ts'
 import { type MessageDefinition, requireDefinition } from '../messages/definition.ts'
 import { unwritable } from '../messages/json-data.ts'
 import type { Message } from '../messages/message.ts'
-import { checkData, draftMessage, type Sender, startSend } from './prepare-message.ts'
+import { checkData, type Draft, draftMessage, type Sender, startSend } from './prepare-message.ts'
 import { noOptions, type SendOptions, under } from './send-options.ts'
 
 /** Options of a send that does not wait for the broker. */
@@ -91,15 +91,17 @@ export async function checkForLater(
   for (const [index, { definition, data, options = noOptions }] of outgoing.entries()) {
     requireDefinition(definition, 'outbox')
     try {
-      const validated = await checkData(definition, data)
-      const draft = draftMessage(sender, definition, data, validated, options, start)
-      checked.push({
+      const validated = checkData(definition, data)
+      const draft = draftMessage(
+        sender,
         definition,
-        message: draft.message,
-        delayMs: draft.delayMs,
-        options: pick(options),
-        ...textOf(definition, data, options),
-      })
+        data,
+        // Each wait of a batch costs as much as the check of a message.
+        validated instanceof Promise ? await validated : validated,
+        options,
+        start,
+      )
+      checked.push(toStored(draft))
     } catch (error) {
       if (!(error instanceof InvalidMessageError)) throw error
       if (outgoing.length === 1) throw error
@@ -115,27 +117,31 @@ function stoppedAt(now: number) {
   return { now: () => now, monotonic: () => 0, after: () => () => {} }
 }
 
-function pick({ priority, attempts }: LaterOptions): StoredMessage['options'] {
-  return { ...(priority !== undefined && { priority }), ...(attempts !== undefined && { attempts }) }
-}
-
 /** Stored data is JSON or bytes, whatever the codec could carry. */
-function textOf(
-  { type }: MessageDefinition,
-  data: unknown,
-  options: SendOptions,
-): Pick<StoredMessage, 'json' | 'bytes'> {
-  const issues: Issue[] = []
-  for (const name of ['timeout', 'signal'] as const) {
-    if (options[name] !== undefined)
-      issues.push({ path: `options.${name}`, message: 'is for a send that waits; nothing waits here' })
-  }
-  if (data instanceof Uint8Array && issues.length === 0) return { json: undefined, bytes: data }
+function toStored({ definition, message, delayMs, data, options, format }: Draft): StoredMessage {
+  const issues = options === noOptions ? [] : optionsOfWaiting(options)
+  const bytes = data instanceof Uint8Array ? data : undefined
+  let json: string | undefined
   try {
-    if (data !== undefined) issues.push(...under('data', unwritable(data)))
-    if (issues.length === 0) return { json: JSON.stringify(data), bytes: undefined }
+    const isChecked = bytes !== undefined || data === undefined || format.codec?.carriesAnyData !== true
+    if (!isChecked) issues.push(...under('data', unwritable(data)))
+    if (bytes === undefined && issues.length === 0) json = JSON.stringify(data)
   } catch (error) {
     issues.push({ path: 'data', message: `cannot be written as JSON: ${toError(error).message}` })
   }
-  throw new InvalidMessageError(`message ${type}`, issues)
+  if (issues.length > 0) throw new InvalidMessageError(`message ${message.type}`, issues)
+  return { definition, message, json, bytes, delayMs, options: pick(options) }
+}
+
+function optionsOfWaiting(options: SendOptions): Issue[] {
+  return (['timeout', 'signal'] as const)
+    .filter((name) => options[name] !== undefined)
+    .map((name) => ({
+      path: `options.${name}`,
+      message: 'is for a send that waits; nothing waits here',
+    }))
+}
+
+function pick({ priority, attempts }: SendOptions): StoredMessage['options'] {
+  return { ...(priority !== undefined && { priority }), ...(attempts !== undefined && { attempts }) }
 }
