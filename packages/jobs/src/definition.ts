@@ -38,6 +38,11 @@ export interface JobOptions<
   readonly timeout?: Duration
   /** How many run at once in each worker, within the worker's own `concurrency`. Default: no limit of its own. */
   readonly concurrency?: number
+  /**
+   * How many jobs of its queue run at once, in all workers of all processes; 1 to 10,000. The store counts them. Every process that adds
+   * or runs jobs of the queue has to know of it. Default: no limit.
+   */
+  readonly globalConcurrency?: number
   /** How many start within any stretch of time, in each worker; for all of them with a `store` that they share. */
   readonly rateLimit?: {
     readonly max: number
@@ -105,6 +110,7 @@ const optionsSchema = z.strictObject({
     .default({}),
   timeout: durationOption({ min: 1 }).optional(),
   concurrency: z.int().min(1).max(10_000).optional(),
+  globalConcurrency: z.int().min(1).max(10_000).optional(),
   rateLimit: z.custom<NonNullable<JobOptions<StandardSchemaV1>['rateLimit']>>().optional(),
   priority: prioritySchema.default(4),
   removeAfter: removeAfterSchema.default({}),

@@ -207,6 +207,35 @@ for (const testStore of stores()) {
       expect(order).toEqual(['high', 'a', 'b', 'c', 'low'])
     })
 
+    test('of a queue no more run at once than it allows, whichever workers have room', async () => {
+      const { jobs, another } = await testStore.open()
+      const Few = defineJob('few', {
+        input: z.object({}),
+        globalConcurrency: 2,
+        retry: { attempts: 3, backoff: fixed(1) },
+      })
+      let running = 0
+      let most = 0
+      let fails = 5
+      for (const each of [jobs, await another(), await another()]) {
+        const worker = each.worker({ concurrency: 5 }).handle(Few, async () => {
+          running += 1
+          most = Math.max(most, running)
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          running -= 1
+          fails -= 1
+          if (fails >= 0) throw new Error('one of the first')
+        })
+        await worker.start()
+      }
+      const added = await jobs.addBulk(
+        Few,
+        Array.from({ length: 20 }, () => ({ data: {} })),
+      )
+      for (const job of added) await job.result()
+      expect(most).toBe(2)
+    })
+
     test('lists come in pages, and counts add up at every look', async () => {
       const { jobs } = await testStore.open()
       const worker = jobs.worker({ concurrency: 7 }).handle(Plain, async ({ data }) => {

@@ -386,7 +386,7 @@ export class Jobs implements AsyncDisposable {
 
   #serve(definition: JobDefinition): void {
     this.#housekeeping.know(definition)
-    this.#dispatcher.serve(definition.queue)
+    this.#dispatcher.serve(definition.queue, definition.settings.globalConcurrency)
   }
 
   #serveMessages(definition: MessageDefinition): void {

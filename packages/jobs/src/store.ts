@@ -109,6 +109,8 @@ export interface JobRows {
   update(rows: readonly JobRow[]): Promise<void>
   /** Up to `limit` ids of a queue for which a message is to be sent, by priority and time; others may be offered the same. */
   toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]>
+  /** How many jobs of a queue run, or are to run once their message arrives; no other transaction counts them until this one ends. */
+  running(queue: string): Promise<number>
   /** Up to `limit` ids of active jobs whose lease has run out. */
   leaseEnded(limit: number): Promise<readonly string[]>
   /** The ids of the children of these jobs. */

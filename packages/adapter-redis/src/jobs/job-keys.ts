@@ -27,6 +27,8 @@ export interface JobKeys {
   readonly schedules: string
   readonly scheduleIds: string
   readonly scheduleTimes: string
+  /** A hash: who sent jobs of a queue last, where they are counted. */
+  readonly queues: string
   /** A set: every kind that there ever was. */
   readonly kinds: string
   /** The channel that tells of changes. */
@@ -54,6 +56,7 @@ export function jobKeys(prefix: string, store: string): JobKeys {
     schedules: `${base}:schedules`,
     scheduleIds: `${base}:schedules:ids`,
     scheduleTimes: `${base}:schedules:times`,
+    queues: `${base}:queues`,
     kinds: `${base}:kinds`,
     changed: `${base}:changed`,
     ofKind: (kind, index) => `${base}:kind:${kind}:${index}`,

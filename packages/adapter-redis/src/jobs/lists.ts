@@ -3,7 +3,7 @@ import { asArray, asNumber, asText, asUtf8 } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import { type Bucket, byCreation, idIn, type Kind } from './job-keys.ts'
 import type { JobReader } from './job-reader.ts'
-import { Kinds } from './kinds.ts'
+import type { Kinds } from './kinds.ts'
 
 const pageSize = 500
 
@@ -22,9 +22,9 @@ export class Lists {
   readonly #reader: JobReader
   readonly #kinds: Kinds
 
-  constructor(reader: JobReader) {
+  constructor(reader: JobReader, kinds: Kinds) {
     this.#reader = reader
-    this.#kinds = new Kinds(reader)
+    this.#kinds = kinds
   }
 
   /** Of one moment. What has come due is among the late until somebody writes it. */

@@ -1,5 +1,5 @@
 import { connect, fixed } from '@waybill/core'
-import { defineJob, flowStep, type JobRow, openJobs } from '@waybill/jobs'
+import { defineJob, flowStep, type JobRow, type JobRows, openJobs } from '@waybill/jobs'
 import { Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -10,8 +10,47 @@ import { fromRevised } from './stored-job.ts'
 
 const { TEST_REDIS: url } = process.env
 
+const rowOf = (id: string, now: number): JobRow => ({
+  ...{ id, queue: 'work', name: 'work', state: 'waiting', priority: 4, ordinal: 1, run: 1, version: 1 },
+  ...{ dueAt: now, sendAt: now, isSent: false, createdAt: now, updatedAt: now, data: '1' },
+  ...{
+    owner: undefined,
+    leaseUntil: undefined,
+    parent: undefined,
+    finishedAt: undefined,
+    removeAt: undefined,
+  },
+  ...{ output: undefined, progress: undefined },
+  details: { attempt: 0, attempts: 1, history: [], log: [], keepMs: { completed: 0, failed: 0 } },
+})
+
 test('a name that is none is refused', () => {
   expect(() => redisJobStore('redis://localhost', { store: 'a:b' })).toThrow('store: ')
+})
+
+// A cluster has the same scripts, and is looked at by more than one connection.
+describe.skipIf(url === undefined)('Redis', () => {
+  test('who counts what runs of a queue starts over when another has sent of it meanwhile', async () => {
+    await using store = redisJobStore(url ?? '', { store: `count_${Date.now().toString(36)}` })
+    const insert = (rows: JobRows) => rows.insert(['a', 'b'].map((id) => rowOf(id, rows.now)))
+    await store.transaction(insert)
+    const send = async (rows: JobRows, id: string) =>
+      rows.update((await rows.lock([id])).map((row) => ({ ...row, isSent: true })))
+    let tries = 0
+    await store.transaction(async (rows) => {
+      tries += 1
+      const running = await rows.running('work')
+      if (tries === 1) {
+        await store.transaction(async (others) => {
+          await others.running('work')
+          await send(others, 'a')
+        })
+      }
+      if (running === 0) await send(rows, 'b')
+    })
+    expect(tries).toBe(2)
+    expect((await store.find(['a', 'b'])).map(({ isSent }) => isSent)).toEqual([true, false])
+  })
 })
 
 // A cluster has the same scripts, and is looked at by more than one connection.

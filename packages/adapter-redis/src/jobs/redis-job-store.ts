@@ -28,6 +28,7 @@ import { ChangeNotices } from './change-notices.ts'
 import { Commands } from './commands.ts'
 import { type JobKeys, jobKeys, priorities } from './job-keys.ts'
 import { JobReader } from './job-reader.ts'
+import { Kinds } from './kinds.ts'
 import { Lists } from './lists.ts'
 import { RedisClock } from './redis-clock.ts'
 import { Retention } from './retention.ts'
@@ -96,8 +97,9 @@ class Store implements RedisJobStore {
     this.#keys = keys
     this.#clock = new RedisClock(shared)
     this.#reader = new JobReader(shared, keys)
-    this.#transactions = new Transactions(shared, this.#reader, this.#clock)
-    this.#lists = new Lists(this.#reader)
+    const kinds = new Kinds(this.#reader)
+    this.#transactions = new Transactions(shared, this.#reader, kinds, this.#clock)
+    this.#lists = new Lists(this.#reader, kinds)
     this.#retention = new Retention(this.#reader, this.#transactions)
     this.#notices = new ChangeNotices(listening, keys.changed)
   }

@@ -1,7 +1,9 @@
 import type { JobKey, JobRow, JobRows, ScheduleRow } from '@waybill/jobs'
+import { asNumber, asUtf8 } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import { idIn, priorities } from './job-keys.ts'
 import type { JobReader } from './job-reader.ts'
+import type { Kinds } from './kinds.ts'
 import { SeenValues } from './seen-values.ts'
 import { fromRevised, holderIn, type StoredJob, scheduleIn } from './stored-job.ts'
 
@@ -11,15 +13,19 @@ export class RedisRows implements JobRows {
   readonly jobs = new SeenValues<StoredJob>()
   readonly holders = new SeenValues<JobKey>()
   readonly scheduled = new SeenValues<ScheduleRow>()
+  /** Whose jobs were counted. */
+  readonly queues = new SeenValues<string>()
   isAnnounced = false
   /** There are jobs that were not there. */
   hasNew = false
   readonly #reader: JobReader
+  readonly #kinds: Kinds
   readonly #taken: ReadonlySet<string>
 
   /** Ids in `taken` turned out to be taken when they were thought to be free. */
-  constructor(reader: JobReader, now: number, taken: ReadonlySet<string>) {
+  constructor(reader: JobReader, kinds: Kinds, now: number, taken: ReadonlySet<string>) {
     this.#reader = reader
+    this.#kinds = kinds
     this.now = now
     this.#taken = taken
   }
@@ -88,6 +94,19 @@ export class RedisRows implements JobRows {
     for (const priority of priorities)
       commands.add('ZRANGE', this.#reader.keys.toSend(queue, isSent, priority), ...range)
     return (await this.#reader.members(commands)).map(idIn).slice(0, limit)
+  }
+
+  async running(queue: string): Promise<number> {
+    const { keys } = this.#reader
+    const { replies } = await this.#kinds.read({ queue }, (commands, kinds) => {
+      commands.add('HGET', keys.queues, queue)
+      for (const priority of priorities) commands.add('ZCARD', keys.toSend(queue, true, priority))
+      for (const kind of kinds) commands.add('ZCARD', keys.ofKind(kind, 'active'))
+    })
+    const [last, ...counts] = replies
+    const { revision, json } = fromRevised(asUtf8(last))
+    this.queues.note(queue, revision === '' ? undefined : { revision, value: json })
+    return counts.map(asNumber).reduce((sum, each) => sum + each, 0)
   }
 
   async leaseEnded(limit: number): Promise<readonly string[]> {

@@ -4,8 +4,10 @@ import type { SharedConnection } from '../connection/shared-connection.ts'
 import { asArray, asNumber } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import type { JobReader } from './job-reader.ts'
+import type { Kinds } from './kinds.ts'
 import type { RedisClock } from './redis-clock.ts'
 import { RedisRows } from './redis-rows.ts'
+import { revised } from './stored-job.ts'
 import {
   removeHolder,
   removeJob,
@@ -35,11 +37,13 @@ interface Committed {
 export class Transactions {
   readonly #connection: SharedConnection
   readonly #reader: JobReader
+  readonly #kinds: Kinds
   readonly #clock: RedisClock
   readonly #instance = randomUUID().slice(0, 8)
   #count = 0
 
-  constructor(connection: SharedConnection, reader: JobReader, clock: RedisClock) {
+  constructor(connection: SharedConnection, reader: JobReader, kinds: Kinds, clock: RedisClock) {
+    this.#kinds = kinds
     this.#connection = connection
     this.#reader = reader
     this.#clock = clock
@@ -49,7 +53,7 @@ export class Transactions {
     const taken = new Set<string>()
     for (let tries = 1; tries <= mostTries; tries += 1) {
       await this.#clock.ready()
-      const rows = new RedisRows(this.#reader, this.#clock.now(), taken)
+      const rows = new RedisRows(this.#reader, this.#kinds, this.#clock.now(), taken)
       const result = await work(rows)
       const committed = await this.#commit(rows)
       if (committed.isDone) return result
@@ -69,6 +73,7 @@ export class Transactions {
       [keys.heads, rows.jobs.checks],
       [keys.holders, rows.holders.checks],
       [keys.schedules, rows.scheduled.checks],
+      [keys.queues, rows.queues.checks],
     ] as const
     const checked = hashes.filter(([, checks]) => checks.length > 0)
     const leases = rows.jobs.reads.flatMap(({ row: { id, leaseUntil } }) =>
@@ -109,6 +114,10 @@ export class Transactions {
       if (schedule === undefined) removeSchedule(commands, keys, id)
       else writeSchedule(commands, keys, schedule, revision)
     }
+    // Who has sent nothing has changed nothing for others.
+    if (changes.length > 0)
+      for (const [queue] of rows.queues.checks)
+        commands.merge('HSET', keys.queues, queue, revised(revision, ''))
     return commands
   }
 }

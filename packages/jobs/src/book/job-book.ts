@@ -28,6 +28,13 @@ export interface Note extends Run {
   readonly log: JobRow['details']['log']
 }
 
+/** How many jobs of a queue may be sent. */
+export interface ClaimLimits {
+  readonly room: number
+  /** Undefined: any number may run. */
+  readonly mostRunning?: number | undefined
+}
+
 export interface JobUpdate {
   /** JSON. */
   readonly data?: string | undefined
@@ -49,15 +56,20 @@ export class JobBook {
     return await this.store.transaction((rows) => addJobs(rows, jobs), outer)
   }
 
-  /** Jobs of a queue for which messages are to be sent now. Unless workers take them, they are sent again after `resendMs`. */
+  /**
+   * Jobs of a queue for which messages are to be sent now. Unless workers take them, they are sent again after `resendMs`. With
+   * `mostRunning` no more of them run or are sent than that.
+   */
   async claim(
     queue: string,
-    room: number,
+    { room: free, mostRunning }: ClaimLimits,
     looksForLost: boolean,
     most: number,
     resendMs: number,
   ): Promise<readonly JobRow[]> {
     return await this.store.transaction(async (rows) => {
+      const room =
+        mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
       const fresh = room > 0 ? await rows.toSend(queue, false, Math.min(room, most)) : []
       const again = looksForLost ? await rows.toSend(queue, true, most) : []
       const found = await rows.lock([...new Set([...fresh, ...again])])
@@ -71,12 +83,13 @@ export class JobBook {
     })
   }
 
-  /** Messages that could not be sent: they are tried again later. */
-  async unclaim(runs: readonly Run[], delayMs: number): Promise<void> {
+  /** Messages that could not be sent: they are tried again later. `asNewRun`: one that arrives all the same is out of date. */
+  async unclaim(runs: readonly Run[], delayMs: number, asNewRun = false): Promise<void> {
     await this.store.transaction(async (rows) => {
       const found = await rows.lock(runs.map(({ id }) => id))
       const still = found.filter((row) => row.state === 'waiting' && runs.some((run) => isOf(row, run)))
-      await rows.update(still.map((row) => ({ ...row, isSent: false, sendAt: rows.now + delayMs })))
+      const back = (row: JobRow) => ({ ...row, isSent: false, sendAt: rows.now + delayMs })
+      await rows.update(still.map((row) => ({ ...back(row), run: asNewRun ? row.run + 1 : row.run })))
     })
   }
 

@@ -90,6 +90,14 @@ export class DatabaseRows implements JobRows {
     return await this.#ids(this.#statements.toSend, parameters)
   }
 
+  async running(queue: string): Promise<number> {
+    await this.lockKeys([`queue ${queue}`])
+    const [row] = await this.#transaction.query<{ number: number | string }>(this.#statements.running, [
+      queue,
+    ])
+    return Number(row?.number ?? 0)
+  }
+
   async leaseEnded(limit: number): Promise<readonly string[]> {
     return await this.#ids(this.#statements.leaseEnded, [this.now, limit])
   }

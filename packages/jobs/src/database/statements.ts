@@ -30,6 +30,8 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
     leaseEnded: `SELECT id FROM ${jobs} WHERE state = 'active' AND lease_until <= $1 ORDER BY lease_until LIMIT $2 ${lockingFree}`,
     counts: `SELECT CASE WHEN state = 'waiting' AND due_at > $1 THEN 'delayed' ELSE state END AS shown, count(*) AS number FROM ${jobs}`,
     sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,
+    running: `SELECT (SELECT count(*) FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting')
++ (SELECT count(*) FROM ${jobs} WHERE queue = $1 AND state = 'active') AS number`,
     nextSendAt: (sent: 0 | 1) =>
       priorities
         .map(

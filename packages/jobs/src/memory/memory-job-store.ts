@@ -195,6 +195,10 @@ class MemoryJobStore implements JobStore {
           )
           .slice(0, limit)
           .map(({ id }) => id),
+      running: async (queue) =>
+        [...this.#jobs.values()].filter(
+          (row) => row.queue === queue && (row.state === 'active' || (row.state === 'waiting' && row.isSent)),
+        ).length,
       leaseEnded: async (limit) =>
         [...this.#jobs.values()]
           .filter(({ state, leaseUntil = 0 }) => state === 'active' && leaseUntil <= this.clock.now())

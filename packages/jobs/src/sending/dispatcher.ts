@@ -39,7 +39,8 @@ const backoff = exponential({ initial: 200, max: 10_000 })
  */
 export class Dispatcher {
   readonly #host: DispatcherHost
-  readonly #queues = new Set<string>()
+  /** With how many jobs of each may run. */
+  readonly #queues = new Map<string, number | undefined>()
   readonly #producers = new Map<Bus, Producer>()
   readonly #woken = new Change()
   readonly #over = new AbortController()
@@ -51,9 +52,10 @@ export class Dispatcher {
     this.#host = host
   }
 
-  /** From now on it sends what is due in the queue. */
-  serve(queue: string): void {
-    this.#queues.add(queue)
+  /** From now on it sends what is due in the queue, while no more than so many of it run. */
+  serve(queue: string, mostRunning?: number): void {
+    const limits = [mostRunning, this.#queues.get(queue)].filter((each) => each !== undefined)
+    this.#queues.set(queue, limits.length === 0 ? undefined : Math.min(...limits))
     this.start()
   }
 
@@ -100,9 +102,9 @@ export class Dispatcher {
     const now = book.store.clock.monotonic()
     const looksForLost = book.store.tellsAll || now - this.#lookedForLostAt >= settings.pollMs
     if (looksForLost) this.#lookedForLostAt = now
-    for (const queue of this.#queues) {
+    for (const [queue, mostRunning] of this.#queues) {
       if (this.#over.signal.aborted) return false
-      if (await this.#send(queue, looksForLost)) hasMore = true
+      if (await this.#send(queue, mostRunning, looksForLost)) hasMore = true
     }
     return hasMore
   }
@@ -112,7 +114,7 @@ export class Dispatcher {
     const { book, settings } = this.#host
     const { clock } = book.store
     if (this.#isDue) return
-    const moments = [await book.store.nextSendAt([...this.#queues]), await book.store.nextSweepAt()]
+    const moments = [await book.store.nextSendAt([...this.#queues.keys()]), await book.store.nextSweepAt()]
     const next = Math.min(...moments.map((moment) => moment ?? Number.POSITIVE_INFINITY))
     const dueMs = next - clock.now()
     // What is due already came in between, or has no room at the broker.
@@ -125,13 +127,14 @@ export class Dispatcher {
   }
 
   /** Resolves with whether there may be more to send at once. */
-  async #send(queue: string, looksForLost: boolean): Promise<boolean> {
+  async #send(queue: string, mostRunning: number | undefined, looksForLost: boolean): Promise<boolean> {
     const { book, settings } = this.#host
-    const left = settings.window - (await book.store.sentCount(queue))
+    const window = Math.min(settings.window, mostRunning ?? settings.window)
+    const left = window - (await book.store.sentCount(queue))
     // Filled up once half of it is free, not job by job.
-    const room = left * 2 >= settings.window ? left : 0
+    const room = left * 2 >= window ? left : 0
     if (room === 0 && !looksForLost) return false
-    const jobs = await book.claim(queue, room, looksForLost, batchSize, settings.resendMs)
+    const jobs = await book.claim(queue, { room, mostRunning }, looksForLost, batchSize, settings.resendMs)
     if (jobs.length === 0) return false
     const producer = this.#producerOf(queue)
     const message = this.#host.messageOf(queue)
@@ -140,7 +143,7 @@ export class Dispatcher {
     const failure = sent.find((each) => each.status === 'rejected')
     if (failure !== undefined) {
       this.#host.failed('sending jobs', toMessagingError(failure.reason, `Sending jobs of "${queue}"`))
-      await book.unclaim(failed, retryMs)
+      await book.unclaim(failed, retryMs, mostRunning !== undefined)
     }
     if (message !== undefined) await book.delivered(jobs.filter((job) => !failed.includes(job)))
     return jobs.length >= batchSize
