@@ -1,46 +1,61 @@
 /**
- * What telemetry costs: the same work with and without it, in processes of their own, in turns. Prints ratios of time to that
- * of a bus without telemetry, the median of the ratios within the rounds. On memory unless a broker's URL is given, so that
- * nothing but this process is measured: over a broker the ratios are smaller.
+ * What telemetry costs: the same work with and without it, in processes of their own that take turns. Prints ratios to a bus
+ * without telemetry: the median of the ratios within the rounds, of CPU time and of time. On memory unless a broker's URL is
+ * given, so that nothing but the process is measured: over a broker the ratios are smaller.
  */
-import { execFile } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { z } from 'zod'
 import { median } from '../statistics.ts'
-import { contenders, works } from './contenders.ts'
+import { bare, names } from './contenders.ts'
+import type { Taken, Turn } from './turn.ts'
 
-const rounds = 7
-const run = promisify(execFile)
-const program = fileURLToPath(new URL('run.ts', import.meta.url))
+const rounds = 21
+const warmUps = 4
+const messages = 4000
+const program = fileURLToPath(new URL('worker.ts', import.meta.url))
 const [url = 'memory:'] = process.argv.slice(2)
-const secondsSchema = z.record(z.enum(works), z.number())
 
-async function secondsOf(contender: string): Promise<z.output<typeof secondsSchema>> {
-  const args = ['--conditions=@waybill/source', program, contender, url]
-  const { stdout } = await run(process.execPath, args)
-  return secondsSchema.parse(JSON.parse(stdout))
+async function start(name: string): Promise<ChildProcess> {
+  const child = fork(program, [name, url])
+  await once(child, 'message')
+  return child
 }
 
-const ratios = new Map<string, number[]>()
-for (let round = 0; round < rounds; round += 1) {
-  // Each round begins with another one.
-  const order = contenders.map((_, index) => contenders[(index + round) % contenders.length] ?? 'bare')
-  const taken = new Map<string, z.output<typeof secondsSchema>>()
-  for (const contender of order) taken.set(contender, await secondsOf(contender))
-  const bare = taken.get('bare')
-  for (const [contender, seconds] of taken) {
-    for (const work of works) {
-      const key = `${work}, ${contender}`
-      const ratio = seconds[work] / (bare?.[work] ?? Number.NaN)
-      ratios.set(key, [...(ratios.get(key) ?? []), ratio])
+async function turnOf(child: ChildProcess): Promise<Turn> {
+  child.send(messages)
+  const [turn] = await once(child, 'message')
+  return turn
+}
+
+/** Of each contender its turns, one a round. */
+async function takeTurns(): Promise<ReadonlyMap<string, readonly Turn[]>> {
+  const children = new Map<string, ChildProcess>()
+  for (const name of names) children.set(name, await start(name))
+  const turns = new Map<string, Turn[]>(names.map((name) => [name, []]))
+  for (let round = -warmUps; round < rounds; round += 1) {
+    // Each round begins with another one.
+    const first = (round + warmUps) % names.length
+    for (const name of [...names.slice(first), ...names.slice(0, first)]) {
+      const child = children.get(name)
+      if (child === undefined) continue
+      const turn = await turnOf(child)
+      if (round >= 0) turns.get(name)?.push(turn)
     }
   }
+  for (const child of children.values()) child.disconnect()
+  return turns
 }
-for (const work of works) {
-  for (const contender of contenders.filter((each) => each !== 'bare')) {
-    const all = ratios.get(`${work}, ${contender}`) ?? []
-    const range = `${Math.min(...all).toFixed(2)} to ${Math.max(...all).toFixed(2)}`
-    console.log(`${work}, ${contender}: ${median(all).toFixed(2)} of bare (${range})`)
-  }
+
+const turns = await takeTurns()
+const ratio = (name: string, of: (turn: Turn) => number): string => {
+  const base = turns.get(bare) ?? []
+  return median((turns.get(name) ?? []).map((turn, round) => of(turn) / of(base[round] ?? turn))).toFixed(2)
+}
+console.log('| | send: CPU | send: time | handle: CPU | handle: time |\n| --- | ---: | ---: | ---: | ---: |')
+for (const name of names.filter((each) => each !== bare)) {
+  const cells = (['send', 'handle'] as const).flatMap((work) =>
+    (['cpuMs', 'wallMs'] as const).map((what: keyof Taken) => ratio(name, (turn) => turn[work][what])),
+  )
+  console.log(`| ${name} | ${cells.join(' | ')} |`)
 }

@@ -8,9 +8,16 @@ export interface Attempt {
   /** Of the attempt before, or of the one that ended in the dead letters. */
   readonly failedIn: SpanContext | undefined
   /** What it is handled in, once that has begun. */
-  processing?: { readonly span: Span; readonly startedAt: number }
-  /** From the end of its handling until its verdict is durable. */
-  settling?: { readonly span: Span | undefined; readonly startedAt: number }
+  processing?: Running
+  /** When its handling ended, until its verdict is durable: by `performance.now()`. */
+  settlingSince?: number
+}
+
+export interface Running {
+  /** Undefined: only measured. */
+  readonly span: Span | undefined
+  /** By `performance.now()`. */
+  readonly startedAt: number
 }
 
 const key = createContextKey('waybill.attempt')
@@ -30,5 +37,8 @@ function isAttempt(value: unknown): value is Attempt {
 
 /** To what it comes from: the send, and the attempt that failed before it. */
 export function linksOf({ creation, failedIn }: Attempt): Link[] {
-  return [creation, failedIn].flatMap((context) => (context === undefined ? [] : [{ context }]))
+  const links: Link[] = []
+  if (creation !== undefined) links.push({ context: creation })
+  if (failedIn !== undefined) links.push({ context: failedIn })
+  return links
 }

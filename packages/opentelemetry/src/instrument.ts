@@ -5,12 +5,12 @@ import { Reader, Recorder } from '@waybill/figures'
 import { Instruments, isCollected } from './metrics.ts'
 import { attributeNames, instrumentation, systemOf } from './names.ts'
 import { type InstrumentOptions, optionsSchema } from './options.ts'
-import { Spans } from './spans.ts'
-import { Telemetry } from './telemetry.ts'
+import { Spans, tracerOf } from './spans.ts'
+import { installTelemetry } from './telemetry.ts'
 
 /**
  * Traces and measures what goes through a bus, by OpenTelemetry's conventions for messaging. Call it before consumers start,
- * and once for a bus. Without an SDK, or switched off, nothing is made.
+ * and once for a bus. The SDK has to be set up before: without one, or switched off, nothing is made and nothing is spent.
  *
  * ```ts
  * const bus = instrument(await connect({ url: process.env.WAYBILL_URL }), { topics: [orders] })
@@ -28,13 +28,16 @@ export function instrument(bus: Bus, options: InstrumentOptions = {}): Bus {
   const meter = (meterProvider ?? metrics.getMeterProvider()).getMeter(instrumentation)
   const isMeasured = parsed.metrics && isCollected(meter)
   const instruments = isMeasured ? new Instruments(meter, system) : undefined
-  const telemetry = new Telemetry({
+  const tracer = traces ? tracerOf(tracerProvider) : undefined
+  // Nobody looks: nothing is put on the bus.
+  if (tracer === undefined && instruments === undefined) return bus
+  installTelemetry(bus, {
     system,
     joined: traceStructure === 'joined',
-    spans: traces ? new Spans(tracerProvider, { ...attributes, [attributeNames.system]: system }) : undefined,
+    spans: tracer && new Spans(tracer, { ...attributes, [attributeNames.system]: system }),
     recorder: instruments && new Recorder(bus, instruments),
+    attempts: new WeakMap(),
   })
-  telemetry.install(bus)
   instruments?.observe(meter, new Reader(bus, reading))
   return bus
 }

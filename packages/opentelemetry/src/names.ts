@@ -38,11 +38,9 @@ export function systemOf(driver: string): string {
 /** What tells a message apart, and how its system names what Waybill calls type and key. */
 export function attributesOf(system: string, message: Message): Attributes {
   const { id, type, key, metadata } = message
-  return {
-    [attributeNames.messageId]: id,
-    [attributeNames.type]: type,
-    ...(metadata.correlationId !== undefined && { [attributeNames.conversation]: metadata.correlationId }),
-    ...(system === 'rabbitmq' && { 'messaging.rabbitmq.destination.routing_key': type }),
-    ...(system === 'kafka' && key !== undefined && { 'messaging.kafka.message.key': key }),
-  }
+  const attributes: Attributes = { [attributeNames.messageId]: id, [attributeNames.type]: type }
+  if (metadata.correlationId !== undefined) attributes[attributeNames.conversation] = metadata.correlationId
+  if (system === 'rabbitmq') attributes['messaging.rabbitmq.destination.routing_key'] = type
+  if (system === 'kafka' && key !== undefined) attributes['messaging.kafka.message.key'] = key
+  return attributes
 }

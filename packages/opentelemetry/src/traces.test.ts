@@ -294,6 +294,7 @@ test('options are checked as a whole, and a bus is instrumented once', async () 
   expect(error).toMatchObject({
     issues: [{ path: 'traces' }, { path: 'topics.0' }, { path: 'outboxes.a' }, { path: 'maxAge' }],
   })
-  instrument(bus)
-  expect(() => instrument(bus)).toThrow(/the bus has one already/)
+  const { tracerProvider } = tracesInMemory()
+  instrument(bus, { tracerProvider })
+  expect(() => instrument(bus, { tracerProvider })).toThrow(/the bus has one already/)
 })
