@@ -1,6 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeadLetters } from '@waybill/core'
-import { systemClock } from '@waybill/core/driver'
-import { within } from '@waybill/core/driver-kit'
 import { type ExitCode, exitCodes } from '../../failures/exit-codes.ts'
 import { countOf, formatCount } from '../../output/format.ts'
 import type { Session } from '../../session.ts'
@@ -63,7 +62,8 @@ export async function treatLetters(
   }
   const working = work()
   // The connection stays open for the batch under way, so that what is told is what was done.
-  session.defer(async () => void (await within(systemClock, patienceMs, working)))
+  const ended = working.catch(() => {})
+  session.defer(async () => void (await Promise.race([ended, sleep(patienceMs, undefined, { ref: false })])))
   try {
     await working
   } finally {
