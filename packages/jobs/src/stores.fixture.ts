@@ -21,7 +21,7 @@ export interface TestJobs {
   /** Undefined: the store is in memory. */
   readonly database: Database | undefined
   /** Other jobs over the same store, as another process has them. */
-  another(): Promise<Jobs>
+  another(options?: Partial<JobsOptions>): Promise<Jobs>
 }
 
 export interface TestStore {
@@ -69,8 +69,8 @@ export function stores(): readonly TestStore[] {
       }
       const bus = await connect({ url: 'memory:', console: false })
       closers.push(() => bus.close({ timeout: 0 }))
-      const another = async () => {
-        const jobs = openJobs({ bus, store, poll: 50, ...options })
+      const another = async (more: Partial<JobsOptions> = {}) => {
+        const jobs = openJobs({ bus, store, poll: 50, ...options, ...more })
         closers.push(() => jobs.close())
         return jobs
       }

@@ -16,6 +16,17 @@ export interface AddedJob {
  * @throws {MessagingError} `rejected` when an id belongs to a job of another name.
  */
 export async function addJobs(rows: JobRows, jobs: readonly NewJob[]): Promise<readonly AddedJob[]> {
+  return (await addEach(rows, jobs)).map((added) => {
+    if (MessagingError.is(added)) throw added
+    return added
+  })
+}
+
+/** The same for jobs of several callers: what is wrong with one is an answer of its own. */
+export async function addEach(
+  rows: JobRows,
+  jobs: readonly NewJob[],
+): Promise<readonly (AddedJob | MessagingError)[]> {
   const names = [...new Set(jobs.flatMap(({ deduplicate }) => deduplicate?.key ?? []))]
   await rows.lockKeys(names)
   const held = await rows.keys(names)
@@ -60,11 +71,11 @@ export async function addJobs(rows: JobRows, jobs: readonly NewJob[]): Promise<r
   rows.announce()
   return answers.map(({ id, isNew }, index) => {
     const row = known.get(id)
-    if (row === undefined) throw new MessagingError('failed', `The job ${id} is gone`, { retryable: true })
+    if (row === undefined) return new MessagingError('failed', `The job ${id} is gone`, { retryable: true })
     const name = jobs[index]?.name
     if (row.name !== name) {
       const what = `There is a job ${id} already, a ${row.name}, so no ${name} was added`
-      throw new MessagingError('rejected', `${what}: ids are of all jobs of a store; put the name into them`)
+      return new MessagingError('rejected', `${what}: ids are of all jobs of a store; put the name into them`)
     }
     return { row, isNew: isNew && inserted.has(id) }
   })

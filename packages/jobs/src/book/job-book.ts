@@ -1,7 +1,8 @@
+import type { MessagingError } from '@waybill/core'
 import type { Transaction } from '@waybill/database'
 import { hasEnded, type JobError } from '../job.ts'
 import type { JobRow, JobStore } from '../store.ts'
-import { type AddedJob, addJobs } from './adding.ts'
+import { type AddedJob, addEach, addJobs } from './adding.ts'
 import { writeEndings } from './ending.ts'
 import { changed, ended, waiting, withAttempt } from './job-change.ts'
 import type { NewJob } from './new-job.ts'
@@ -54,6 +55,11 @@ export class JobBook {
 
   async add(jobs: readonly NewJob[], outer?: Transaction): Promise<readonly AddedJob[]> {
     return await this.store.transaction((rows) => addJobs(rows, jobs), outer)
+  }
+
+  /** Adds jobs of several callers, each of which has an answer of its own. */
+  async addEach(jobs: readonly NewJob[]): Promise<readonly (AddedJob | MessagingError)[]> {
+    return await this.store.transaction((rows) => addEach(rows, jobs))
   }
 
   /**

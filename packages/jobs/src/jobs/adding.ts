@@ -1,5 +1,7 @@
 import { InvalidMessageError, type MessageDefinition, MessagingError } from '@waybill/core'
 import { newId } from '@waybill/core/driver-kit'
+import type { Transaction } from '@waybill/database'
+import type { AddedJob } from '../book/adding.ts'
 import type { JobBook } from '../book/job-book.ts'
 import type { NewJob } from '../book/new-job.ts'
 import { type JobDefinition, requireJob } from '../definition.ts'
@@ -7,6 +9,7 @@ import { definitionsOf, type FlowStep, jobsOfFlow } from '../flows/flow-step.ts'
 import { type HandleHost, Job } from '../job-handle.ts'
 import type { AddOptions, SendLaterOptions } from '../jobs-options.ts'
 import { newJob, newMessage } from '../new-jobs.ts'
+import { addingTogether } from './adding-together.ts'
 
 export interface AddingHost {
   readonly book: JobBook
@@ -25,16 +28,19 @@ export interface BulkItem<Input = unknown> {
 /** How jobs and messages come into the store. */
 export class Adding {
   readonly #host: AddingHost
+  readonly #addTogether: (job: NewJob) => Promise<AddedJob>
 
   constructor(host: AddingHost) {
     this.#host = host
+    this.#addTogether = addingTogether(host.book)
   }
 
   async add(definition: JobDefinition, data: unknown, options: AddOptions = {}): Promise<Job> {
     requireJob(definition, 'add')
     const { transaction, job } = await newJob(definition, data, options)
-    const [added] = await this.#host.book.add([job], transaction)
-    if (added === undefined) throw new MessagingError('failed', `The job ${job.id} was not added`)
+    // A job of this id or key may be in the middle of a transaction that has yet to commit: others must not wait for it too.
+    const mayWait = transaction !== undefined || options.id !== undefined || job.deduplicate !== undefined
+    const added = mayWait ? await this.#addAlone(job, transaction) : await this.#addTogether(job)
     this.#host.serve(definition)
     return new Job(this.#host.handles, definition, added.row.id, added.isNew)
   }
@@ -77,5 +83,10 @@ export class Adding {
     await this.#host.book.add([job], transaction)
     this.#host.serveMessages(definition)
     return job.id
+  }
+  async #addAlone(job: NewJob, transaction: Transaction | undefined): Promise<AddedJob> {
+    const [added] = await this.#host.book.add([job], transaction)
+    if (added === undefined) throw new MessagingError('failed', `The job ${job.id} was not added`)
+    return added
   }
 }
