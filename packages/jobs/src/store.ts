@@ -89,14 +89,23 @@ export interface JobCursor {
 
 export type JobCounts = Readonly<Record<JobState, number>>
 
+/** A job as it was read, and as it is to be: of the next version. */
+export interface RowChange {
+  readonly before: JobRow
+  readonly after: JobRow
+}
+
 /** What can be done to jobs within one transaction. */
 export interface JobRows {
   /** The present, by the clock of the store. */
   readonly now: number
   /** Once it has committed, those who watch the store are to look. */
   announce(): void
-  /** The jobs of these ids, in any order; nobody else changes them until the transaction ends. */
-  lock(ids: readonly string[]): Promise<readonly JobRow[]>
+  /**
+   * The jobs of these ids, in any order; nobody else changes them until the transaction ends. `withoutData`: a store may leave out
+   * data, output and progress, which nobody is going to look at; `update` leaves them as they are.
+   */
+  lock(ids: readonly string[], options?: { readonly withoutData?: boolean }): Promise<readonly JobRow[]>
   /** Keeps others away from these keys until the transaction ends. */
   lockKeys(keys: readonly string[]): Promise<void>
   keys(keys: readonly string[]): Promise<readonly JobKey[]>
@@ -107,6 +116,11 @@ export interface JobRows {
   insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>>
   /** Of rows that were locked. */
   update(rows: readonly JobRow[]): Promise<void>
+  /**
+   * Writes rows that nobody has changed since they were read, which their versions tell; resolves with the ids of those. A store that
+   * has it saves the locking of rows that are known.
+   */
+  replace?(changes: readonly RowChange[]): Promise<ReadonlySet<string>>
   /** Up to `limit` ids of a queue for which a message is to be sent, by priority and time; others may be offered the same. */
   toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]>
   /** How many jobs of a queue run, or are to run once their message arrives; no other transaction counts them until this one ends. */

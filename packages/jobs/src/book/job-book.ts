@@ -1,7 +1,7 @@
 import type { MessagingError } from '@waybill/core'
 import type { Transaction } from '@waybill/database'
 import { hasEnded, type JobError } from '../job.ts'
-import type { JobRow, JobStore } from '../store.ts'
+import type { JobRow, JobRows, JobStore } from '../store.ts'
 import { type AddedJob, addEach, addJobs } from './adding.ts'
 import { writeEndings } from './ending.ts'
 import { changed, ended, waiting, withAttempt } from './job-change.ts'
@@ -15,6 +15,8 @@ export interface Run {
 
 /** How an attempt ended. */
 export type Outcome = Run & {
+  /** The job as it was when the run began. */
+  readonly taken?: JobRow | undefined
   readonly progress?: string | undefined
   readonly log?: JobRow['details']['log'] | undefined
 } & (
@@ -72,13 +74,14 @@ export class JobBook {
     looksForLost: boolean,
     most: number,
     resendMs: number,
+    withoutData = false,
   ): Promise<readonly JobRow[]> {
     return await this.store.transaction(async (rows) => {
       const room =
         mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
       const fresh = room > 0 ? await rows.toSend(queue, false, Math.min(room, most)) : []
       const again = looksForLost ? await rows.toSend(queue, true, most) : []
-      const found = await rows.lock([...new Set([...fresh, ...again])])
+      const found = await rows.lock([...new Set([...fresh, ...again])], { withoutData })
       const due = found.filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now)
       const order = (one: JobRow, other: JobRow) =>
         other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal
@@ -152,9 +155,13 @@ export class JobBook {
     outer?: Transaction,
   ): Promise<readonly boolean[]> {
     return await this.store.transaction(async (rows) => {
-      const found = new Map((await rows.lock(outcomes.map(({ id }) => id))).map((row) => [row.id, row]))
+      const written = await replaceTaken(rows, outcomes)
+      const rest = outcomes.filter(({ id }) => !written.has(id))
+      if (rest.length === 0) return outcomes.map(() => true)
+      const found = new Map((await rows.lock(rest.map(({ id }) => id))).map((row) => [row.id, row]))
       const changes: JobRow[] = []
       const answers = outcomes.map((outcome) => {
+        if (written.has(outcome.id)) return true
         const row = found.get(outcome.id)
         if (row === undefined || row.state !== 'active' || row.owner !== owner || row.run !== outcome.run)
           return false
@@ -259,6 +266,19 @@ export class JobBook {
       return changes.map(({ id }) => id)
     })
   }
+}
+
+/** Writes the outcomes of jobs that are as they were when they were taken, and whose end has no consequences for others. */
+async function replaceTaken(rows: JobRows, outcomes: readonly Outcome[]): Promise<ReadonlySet<string>> {
+  const changes = outcomes.flatMap((outcome) => {
+    const { taken } = outcome
+    if (taken === undefined || taken.parent !== undefined || taken.details.key !== undefined) return []
+    return [{ before: taken, after: afterOutcome(noted(taken, outcome), outcome, rows.now) }]
+  })
+  if (changes.length === 0 || rows.replace === undefined) return new Set()
+  const written = await rows.replace(changes)
+  if (written.size > 0) rows.announce()
+  return written
 }
 
 function isOf(row: JobRow, { id, run }: Run): boolean {

@@ -3,6 +3,7 @@ import type { Database, Transaction } from '@waybill/database'
 import { type JobState, noJobs } from '../job.ts'
 import type { ScheduleRow } from '../schedule.ts'
 import type { JobCounts, JobCursor, JobFilter, JobRow, JobRows, JobStore } from '../store.ts'
+import { ChangeNotices } from './change-notices.ts'
 import { DatabaseClock } from './database-clock.ts'
 import { DatabaseRows } from './database-rows.ts'
 import { fromStored, fromStoredSchedule, type StoredJob, type StoredSchedule } from './row-columns.ts'
@@ -31,6 +32,7 @@ class DatabaseJobStore implements JobStore {
   readonly #database: Database
   readonly #clock: DatabaseClock
   readonly #statements: Statements
+  readonly #notices: ChangeNotices
   readonly #listeners = new Set<() => void>()
   #endListening: (() => void) | undefined
 
@@ -38,6 +40,7 @@ class DatabaseJobStore implements JobStore {
     this.#database = database
     this.#clock = new DatabaseClock(database)
     this.#statements = statementsOf(database.dialect)
+    this.#notices = new ChangeNotices(database, this.#statements.notify)
   }
 
   get clock(): Clock {
@@ -47,7 +50,10 @@ class DatabaseJobStore implements JobStore {
   async transaction<Result>(work: (rows: JobRows) => Promise<Result>, outer?: Transaction): Promise<Result> {
     if (outer !== undefined) {
       // The clock was asked by whoever opened the jobs; a database of one connection could not be asked now.
-      return (await this.#within(outer, work)).result
+      const { result, isAnnounced } = await this.#within(outer, work)
+      // Sent when it commits.
+      if (isAnnounced && this.#statements.notify !== undefined) await outer.query(this.#statements.notify)
+      return result
     }
     await this.#clock.ready()
     for (let tries = 1; ; tries += 1) {
@@ -55,7 +61,10 @@ class DatabaseJobStore implements JobStore {
         const { result, isAnnounced } = await this.#database.transaction((transaction) =>
           this.#within(transaction, work),
         )
-        if (isAnnounced) this.#changed()
+        if (isAnnounced) {
+          this.#changed()
+          this.#notices.tell()
+        }
         return result
       } catch (error) {
         if (tries === mostTries || !wasUndone(error)) throw error
@@ -176,9 +185,6 @@ class DatabaseJobStore implements JobStore {
     const { dialect } = this.#database
     const rows = new DatabaseRows(transaction, dialect, this.#statements, this.#clock.now())
     const result = await work(rows)
-    // Sent when it commits.
-    if (rows.isAnnounced && this.#statements.notify !== undefined)
-      await transaction.query(this.#statements.notify)
     return { result, isAnnounced: rows.isAnnounced }
   }
 

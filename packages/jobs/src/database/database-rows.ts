@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
 import type { Dialect, Transaction } from '@waybill/database'
 import type { ScheduleRow } from '../schedule.ts'
-import type { JobKey, JobRow, JobRows } from '../store.ts'
+import type { JobKey, JobRow, JobRows, RowChange } from '../store.ts'
 import {
+  changeParameters,
   columns,
   fromStored,
   fromStoredSchedule,
@@ -28,6 +29,8 @@ export class DatabaseRows implements JobRows {
   readonly #transaction: Transaction
   readonly #statements: Statements
   readonly #dialect: Dialect
+  /** As they are in the database, of those that were locked. */
+  readonly #stored = new Map<string, JobRow>()
 
   constructor(transaction: Transaction, dialect: Dialect, statements: Statements, now: number) {
     this.#transaction = transaction
@@ -40,9 +43,13 @@ export class DatabaseRows implements JobRows {
     this.isAnnounced = true
   }
 
-  async lock(ids: readonly string[]): Promise<readonly JobRow[]> {
+  async lock(ids: readonly string[], { withoutData = false } = {}): Promise<readonly JobRow[]> {
     if (ids.length === 0) return []
-    return (await this.#transaction.query<StoredJob>(this.#statements.lock, [ids])).map(fromStored)
+    const { lock, lockWithoutData } = this.#statements
+    const found = await this.#transaction.query<StoredJob>(withoutData ? lockWithoutData : lock, [ids])
+    const rows = found.map(fromStored)
+    for (const row of rows) this.#stored.set(row.id, row)
+    return rows
   }
 
   async lockKeys(keys: readonly string[]): Promise<void> {
@@ -82,7 +89,26 @@ export class DatabaseRows implements JobRows {
   }
 
   async update(rows: readonly JobRow[]): Promise<void> {
-    if (rows.length > 0) await this.#transaction.query(this.#statements.update, this.#incoming(rows))
+    // Most changes are of a few columns; data, which may be large, is in none of them as a rule.
+    const changed = columns.filter(({ field }) =>
+      rows.some((row) => row[field] !== this.#stored.get(row.id)?.[field]),
+    )
+    if (changed.length === 0) return
+    const parameters = changeParameters(this.#dialect, changed, rows)
+    await this.#transaction.query(this.#statements.update(changed), parameters)
+    for (const row of rows) this.#stored.set(row.id, row)
+  }
+
+  async replace(changes: readonly RowChange[]): Promise<ReadonlySet<string>> {
+    // Always in one order, so that two transactions hardly ever wait for each other.
+    const sorted = changes.toSorted(({ after: one }, { after: other }) => (one.id < other.id ? -1 : 1))
+    const changed = columns.filter(({ field }) =>
+      sorted.some(({ before, after }) => before[field] !== after[field]),
+    )
+    if (changed.length === 0) return new Set()
+    const rows = sorted.map(({ after }) => after)
+    const parameters = changeParameters(this.#dialect, changed, rows)
+    return new Set(await this.#ids(this.#statements.replace(changed), parameters))
   }
 
   async toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]> {

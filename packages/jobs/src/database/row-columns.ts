@@ -28,6 +28,11 @@ export const columns = [
   { column: 'details', field: 'details', type: 'text' },
 ] as const
 
+export type Column = (typeof columns)[number]
+
+/** Which job a change is of: named apart from the column, so that `RETURNING id` says which of the two. */
+export const jobColumn = { column: 'id', field: 'job', type: 'text' } as const
+
 export const keyColumns = [
   { field: 'key', type: 'text' },
   { field: 'job', type: 'text' },
@@ -41,6 +46,13 @@ export const scheduleColumns = [
 ] as const
 
 export const columnNames = columns.map(({ column }) => column).join(', ')
+
+const dataColumns: readonly string[] = ['data', 'output', 'progress'] satisfies (keyof JobRow)[]
+
+/** As if there were none, which spares reading what may be large. */
+export const columnsWithoutData = columns
+  .map(({ column }) => (dataColumns.includes(column) ? `NULL AS ${column}` : column))
+  .join(', ')
 
 type Moment = number | string
 
@@ -120,6 +132,16 @@ export function incomingParameters<Field extends string>(
 /** Fields as their columns have them. */
 export function toIncoming(row: JobRow): { readonly [Field in keyof JobRow]: unknown } {
   return { ...row, isSent: row.isSent ? 1 : 0, details: JSON.stringify(row.details) }
+}
+
+/** The parameters of a statement that changes some columns of rows. */
+export function changeParameters(
+  dialect: Dialect,
+  changed: readonly Column[],
+  rows: readonly JobRow[],
+): readonly unknown[] {
+  const incoming = rows.map((row) => ({ ...toIncoming(row), job: row.id }))
+  return incomingParameters(dialect, [jobColumn, ...changed], incoming)
 }
 
 /** A schedule as a query answers. */

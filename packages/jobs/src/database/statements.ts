@@ -1,5 +1,14 @@
 import type { Dialect } from '@waybill/database'
-import { columnNames, columns, incomingRows, keyColumns, scheduleColumns } from './row-columns.ts'
+import {
+  type Column,
+  columnNames,
+  columns,
+  columnsWithoutData,
+  incomingRows,
+  jobColumn,
+  keyColumns,
+  scheduleColumns,
+} from './row-columns.ts'
 
 /** The statements of a job store, written once for a database. */
 export function statementsOf(dialect: Dialect) {
@@ -8,18 +17,25 @@ export function statementsOf(dialect: Dialect) {
   const keys = table('job_keys')
   const schedules = table('job_schedules')
   const incoming = incomingRows(dialect, columns)
+  const updateOf = (changed: readonly Column[]) => {
+    const set = changed.map(({ column, field }) => `${column} = incoming."${field}"`).join(', ')
+    const from = incomingRows(dialect, [jobColumn, ...changed])
+    return `UPDATE ${jobs} AS job SET ${set} FROM ${from} WHERE job.id = incoming."job"`
+  }
   const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
   return {
     find: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')}`,
     // In one order, so that two transactions never wait for each other.
     lock: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
+    lockWithoutData: `SELECT ${columnsWithoutData} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
     insert: `INSERT INTO ${jobs} (${columnNames})
 SELECT ${columns.map(({ field }) => `incoming."${field}"`).join(', ')} FROM ${incoming} WHERE true
 ON CONFLICT (id) DO NOTHING RETURNING id`,
-    update: `UPDATE ${jobs} AS job SET ${columns
-      .filter(({ column }) => column !== 'id')
-      .map(({ column, field }) => `${column} = incoming."${field}"`)
-      .join(', ')} FROM ${incoming} WHERE job.id = incoming."id"`,
+    /** Of some columns, whose values are given after the ids. */
+    update: (changed: readonly Column[]) => updateOf(changed),
+    /** Of those that nobody has changed since. */
+    replace: (changed: readonly Column[]) =>
+      `${updateOf(changed)} AND job.version = incoming."version" - 1 RETURNING id`,
     // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
     toSend: `SELECT id FROM (${priorities
       .map(

@@ -134,10 +134,12 @@ export class Dispatcher {
     // Filled up once half of it is free, not job by job.
     const room = left * 2 >= window ? left : 0
     if (room === 0 && !looksForLost) return false
-    const jobs = await book.claim(queue, { room, mostRunning }, looksForLost, batchSize, settings.resendMs)
+    const message = this.#host.messageOf(queue)
+    const isJob = message === undefined
+    const limits = { room, mostRunning }
+    const jobs = await book.claim(queue, limits, looksForLost, batchSize, settings.resendMs, isJob)
     if (jobs.length === 0) return false
     const producer = this.#producerOf(queue)
-    const message = this.#host.messageOf(queue)
     const sent = await Promise.allSettled(jobs.map((job) => send(producer, job, message)))
     const failed = jobs.filter((_, index) => sent[index]?.status === 'rejected')
     const failure = sent.find((each) => each.status === 'rejected')

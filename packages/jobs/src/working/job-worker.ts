@@ -20,6 +20,7 @@ import { validated } from '../validated.ts'
 import type { ChildResult, JobContext, JobHandler } from './job-context.ts'
 import { LiveRun } from './live-run.ts'
 import { Runs } from './runs.ts'
+import { Slots } from './slots.ts'
 
 export interface WorkerOptions {
   /** How many jobs run at once, of each queue. Default: 10. */
@@ -40,8 +41,10 @@ export interface WorkerHost {
   failed(what: string, error: unknown): void
 }
 
+const mostConcurrency = 10_000
+
 const workerSchema = z.strictObject({
-  concurrency: z.int().min(1).max(10_000).default(10),
+  concurrency: z.int().min(1).max(mostConcurrency).default(10),
   lease: durationOption({ min: 1000, max: 86_400_000 }).default(30_000),
 })
 
@@ -73,6 +76,9 @@ export class JobWorker {
   readonly #runs: Runs
   readonly #take: (run: Run) => Promise<JobRow | undefined>
   readonly #finish: (outcome: Outcome) => Promise<boolean>
+  readonly #unclaim: (run: Run) => Promise<void>
+  /** By queue: how many handlers run at once. */
+  readonly #slots = new Map<string, Slots>()
   #consumers: readonly Consumer[] = []
   #isStarted = false
 
@@ -94,6 +100,10 @@ export class JobWorker {
       (outcomes: readonly Outcome[]) => book.finish(outcomes, this.#owner),
       batchSize,
     )
+    this.#unclaim = answeredBatches(async (runs: readonly Run[]) => {
+      await book.unclaim(runs, 0, true)
+      return runs.map(() => undefined)
+    }, batchSize)
   }
 
   /**
@@ -172,6 +182,7 @@ export class JobWorker {
       for (const run of this.#runs.all)
         run.interrupt('stopped', new MessagingError('closed', 'The worker stops'))
     })
+    for (const slots of this.#slots.values()) slots.end()
     // What was given back is still to be stored.
     await Promise.all(this.#consumers.map((consumer) => consumer.stop({ timeout: timeout + 10_000 })))
     cancel()
@@ -180,10 +191,12 @@ export class JobWorker {
 
   /** Takes no more jobs until `resume`; running ones go on. */
   pause(): void {
+    for (const slots of this.#slots.values()) slots.pause()
     for (const consumer of this.#consumers) consumer.pause()
   }
 
   resume(): void {
+    for (const slots of this.#slots.values()) slots.resume()
     for (const consumer of this.#consumers) consumer.resume()
   }
 
@@ -194,7 +207,8 @@ export class JobWorker {
 
   #consumer(bus: Bus): Consumer {
     return bus.consumer(workerGroup, {
-      concurrency: this.#options.concurrency,
+      // As many wait for their turn, or have ended and are being stored, as run.
+      concurrency: Math.min(2 * this.#options.concurrency, mostConcurrency),
       retry: storeRetry,
       maxLease: longest,
       stuckAfter: longest,
@@ -203,20 +217,52 @@ export class JobWorker {
 
   /** Resolves when the message can be acked: whatever became of the attempt is in the store. */
   async #run(definition: JobDefinition, handler: JobHandler, { job, run }: JobMessage): Promise<void> {
-    const { clock } = this.#host.book.store
-    const startedAt = clock.monotonic()
-    const row = await this.#take({ id: job, run })
-    this.#host.wake()
-    if (row === undefined) return
-    const live = new LiveRun(row, clock, startedAt + this.#options.lease * 0.9)
-    this.#runs.add(live)
+    const slots = this.#slotsOf(definition.queue)
+    if (!(await slots.enter())) {
+      await this.#giveBack({ id: job, run })
+      return
+    }
+    let live: LiveRun | undefined
+    let outcome: Outcome | undefined
     try {
-      const outcome = await this.#attempt(definition, handler, live)
-      if (outcome !== undefined) await this.#store(live, outcome)
+      live = await this.#begin({ id: job, run })
+      if (live === undefined) return
+      outcome = await this.#attempt(definition, handler, live)
+    } finally {
+      // The next job begins while the outcome of this one is stored.
+      slots.leave()
+      if (live !== undefined && outcome === undefined) this.#runs.remove(live)
+    }
+    if (outcome === undefined) return
+    try {
+      await this.#store(live, outcome)
     } finally {
       this.#runs.remove(live)
     }
     this.#host.wake()
+  }
+
+  async #begin(run: Run): Promise<LiveRun | undefined> {
+    const { clock } = this.#host.book.store
+    const startedAt = clock.monotonic()
+    const row = await this.#take(run)
+    this.#host.wake()
+    if (row === undefined) return undefined
+    const live = new LiveRun(row, clock, startedAt + this.#options.lease * 0.9)
+    this.#runs.add(live)
+    return live
+  }
+
+  /** Its message is acked; another is sent at once, to whoever has room. */
+  async #giveBack(run: Run): Promise<void> {
+    await this.#unclaim(run)
+    this.#host.wake()
+  }
+
+  #slotsOf(queue: string): Slots {
+    const slots = this.#slots.get(queue) ?? new Slots(this.#options.concurrency)
+    this.#slots.set(queue, slots)
+    return slots
   }
 
   async #attempt(
@@ -262,7 +308,9 @@ export class JobWorker {
   #context(definition: JobDefinition, live: LiveRun): JobContext {
     const { row } = live
     return {
-      signal: live.signal,
+      get signal() {
+        return live.signal
+      },
       attempt: row.details.attempt,
       attempts: row.details.attempts,
       progress: (value) => {
@@ -319,10 +367,10 @@ export class JobWorker {
     }
   }
 
-  async #told(live: LiveRun): Promise<Run & Pick<Outcome, 'progress' | 'log'>> {
+  async #told(live: LiveRun): Promise<Run & Pick<Outcome, 'taken' | 'progress' | 'log'>> {
     const { progress, log } = live.takeNews()
     const text = progress === undefined ? undefined : await this.#progressText(live.row, progress.value)
-    return { id: live.id, run: live.run, progress: text, log }
+    return { id: live.id, run: live.run, taken: live.row, progress: text, log }
   }
 
   /** Until it is stored, or the lease has run out: then somebody else has the job. */

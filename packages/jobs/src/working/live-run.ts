@@ -11,7 +11,9 @@ export type Interruption = 'timeout' | 'lost' | 'stopped'
 /** A job that this worker runs: what its handler has told, and whether it still may. */
 export class LiveRun implements Run {
   readonly row: JobRow
-  readonly #over = new AbortController()
+  // Made for those who look at it: most handlers do not, and it costs more than the rest of this.
+  #over: AbortController | undefined
+  #reason: Error | undefined
   readonly #clock: Clock
   /** By the clock's monotonic time: from then on another worker may have it. */
   leaseEnd: number
@@ -41,13 +43,18 @@ export class LiveRun implements Run {
   }
 
   get signal(): AbortSignal {
+    if (this.#over === undefined) {
+      this.#over = new AbortController()
+      if (this.#reason !== undefined) this.#over.abort(this.#reason)
+    }
     return this.#over.signal
   }
 
   interrupt(interruption: Interruption, reason: Error): void {
     if (this.interruption !== undefined) return
     this.interruption = interruption
-    this.#over.abort(reason)
+    this.#reason = reason
+    this.#over?.abort(reason)
     this.#interrupt()
   }
 
