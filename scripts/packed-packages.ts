@@ -1,6 +1,6 @@
 /**
  * Looks into what would be published of each package, as built: the licence and the bundles are in it, tests and our own
- * bench are not, and everything it imports is declared. Exits non-zero with a line a problem.
+ * bench are not, everything it imports is declared, and its commands run. Exits non-zero with a line a problem.
  */
 import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,6 +18,7 @@ const bareImports =
 
 interface Manifest {
   readonly name: string
+  readonly bin?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
 }
@@ -37,6 +38,21 @@ async function filesOf(folder: string): Promise<readonly string[]> {
   })
 }
 
+/** A command that is not in the package, that no shell can start, or that fails at once. */
+async function commandProblems(
+  folder: string,
+  bin: string,
+  files: readonly string[],
+): Promise<readonly string[]> {
+  const file = bin.replace(/^\.\//, '')
+  const path = join(root, folder, file)
+  if (!files.includes(file)) return [`${folder} lacks its command ${file}`]
+  if (!(await readFile(path, 'utf8')).startsWith('#!/usr/bin/env node\n'))
+    return [`${folder}/${file} does not begin with #!/usr/bin/env node`]
+  const { exitCode, output } = await command('node', [path, '--help'])
+  return exitCode === 0 ? [] : [`${folder}/${file} --help ends with ${exitCode}: ${output.trim()}`]
+}
+
 async function problemsOf(folder: string): Promise<readonly string[]> {
   // What `prepack` does when a package is really packed.
   await copyFile(join(root, 'LICENSE'), join(root, folder, 'LICENSE'))
@@ -48,6 +64,8 @@ async function problemsOf(folder: string): Promise<readonly string[]> {
   ])
   const files = await filesOf(folder)
   const problems = needed.filter((file) => !files.includes(file)).map((file) => `${folder} lacks ${file}`)
+  for (const bin of Object.values(manifest.bin ?? {}))
+    problems.push(...(await commandProblems(folder, bin, files)))
   for (const file of files) {
     if (unwanted.test(file)) problems.push(`${folder} would publish ${file}`)
     if (!/^dist\/.*\.(js|d\.ts)$/.test(file)) continue
