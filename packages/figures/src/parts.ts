@@ -1,4 +1,4 @@
-import { type Bus, type Group, type Health, MessagingError } from '@waybill/core'
+import { type Bus, type Group, MessagingError, type WorkerHealth } from '@waybill/core'
 import { type Figure, figures, type Labels } from './figure.ts'
 import { LabelSets } from './label-sets.ts'
 
@@ -44,22 +44,27 @@ class Readings {
   }
 }
 
-export function healthPart(bus: Bus): Part {
+export function connectionPart(bus: Bus): Part {
   const readings = new Readings()
   return {
-    read: async () => readings.of(healthValues(await bus.health())),
+    read: async () => {
+      const { driver } = await bus.health()
+      return readings.of([[figures.connectionUp, driver.status === 'up' ? 1 : 0]])
+    },
     absent: readings.of([[figures.connectionUp, 0]]),
   }
 }
 
-type WorkerHealth = Health['consumers'][number]
-
-function healthValues({ driver, consumers }: Health): Value[] {
-  const byGroup = Map.groupBy(consumers, ({ topic, group }) => `${topic}\n${group}`)
-  return [
-    [figures.connectionUp, driver.status === 'up' ? 1 : 0],
-    ...[...byGroup.values()].flatMap(consumerValues),
-  ]
+/** What this process knows of its consumers, whether the broker answers or not. */
+export function consumersPart(bus: Bus): Part {
+  const readings = new Readings()
+  return {
+    read: async () => {
+      const byGroup = Map.groupBy(bus.consumerHealth(), ({ topic, group }) => `${topic}\n${group}`)
+      return readings.of([...byGroup.values()].flatMap(consumerValues))
+    },
+    absent: [],
+  }
 }
 
 /** Of the consumers of one group on one topic. */

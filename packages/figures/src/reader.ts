@@ -3,8 +3,9 @@ import { systemClock } from '@waybill/core/driver'
 import { within } from '@waybill/core/driver-kit'
 import {
   type CountedOutbox,
+  connectionPart,
+  consumersPart,
   groupPart,
-  healthPart,
   isOver,
   outboxPart,
   type Part,
@@ -47,7 +48,7 @@ export class Reader {
     )
     const counted = bus.capabilities.stats ? [...all.values()].map(groupPart) : []
     const stored = Object.entries(outboxes).map(([name, outbox]) => outboxPart(name, outbox))
-    this.#asked = [healthPart(bus), ...counted, ...stored].map((part) => ({
+    this.#asked = [consumersPart(bus), connectionPart(bus), ...counted, ...stored].map((part) => ({
       part,
       asking: undefined,
       answer: undefined,

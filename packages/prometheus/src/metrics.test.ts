@@ -117,6 +117,18 @@ test('what does not answer is absent, is not asked twice, and holds up nothing',
   expect(asked).toBe(1)
 })
 
+test('what the process itself knows of its consumers is there while the broker hangs', async () => {
+  await using kit = await createTestBus({ topics: [orders] })
+  await kit.bus
+    .consumer('billing')
+    .on(Placed, () => {})
+    .start()
+  kit.bus.health = () => new Promise<never>(() => {})
+  const lines = await samples(prometheusMetrics(kit.bus, { timeout: 1 }))
+  expect(lines).toContain('waybill_connection_up 0')
+  expect(lines).toContain('waybill_consumers{topic="orders",group="billing",state="running"} 1')
+})
+
 test('reasons of users’ own are one', async () => {
   await using kit = await createTestBus({ topics: [orders] })
   const metrics = prometheusMetrics(kit.bus)
