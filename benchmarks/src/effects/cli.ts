@@ -1,34 +1,47 @@
 /**
  * Inbox and outbox beside SQL written by hand that does the same, and the relay beside `send` alone, on the same servers in
- * the same run, in turns. Prints ratios: above 1 is faster than the other.
+ * the same run, in turns. Prints ratios: above 1 is faster than the other. `--only TEXT` measures pairs with it in their title,
+ * `--rounds N` more or fewer rounds than 31.
  */
+import { parseArgs } from 'node:util'
+import { connect } from '@waybill/core'
+import { postgres } from '@waybill/postgres'
+import pg from 'pg'
 import { startBroker } from '../../../conformance/src/bench/brokers/index.ts'
-import { median } from '../statistics.ts'
-import { type Pair, pairs } from './pairs.ts'
+import { tablesByHand } from './by-hand.ts'
+import { callers, databasePairs } from './database-pairs.ts'
+import { topic } from './orders.ts'
+import { ratiosOf } from './pair.ts'
+import { relayPair } from './relay-pair.ts'
 
-const rounds = 7
+const { values } = parseArgs({
+  options: { only: { type: 'string', default: '' }, rounds: { type: 'string', default: '31' } },
+})
 
-/** Both sides in turns, each first every other time; the median of the ratios within the rounds. */
-async function ratioOf({ ours, theirs }: Pair): Promise<number> {
-  const ratios: number[] = []
-  // The first round warms up.
-  for (let round = 0; round <= rounds; round += 1) {
-    const seconds = { ours: 0, theirs: 0 }
-    const order = round % 2 === 0 ? (['ours', 'theirs'] as const) : (['theirs', 'ours'] as const)
-    for (const side of order) seconds[side] = await (side === 'ours' ? ours : theirs)()
-    if (round > 0) ratios.push(seconds.theirs / seconds.ours)
-  }
-  return median(ratios)
-}
-
-await using postgres = await startBroker('postgres')
+await using server = await startBroker('postgres')
 await using rabbitmq = await startBroker('rabbitmq')
-const { all, close } = await pairs(postgres.url, rabbitmq.url)
+const pool = new pg.Pool({ connectionString: server.url, max: callers })
+const schema = 'bench_waybill'
+await pool.query(
+  `DROP SCHEMA IF EXISTS bench_hand CASCADE; DROP SCHEMA IF EXISTS ${schema} CASCADE; ${tablesByHand}`,
+)
+const database = postgres({ pool, schema })
+await database.migrate()
+const bus = await connect({ url: rabbitmq.url, console: false, topics: [topic] })
+const purge = `rabbitmqctl -q list_queues --no-table-headers name | xargs -n 1 rabbitmqctl -q purge_queue`
+const empty = async () => rabbitmq.canRestart && (await rabbitmq.exec(['sh', '-c', purge]))
+const all = [...databasePairs(pool, database), relayPair(bus, database, empty)]
+
 let sound = true
-for (const pair of all) {
-  const ratio = await ratioOf(pair)
-  sound &&= ratio >= pair.target
-  console.log(`${pair.title}: ${ratio.toFixed(2)} (target ${pair.target})`)
+for (const pair of all.filter(({ title }) => title.includes(values.only))) {
+  const { time, cpu, worst, best } = await ratiosOf(pair, Number(values.rounds))
+  sound &&= time >= pair.target
+  const [of, from, to, processor] = [time, worst, best, cpu].map((ratio) => ratio.toFixed(2))
+  console.log(
+    `${pair.title}: ${of} (${from} to ${to}; target ${pair.target}), CPU time of the client ${processor}`,
+  )
 }
-await close()
+await bus.close()
+await database.close()
+await pool.end()
 process.exitCode = sound ? 0 : 1

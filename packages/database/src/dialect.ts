@@ -41,6 +41,8 @@ export interface Dialect {
    * write one after the other anyway.
    */
   keyLocks(parameter: string): string | undefined
+  /** An expression that takes such a lock for one number. */
+  keyLock(parameter: string): string | undefined
   /** Whether a value is one of an array that is given as a parameter. */
   isIn(value: string, parameter: string, type: 'bigint' | 'text'): string
   /**

@@ -17,7 +17,7 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     now,
     after: (milliseconds) => `(${now} + ${milliseconds}::double precision * interval '1 millisecond')`,
     epochMs: (moment) => `(extract(epoch FROM ${moment}) * 1000)::double precision`,
-    fromEpochMs: (milliseconds) => `to_timestamp(${milliseconds} / 1000.0)`,
+    fromEpochMs: (milliseconds) => `to_timestamp(${milliseconds}::double precision / 1000)`,
     fromHex: (text) => `decode(${text}, 'hex')`,
     typed: (parameter, type) => `${parameter}::${type}`,
     rows: (first, columns) => {
@@ -27,6 +27,7 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     },
     rowParameters: (values) => values,
     keyLocks: (parameter) => `SELECT pg_advisory_xact_lock(key) FROM unnest(${parameter}::bigint[]) AS key`,
+    keyLock: (parameter) => `pg_advisory_xact_lock(${parameter}::bigint)`,
     isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,
     transactions: {
       type: 'xid8',

@@ -20,6 +20,7 @@ export function sqliteDialect(prefix: string): Dialect {
     },
     rowParameters: (values) => [values[0]?.map((_, row) => values.map((column) => column[row])) ?? []],
     keyLocks: () => undefined,
+    keyLock: () => undefined,
     isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
     transactions: { type: 'integer', current: '0', oldestRunning: '1', next: '1' },
     locking: '',

@@ -40,7 +40,7 @@ export class Inbox {
   readonly #host: Host
   readonly #cleaner: Cleaner
   readonly #options: z.output<typeof optionsSchema>
-  readonly #sql: { readonly mark: string; readonly keep: string; readonly result: string }
+  readonly #sql: Readonly<Record<'mark' | 'markAgain' | 'keep' | 'result', string>>
 
   /** @internal Made by `database.inbox()`; the parameters may change in any version. */
   constructor(host: Host, cleaner: Cleaner, options: InboxOptions = {}) {
@@ -49,12 +49,15 @@ export class Inbox {
     this.#cleaner = cleaner
     const { table, now, after } = host.dialect
     const marks = table('marks')
-    this.#sql = {
-      // Another transaction that has the mark is waited for: its end decides. A lease of the idempotency store is this
-      // message's own, since the handler runs under it.
-      mark: `INSERT INTO ${marks} AS existing (${markColumns}, state, expires_at)
+    const insert = `INSERT INTO ${marks} AS existing (${markColumns}, state, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, 'done', ${after('$7')})
-ON CONFLICT (mark) DO UPDATE SET state = 'done', result = NULL, marked_at = ${now}, expires_at = excluded.expires_at
+ON CONFLICT (mark)`
+    this.#sql = {
+      // Most messages are new, and this is what PostgreSQL plans and runs fastest. Another transaction that has the mark is
+      // waited for: its end decides.
+      mark: `${insert} DO NOTHING RETURNING state`,
+      // A lease of the idempotency store is this message's own, since the handler runs under it.
+      markAgain: `${insert} DO UPDATE SET state = 'done', result = NULL, marked_at = ${now}, expires_at = excluded.expires_at
 WHERE existing.state = 'processing' OR existing.expires_at <= ${now}
 RETURNING state`,
       keep: `UPDATE ${marks} SET result = $2 WHERE mark = $1`,
@@ -109,8 +112,8 @@ RETURNING state`,
     try {
       await this.#host.requireReady(transaction)
       const parameters = [...markParameters(idempotencyKey), this.#options.window]
-      const rows = await transaction.query(this.#sql.mark, parameters)
-      return rows.length > 0
+      const isNew = (await transaction.query(this.#sql.mark, parameters)).length > 0
+      return isNew || (await transaction.query(this.#sql.markAgain, parameters)).length > 0
     } catch (error) {
       throw this.#host.failed(error, `Marking ${idempotencyKey.type} ${idempotencyKey.id}`)
     }

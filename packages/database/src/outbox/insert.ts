@@ -47,63 +47,86 @@ export class Inserts {
    * wait for the transaction that made the one before, so that ids are in the order of commits.
    */
   of(rows: readonly NewRow[], locks: readonly string[]): Statement {
-    const hasLocks = locks.length > 0 && this.#dialect.keyLocks('') !== undefined
-    // What is the same in all rows is given once. Ids make rows, even those of messages that are alike.
+    const lock = this.#dialect.keyLock('') === undefined ? undefined : lockOf(locks)
     const shared: unknown[] = []
     const own: (readonly unknown[])[] = []
-    let kind = hasLocks ? 'locked ' : ''
-    for (const { name, value } of this.#columns) {
+    const places = this.#columns.map(({ name, value }) => {
       const values = rows.map(value)
-      const isShared = rows.length === 1 || (name !== 'id' && values.every((each) => each === values[0]))
-      if (isShared) shared.push(values[0])
-      else own.push(values)
-      kind += isShared ? '1' : 'n'
-    }
+      const place = placeOf(name, values)
+      if (place === 'shared') shared.push(values[0])
+      else if (place === 'own') own.push(values)
+      return place
+    })
     const parameters = [...shared, ...(own.length === 0 ? [] : this.#dialect.rowParameters(own))]
-    const sql = this.#text(kind, hasLocks ? parameters.length + 1 : undefined)
-    return { sql, parameters: hasLocks ? [...parameters, locks] : parameters }
+    const lockParameter = `$${parameters.length + 1}`
+    const kind = `${lock?.kind} ${places.join()}`
+    const sql = this.#texts.get(kind) ?? this.#write(places, this.#before(lock?.kind, lockParameter))
+    this.#texts.set(kind, sql)
+    return { sql, parameters: lock === undefined ? parameters : [...parameters, lock.value] }
   }
 
-  #text(kind: string, lockParameter: number | undefined): string {
-    const known = this.#texts.get(kind)
-    if (known !== undefined) return known
-    const text = this.#write(kind, lockParameter)
-    this.#texts.set(kind, text)
-    return text
-  }
-
-  #write(kind: string, lockParameter: number | undefined): string {
+  #write(places: readonly Place[], before: string | undefined): string {
     const dialect = this.#dialect
-    const isShared = [...kind.slice(-this.#columns.length)].map((each) => each === '1')
-    const parts: string[] = []
-    const sources: string[] = []
-    const lock = lockParameter === undefined ? undefined : dialect.keyLocks(`$${lockParameter}`)
-    if (lock !== undefined) {
-      parts.push(`locked AS MATERIALIZED (${lock})`)
-      sources.push('(SELECT count(*) FROM locked) AS all_locked')
-    }
-    if (dialect.notify !== undefined) {
-      parts.push(`notified AS MATERIALIZED (SELECT ${dialect.notify})`)
-      sources.push('(SELECT count(*) FROM notified) AS all_notified')
-    }
+    const isStored = (_: Column, index: number) => places[index] !== 'absent'
+    const own = this.#columns.filter((_, index) => places[index] === 'own')
     let parameter = 0
     const values = this.#columns.map(({ name, type, from }, index) => {
-      parameter += isShared[index] ? 1 : 0
-      const value = isShared[index] ? dialect.typed(`$${parameter}`, type) : `incoming."${name}"`
+      parameter += places[index] === 'shared' ? 1 : 0
+      const value = places[index] === 'own' ? `incoming."${name}"` : dialect.typed(`$${parameter}`, type)
       return from === undefined ? value : from(value)
     })
-    const own = this.#columns.filter((_, index) => !isShared[index])
-    if (own.length > 0) sources.push(dialect.rows(parameter + 1, own))
-    return [
-      parts.length > 0 && `WITH ${parts.join(', ')}`,
-      `INSERT INTO ${dialect.table('outbox')} (${this.#columns.map(({ name }) => name).join(', ')})`,
-      `SELECT ${values.join(', ')}`,
-      sources.length > 0 && `FROM ${sources.join(', ')}`,
-      own.length > 0 && 'ORDER BY incoming.n',
+    const sources = [
+      ...(before === undefined ? [] : ['before']),
+      ...(own.length === 0 ? [] : [dialect.rows(parameter + 1, own)]),
     ]
-      .filter((line) => line !== false)
+    const names = this.#columns.filter(isStored).map(({ name }) => name)
+    return [
+      before ?? '',
+      `INSERT INTO ${dialect.table('outbox')} (${names.join(', ')})`,
+      `SELECT ${values.filter((_, index) => places[index] !== 'absent').join(', ')}`,
+      sources.length > 0 ? `FROM ${sources.join(', ')}` : '',
+      own.length > 0 ? 'ORDER BY incoming.n' : '',
+    ]
+      .filter((line) => line !== '')
       .join('\n')
   }
+
+  /** One row, for which the insert has to wait: the locks are taken, and relays will be woken. */
+  #before(lock: Lock['kind'] | undefined, parameter: string): string | undefined {
+    const { keyLock, keyLocks, notify } = this.#dialect
+    const wake = notify === undefined ? [] : [notify]
+    if (lock === 'many') {
+      const row = ['count(*)', ...wake].join(', ')
+      return `WITH locked AS MATERIALIZED (${keyLocks(parameter)}), before AS MATERIALIZED (SELECT ${row} FROM locked)`
+    }
+    const row = lock === 'one' ? [keyLock(parameter), ...wake] : wake
+    return row.length === 0 ? undefined : `WITH before AS MATERIALIZED (SELECT ${row.join(', ')})`
+  }
+}
+
+interface Lock {
+  readonly kind: 'one' | 'many'
+  readonly value: string | readonly string[]
+}
+
+function lockOf(locks: readonly string[]): Lock | undefined {
+  const [first] = locks
+  if (first === undefined) return undefined
+  return locks.length === 1 ? { kind: 'one', value: first } : { kind: 'many', value: locks }
+}
+
+/**
+ * Where the values of a column are given: in one parameter for all rows, in one value a row, or nowhere, as no row has any: a
+ * shorter statement is planned in less time.
+ */
+type Place = 'absent' | 'shared' | 'own'
+
+function placeOf(name: string, values: readonly unknown[]): Place {
+  const [first] = values
+  // Ids make rows, even those of messages that are alike.
+  const isShared = values.length === 1 || (name !== 'id' && values.every((each) => each === first))
+  if (!isShared) return 'own'
+  return first === null ? 'absent' : 'shared'
 }
 
 function hexOf(bytes: Uint8Array | null): string | null {

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto'
 import { InvalidMessageError, type Issue } from '@waybill/core'
 import type { StoredMessage } from '@waybill/core/outbox'
 import { slotCount } from '../migrations/0002-outbox.ts'
+import { textHash } from './text-hash.ts'
 import { topicSettingsText } from './topic-settings.ts'
 
 /** A message as its row is written. Moments are milliseconds since 1970. */
@@ -73,6 +73,8 @@ function refuseNul({ id, key, type }: NewRow): void {
 }
 
 function optionsText({ message: { metadata }, options }: StoredMessage): string | null {
+  // The usual case: a source, which has a column, and nothing else.
+  if (Object.keys(metadata).length === 1 && Object.keys(options).length === 0) return null
   const { source, correlationId, causationId, traceparent, tracestate, ...rest } = metadata
   const own: RowOptions = {
     ...options,
@@ -101,9 +103,7 @@ interface KeyPlace {
 
 /** Apart for each installation in a database. */
 export function placeOf(namespace: string, topic: string, key: string): KeyPlace {
-  const digest = hash('sha256', JSON.stringify([namespace, topic, key]), 'buffer')
-  return {
-    slot: digest.readUInt32BE(8) % slotCount,
-    lock: digest.readBigInt64BE(0).toString(),
-  }
+  const [high, low] = textHash(JSON.stringify([namespace, topic, key]))
+  const lock = BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low))
+  return { slot: low % slotCount, lock: lock.toString() }
 }
