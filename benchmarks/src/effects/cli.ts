@@ -1,7 +1,6 @@
 /**
  * Inbox and outbox beside SQL written by hand that does the same, and the relay beside `send` alone, on the same servers in
- * the same run, in turns. Prints ratios: above 1 is faster than the other. `--only TEXT` measures pairs with it in their title,
- * `--rounds N` more or fewer rounds than 31.
+ * the same run, in turns. Prints ratios: above 1 is faster than the other. `--only TEXT` measures pairs with it in their title.
  */
 import { parseArgs } from 'node:util'
 import { connect } from '@waybill/core'
@@ -14,9 +13,7 @@ import { topic } from './orders.ts'
 import { ratiosOf } from './pair.ts'
 import { relayPair } from './relay-pair.ts'
 
-const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, rounds: { type: 'string', default: '31' } },
-})
+const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
 
 await using server = await startBroker('postgres')
 await using rabbitmq = await startBroker('rabbitmq')
@@ -34,7 +31,7 @@ const all = [...databasePairs(pool, database), relayPair(bus, database, empty)]
 
 let sound = true
 for (const pair of all.filter(({ title }) => title.includes(values.only))) {
-  const { time, cpu, worst, best } = await ratiosOf(pair, Number(values.rounds))
+  const { time, cpu, worst, best } = await ratiosOf(pair)
   sound &&= time >= pair.target
   const [of, from, to, processor] = [time, worst, best, cpu].map((ratio) => ratio.toFixed(2))
   console.log(

@@ -9,6 +9,8 @@ export const callers = 8
 const transactions = 250
 const batches = 25
 const batchSize = 100
+// Short, so that both sides of a round find the machine as busy.
+const many = { rounds: 61, warmUp: 20 }
 
 const effect = 'INSERT INTO bench_hand.effects VALUES ($1)'
 
@@ -27,6 +29,7 @@ export function databasePairs(pool: pg.Pool, database: Database): readonly Pair[
     {
       title: 'inbox beside SQL by hand',
       target: 0.9,
+      ...many,
       ours: turn(transactions, (n) => {
         const { type } = OrderPlaced
         const mark = { group: 'bench', topic: topic.name, type, source: 'bench', id: randomUUID() }
@@ -41,6 +44,7 @@ export function databasePairs(pool: pg.Pool, database: Database): readonly Pair[
     {
       title: 'outbox, one message a transaction, beside SQL by hand',
       target: 0.9,
+      ...many,
       ours: turn(transactions, (n) =>
         database.transaction(async (transaction) => {
           await transaction.query(effect, [n])
@@ -57,6 +61,7 @@ export function databasePairs(pool: pg.Pool, database: Database): readonly Pair[
     {
       title: `outbox, ${batchSize} messages a transaction, beside SQL by hand`,
       target: 0.9,
+      ...many,
       ours: turn(batches, (n) =>
         database.transaction(async (transaction) => {
           await transaction.query(effect, [n])

@@ -11,6 +11,10 @@ export interface Pair {
   readonly title: string
   /** Of the time that passed: above 1 Waybill is faster. */
   readonly target: number
+  /** That count. */
+  readonly rounds: number
+  /** Before them, until the code of both sides is compiled. */
+  readonly warmUp: number
   ours(): Promise<Taken>
   theirs(): Promise<Taken>
 }
@@ -41,11 +45,11 @@ export async function callMany(count: number, callers: number, work: (n: number)
   await Promise.all(Array.from({ length: callers }, caller))
 }
 
-/** Both sides in turns, each first every other time; medians of the ratios within the rounds. Some rounds warm up. */
-export async function ratiosOf({ ours, theirs }: Pair, rounds: number): Promise<Ratios> {
+/** Both sides in turns, each first every other time; medians of the ratios within the rounds. */
+export async function ratiosOf({ ours, theirs, rounds, warmUp }: Pair): Promise<Ratios> {
   const times: number[] = []
   const cpus: number[] = []
-  for (let round = -4; round < rounds; round += 1) {
+  for (let round = -warmUp; round < rounds; round += 1) {
     const oursFirst = round % 2 === 0 ? await ours() : undefined
     const their = await theirs()
     const our = oursFirst ?? (await ours())

@@ -36,6 +36,8 @@ export function relayPair(bus: Bus, database: Database, empty: () => Promise<unk
   return {
     title: 'relay beside send alone',
     target: 0.5,
+    rounds: 7,
+    warmUp: 1,
     async ours() {
       await empty()
       await fill()

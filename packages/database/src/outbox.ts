@@ -207,8 +207,11 @@ export class Outbox {
     } catch (error) {
       throw this.#host.failed(error, 'Storing messages in the outbox')
     }
-    for (const definition of new Set(stored.map((each) => each.definition)))
-      this.#definitions.learn(definition)
+    let learned: MessageDefinition | undefined
+    for (const { definition } of stored) {
+      if (definition !== learned) this.#definitions.learn(definition)
+      learned = definition
+    }
     this.#host.wakeAfter(transaction)
     return stored.map(({ message }) => message)
   }
@@ -225,5 +228,7 @@ export class Outbox {
 
 /** In an order that is the same for all, so that two batches never wait for each other. */
 function locksOf(rows: readonly NewRow[]): readonly string[] {
-  return [...new Set(rows.flatMap(({ lock }) => lock ?? []))].sort()
+  const locks = new Set<string>()
+  for (const { lock } of rows) if (lock !== undefined) locks.add(lock)
+  return [...locks].sort()
 }

@@ -50,7 +50,14 @@ export class Inserts {
     const lock = this.#dialect.keyLock('') === undefined ? undefined : lockOf(locks)
     const shared: unknown[] = []
     const own: (readonly unknown[])[] = []
+    const [only] = rows
     const places = this.#columns.map(({ name, value }) => {
+      if (only !== undefined && rows.length === 1) {
+        const given = value(only)
+        if (given === null) return 'absent'
+        shared.push(given)
+        return 'shared'
+      }
       const values = rows.map(value)
       const place = placeOf(name, values)
       if (place === 'shared') shared.push(values[0])
@@ -124,7 +131,7 @@ type Place = 'absent' | 'shared' | 'own'
 function placeOf(name: string, values: readonly unknown[]): Place {
   const [first] = values
   // Ids make rows, even those of messages that are alike.
-  const isShared = values.length === 1 || (name !== 'id' && values.every((each) => each === first))
+  const isShared = name !== 'id' && values.every((each) => each === first)
   if (!isShared) return 'own'
   return first === null ? 'absent' : 'shared'
 }
