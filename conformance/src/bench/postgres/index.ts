@@ -1,4 +1,5 @@
 import type { Section } from '../../case/case.ts'
+import { answerAndTimeout } from './answer-and-timeout.ts'
 import { databaseCases } from './database-cases.ts'
 import { eventStoreCases } from './event-store-cases.ts'
 import { exampleCases } from './example-cases.ts'
@@ -18,6 +19,7 @@ export function postgresSections(servers: Servers): readonly Section[] {
         ...eventStoreCases(servers),
         ...transactionCases(servers),
         ...libraryCases(servers),
+        answerAndTimeout(servers),
         standby(servers),
       ],
     },
