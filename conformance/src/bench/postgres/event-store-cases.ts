@@ -1,35 +1,12 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineMessage, defineTopic, type HandlerContext, type Message } from '@waybill/core'
-import {
-  type Database,
-  defineProjection,
-  defineSaga,
-  EventStore,
-  eventOf,
-  Projection,
-  Saga,
-  when,
-} from '@waybill/database'
-import { z } from 'zod'
+import { type Database, EventStore, Projection } from '@waybill/database'
 import type { Case } from '../../case/case.ts'
 import type { CaseContext } from '../../case/case-context.ts'
 import { Latch } from '../../case/latch.ts'
+import { countingOver } from './counting.ts'
+import { happened, seenIn } from './seen.ts'
 import { openDatabase, type Servers } from './servers.ts'
-
-const topic = defineTopic('events')
-const Happened = defineMessage(topic, 'event.happened', { schema: z.object({ n: z.int() }) })
-const happened = (n: number) => eventOf(Happened, { n })
-
-const schema = z.object({ counter: z.string() })
-const key = ({ counter }: z.output<typeof schema>) => counter
-const CounterStarted = defineMessage(topic, 'counter.started', { schema, key })
-const CounterRaised = defineMessage(topic, 'counter.raised', { schema, key })
-
-const counting = defineSaga('counting', { data: z.object({ count: z.int() }) }, (saga) => [
-  saga.startedBy(CounterStarted, () => ({ count: 0 })),
-  saga.on(CounterRaised, ({ data, update }) => update({ count: data.count + 1 })),
-])
 
 const streamsOf = async (events: EventStore, database: Database) =>
   (await events.readAll(database)).map(({ stream, streamVersion }) => `${stream} ${streamVersion}`)
@@ -100,24 +77,9 @@ export function eventStoreCases(servers: Servers): readonly Case[] {
       async run(context) {
         const { database, schema: place } = await openDatabase(context, servers)
         const events = new EventStore(database)
-        const applied = new Map<string, number>()
-        await database.query(
-          `CREATE TABLE "${place}".seen (stream text PRIMARY KEY, version integer NOT NULL)`,
-        )
-        const seen = defineProjection('seen', {
-          handlers: [
-            when(Happened, async ({ stream, streamVersion }, transaction) => {
-              const rows = await transaction.query(
-                `INSERT INTO "${place}".seen AS known (stream, version) VALUES ($1, $2) ON CONFLICT (stream)
-DO UPDATE SET version = excluded.version WHERE known.version = excluded.version - 1 RETURNING version`,
-                [stream, streamVersion],
-              )
-              if (rows.length === 0) throw new Error(`${stream} ${streamVersion} is out of order`)
-              applied.set(stream, streamVersion)
-            }),
-          ],
-        })
-        const members = [1, 2, 3].map(() => new Projection(events, seen, { batch: 20, poll: 5 }))
+        const seen = seenIn(place)
+        await seen.create(database)
+        const members = [1, 2, 3].map(() => new Projection(events, seen.definition, { batch: 20, poll: 5 }))
         context.defer(() => Promise.all(members.map((member) => member.stop())))
         for (const member of members) member.start()
         const write = async (writer: number) => {
@@ -130,10 +92,7 @@ DO UPDATE SET version = excluded.version WHERE known.version = excluded.version 
             })
         }
         await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(write))
-        await context.eventually(
-          'every event is applied',
-          () => [...applied.values()].reduce((sum, version) => sum + version, 0) === 400,
-        )
+        await context.eventually('every event is applied', async () => (await seen.count(database)) === 400)
         assert.deepEqual(
           members.map((member) => member.health().state),
           ['running', 'running', 'running'],
@@ -145,24 +104,11 @@ DO UPDATE SET version = excluded.version WHERE known.version = excluded.version 
       title: 'Messages of one saga that meet each change it once, duplicates included',
       async run(context) {
         const { database } = await openDatabase(context, servers)
-        const saga = new Saga(counting, { database, inbox: database.inbox(), outbox: database.outbox() })
-        const handlers = saga.handlers()
-        const take = async (type: string, id: string) => {
-          const message: Message = {
-            ...{ id, type, version: 1, timestamp: new Date(), data: { counter: 'c' } },
-            metadata: { source: 'test' },
-          }
-          const delivery: HandlerContext = {
-            ...{ message, signal: new AbortController().signal, attempt: 1, deliveries: 1 },
-            ...{ topic: topic.name, group: 'counters', mode: 'single' },
-            idempotencyKey: { group: 'counters', topic: topic.name, type, source: 'test', id },
-          }
-          await handlers.find(({ definition }) => definition.type === type)?.handle(message, delivery)
-        }
-        await Promise.all([1, 2, 3].map((n) => take('counter.started', `started-${n}`)))
+        const counter = countingOver(database)
+        await Promise.all([1, 2, 3].map((n) => counter.start(`started-${n}`)))
         const twice = [...Array(10).keys(), ...Array(10).keys()]
-        await Promise.all(twice.map((n) => take('counter.raised', `raised-${n}`)))
-        const { data, version } = (await saga.state('c')) ?? {}
+        await Promise.all(twice.map((n) => counter.raise(`raised-${n}`)))
+        const { data, version } = (await counter.state()) ?? {}
         assert.deepEqual([data?.count, version], [10, 11])
       },
     },

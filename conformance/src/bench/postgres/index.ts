@@ -6,6 +6,7 @@ import { exampleCases } from './example-cases.ts'
 import { inboxKills } from './inbox-kills.ts'
 import { libraryCases } from './library-cases.ts'
 import { relayKills, relayStandsStill } from './relay-kills.ts'
+import { rivals } from './rivals.ts'
 import type { Servers } from './servers.ts'
 import { standby } from './standby-case.ts'
 import { transactionCases } from './transaction-cases.ts'
@@ -17,6 +18,7 @@ export function postgresSections(servers: Servers): readonly Section[] {
       cases: [
         ...databaseCases(servers),
         ...eventStoreCases(servers),
+        rivals(servers),
         ...transactionCases(servers),
         ...libraryCases(servers),
         answerAndTimeout(servers),
