@@ -184,6 +184,18 @@ for (const testStore of stores()) {
       expect(new Set(together.map(({ id }) => id)).size).toBe(1)
     })
 
+    test('a job that is throttled holds its key until it has ended, however long that takes', async () => {
+      const { jobs, store } = await testStore.open()
+      const deduplicate = { key: 'k', mode: 'throttle', window: 1 } as const
+      const first = await jobs.add(Plain, { text: 'first' }, { deduplicate, delay: '1h' })
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      await store.removeExpired(10)
+      const second = await jobs.add(Plain, { text: 'second' }, { deduplicate })
+      expect([second.id, second.isNew]).toEqual([first.id, false])
+      await first.cancel()
+      expect((await jobs.add(Plain, { text: 'third' }, { deduplicate })).isNew).toBe(true)
+    })
+
     test('urgent jobs go first, of equal ones the oldest', async () => {
       const { jobs } = await testStore.open({ window: 1 })
       const order: string[] = []

@@ -50,13 +50,18 @@ async function runTests(environment: Readonly<Record<string, string>>): Promise<
 export function fullMemory(servers: Servers): Case {
   return {
     number: 607,
-    title: 'When Redis has no room, jobs are refused, and those that are there go on',
+    title:
+      'A Redis that may evict jobs is warned of; without room it refuses jobs, and those that are there go on',
     async run(context) {
       const redis = await redisServers(context, servers)
       const port = redis.nextPort()
-      await redis.start(port, { 'maxmemory-policy': 'noeviction' })
+      await redis.start(port, { maxmemory: '100mb', 'maxmemory-policy': 'allkeys-lru' })
       const url = `redis://${await redis.address()}:${port}`
       const limit = (bytes: string) => plainly(url, (client) => client.config('SET', 'maxmemory', bytes))
+      const warnings: string[] = []
+      const hear = ({ message }: Error) => warnings.push(message)
+      process.on('warning', hear)
+      context.defer(() => process.off('warning', hear))
       const store = redisJobStore(url)
       context.defer(() => store.close())
       const bus = await connectTo(context, servers.ends.redis)
@@ -72,6 +77,10 @@ export function fullMemory(servers: Servers): Case {
       await worker.start()
       const job = await jobs.add(Task, { kind: 'quick' })
       await context.within('it runs', begun.passed())
+      await context.eventually('it warns', () =>
+        warnings.some((each) => /allkeys-lru: when memory is full Redis may evict jobs/.test(each)),
+      )
+      await plainly(url, (client) => client.config('SET', 'maxmemory-policy', 'noeviction'))
       await limit('1')
       await assert.rejects(jobs.add(Task, { kind: 'quick' }), {
         code: 'rejected',

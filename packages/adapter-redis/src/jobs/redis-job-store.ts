@@ -24,6 +24,7 @@ import { parseRedisOptions, type RedisOptions } from '../options.ts'
 import { jobScripts } from '../scripts/script.ts'
 import { connectionName } from '../wire/names.ts'
 import { asArray, asNumber } from '../wire/reply.ts'
+import { evictionWarning, parseServerInfo } from '../wire/server-info.ts'
 import { ChangeNotices } from './change-notices.ts'
 import { Commands } from './commands.ts'
 import { type JobKeys, jobKeys, priorities } from './job-keys.ts'
@@ -78,6 +79,16 @@ export function redisJobStore(url: string, options: RedisJobStoreOptions = {}): 
 
 const mostRenewed = 1000
 
+/** Told once, by whoever writes. */
+async function warnOfEviction(shared: SharedConnection): Promise<void> {
+  try {
+    const warning = evictionWarning(parseServerInfo(await shared.call('INFO')), 'jobs')
+    if (warning !== undefined) process.emitWarning(warning, 'WaybillWarning')
+  } catch {
+    // Not every user may ask.
+  }
+}
+
 class Store implements RedisJobStore {
   // A connection that is lost tells nothing until it is there again.
   readonly tellsAll = false
@@ -90,6 +101,7 @@ class Store implements RedisJobStore {
   readonly #lists: Lists
   readonly #retention: Retention
   readonly #notices: ChangeNotices
+  #warned: Promise<void> | undefined
 
   constructor(shared: SharedConnection, listening: ListeningConnection, keys: JobKeys) {
     this.#shared = shared
@@ -114,6 +126,7 @@ class Store implements RedisJobStore {
       const hint = 'add the job, or end it, once that has committed, or keep jobs in that database'
       throw new MessagingError('unsupported', `${what}: ${hint} (databaseJobStore)`)
     }
+    this.#warned ??= warnOfEviction(this.#shared)
     return await this.#transactions.run(work)
   }
 

@@ -34,7 +34,10 @@ export function parseServerInfo(reply: unknown): ServerInfo {
 }
 
 /** What an operator should know of a server that may lose messages; undefined when there is nothing to tell. */
-export function evictionWarning({ evictionPolicy, maxMemory }: ServerInfo): string | undefined {
+export function evictionWarning(
+  { evictionPolicy, maxMemory }: ServerInfo,
+  what = 'messages',
+): string | undefined {
   if (evictionPolicy === undefined || evictionPolicy === 'noeviction' || maxMemory === 0) return undefined
-  return `maxmemory-policy is ${evictionPolicy}: when memory is full Redis may evict messages; set it to noeviction`
+  return `maxmemory-policy is ${evictionPolicy}: when memory is full Redis may evict ${what}; set it to noeviction`
 }

@@ -60,7 +60,9 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
     removeExpired: `WITH expired AS MATERIALIZED (SELECT id FROM ${jobs} WHERE remove_at <= $1 ORDER BY remove_at LIMIT $2 ${lockingFree})
 DELETE FROM ${jobs} WHERE id IN (SELECT id FROM expired) RETURNING 1 AS one`,
     removeBeyond: `DELETE FROM ${jobs} WHERE id IN (SELECT id FROM ${jobs} WHERE name = $1 AND state = $2 ORDER BY finished_at DESC LIMIT $4 OFFSET $3) RETURNING 1 AS one`,
-    removeKeys: `DELETE FROM ${keys} WHERE until_at <= $1`,
+    // A job that has not ended keeps its key until it has.
+    removeKeys: `DELETE FROM ${keys} WHERE until_at <= $1 AND NOT EXISTS
+(SELECT 1 FROM ${jobs} AS job WHERE job.id = ${keys}.job AND job.state NOT IN ('completed', 'failed', 'cancelled'))`,
     keys: `SELECT key, job, until_at FROM ${keys} WHERE ${isIn('key', '$1', 'text')}`,
     putKeys: `INSERT INTO ${keys} (key, job, until_at) SELECT incoming."key", incoming."job", incoming."until" FROM ${incomingRows(dialect, keyColumns)} WHERE true
 ON CONFLICT (key) DO UPDATE SET job = excluded.job, until_at = excluded.until_at`,

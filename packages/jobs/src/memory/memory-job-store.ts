@@ -1,6 +1,6 @@
 import { type Clock, MessagingError, parseOptions, systemClock } from '@waybill/core/driver'
 import { z } from 'zod'
-import { type JobState, noJobs } from '../job.ts'
+import { hasEnded, type JobState, noJobs } from '../job.ts'
 import type { ScheduleRow } from '../schedule.ts'
 import type { JobCursor, JobFilter, JobKey, JobRow, JobRows, JobStore } from '../store.ts'
 
@@ -100,8 +100,12 @@ class MemoryJobStore implements JobStore {
 
   async removeExpired(limit: number): Promise<number> {
     const now = this.clock.now()
-    for (const { key, until } of this.#keys.values())
-      if (until !== undefined && until <= now) this.#keys.delete(key)
+    for (const { key, job, until } of this.#keys.values()) {
+      const holding = this.#jobs.get(job)
+      // A job that has not ended keeps its key until it has.
+      const isFree = holding === undefined || hasEnded(holding.state)
+      if (isFree && until !== undefined && until <= now) this.#keys.delete(key)
+    }
     const expired = [...this.#jobs.values()].filter(
       ({ removeAt }) => removeAt !== undefined && removeAt <= now,
     )
