@@ -207,11 +207,7 @@ export class Outbox {
     } catch (error) {
       throw this.#host.failed(error, 'Storing messages in the outbox')
     }
-    let learned: MessageDefinition | undefined
-    for (const { definition } of stored) {
-      if (definition !== learned) this.#definitions.learn(definition)
-      learned = definition
-    }
+    for (const { definition } of stored) this.#definitions.learn(definition)
     this.#host.wakeAfter(transaction)
     return stored.map(({ message }) => message)
   }

@@ -16,6 +16,7 @@ export class Definitions {
   readonly #byType = new Map<string, MessageDefinition>()
   readonly #byTopic = new Map<string, MessageDefinition>()
   readonly #ofRows = new Map<string, MessageDefinition>()
+  #last: MessageDefinition | undefined
 
   constructor(given: readonly MessageDefinition[]) {
     for (const [index, definition] of given.entries()) {
@@ -29,6 +30,9 @@ export class Definitions {
   }
 
   learn(definition: MessageDefinition): void {
+    // Most processes store one kind of message after the other, and it is asked for each.
+    if (definition === this.#last) return
+    this.#last = definition
     const key = `${definition.topic.name}/${definition.type}`
     if (this.#byType.get(key) === definition) return
     if (this.#byType.size >= remembered) this.#byType.clear()
