@@ -1,6 +1,7 @@
 import type { Section } from '../../case/case.ts'
 import { deadWorker, killedFlow, killedSchedulers, type ProgramOf } from './kills.ts'
 import { isolation, lives } from './lives.ts'
+import { killedUnderLoad } from './load/killed-under-load.ts'
 import type { Servers } from './servers.ts'
 import { fullMemory, storeTests } from './stores.ts'
 
@@ -24,6 +25,8 @@ export function jobSections(servers: Servers, program: ProgramOf): readonly Sect
         killedFlow(servers, program, ['rabbitmq', 'sqs'], 'redis'),
         killedSchedulers(servers, program, 'postgres'),
         killedSchedulers(servers, program, 'redis'),
+        killedUnderLoad(servers, 'postgres'),
+        killedUnderLoad(servers, 'redis'),
       ],
     },
   ]

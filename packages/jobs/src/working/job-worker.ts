@@ -206,9 +206,11 @@ export class JobWorker {
   }
 
   #consumer(bus: Bus): Consumer {
+    // As many wait for their turn, or have ended and are being stored, as run. More in hand would be missing when this process dies.
+    const most = Math.min(2 * this.#options.concurrency, mostConcurrency)
     return bus.consumer(workerGroup, {
-      // As many wait for their turn, or have ended and are being stored, as run.
-      concurrency: Math.min(2 * this.#options.concurrency, mostConcurrency),
+      concurrency: most,
+      prefetch: Math.min(most, bus.capabilities.maxPrefetch),
       retry: storeRetry,
       maxLease: longest,
       stuckAfter: longest,

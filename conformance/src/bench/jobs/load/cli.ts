@@ -46,6 +46,7 @@ try {
     broker: redis.url,
     jobs: Number(values.jobs),
     seed,
+    killEveryMs: 10_000,
     timeoutMs: Number(values.minutes) * 60_000,
     report: console.log,
   })

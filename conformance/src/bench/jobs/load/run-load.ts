@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly jobs: number
   /** Which jobs fail, and when which worker is killed, follows from it. */
   readonly seed: number
+  /** The longest time between two kills. */
+  readonly killEveryMs: number
   readonly timeoutMs: number
   readonly report?: (line: string) => void
 }
@@ -32,8 +34,6 @@ export interface LoadFigures {
 const workers = 3
 const bulkSize = 1000
 const lookEveryMs = 500
-/** Between two kills. */
-const killEveryMs = 6000
 
 /**
  * Adds jobs, one of a hundred of which fails, while three worker processes are killed at random moments and started anew. Every other
@@ -42,7 +42,16 @@ const killEveryMs = 6000
  * @throws {AssertionError} when that is not so, or it takes longer than `timeoutMs`.
  */
 export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
-  const { program, store: place, broker, jobs: total, seed, timeoutMs, report = () => {} } = options
+  const {
+    program,
+    store: place,
+    broker,
+    jobs: total,
+    seed,
+    timeoutMs,
+    killEveryMs,
+    report = () => {},
+  } = options
   const random = randomFrom(seed)
   const failing = Math.floor(random() * 100)
   const fails = (n: number) => n % 100 === failing
