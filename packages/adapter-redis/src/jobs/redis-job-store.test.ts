@@ -28,6 +28,27 @@ test('a name that is none is refused', () => {
   expect(() => redisJobStore('redis://localhost', { store: 'a:b' })).toThrow('store: ')
 })
 
+describe.skipIf(url === undefined)('Redis', () => {
+  test('as many jobs as are allowed are written in one step, and more are refused', async () => {
+    await using store = redisJobStore(url ?? '', { store: `many_${Date.now().toString(36)}` })
+    const most = 5000
+    const insert = (count: number) =>
+      store.transaction((rows) => {
+        const late = rows.now + 3_600_000
+        const all = Array.from({ length: count }, (_, n) => ({
+          ...rowOf(`job/${n}`, rows.now),
+          dueAt: late,
+          sendAt: late,
+        }))
+        return rows.insert(all.map((row) => ({ ...row, parent: 'flow', output: '1', progress: '1' })))
+      })
+    await expect(insert(most + 1)).rejects.toMatchObject({ code: 'rejected' })
+    await insert(most)
+    expect(await store.counts({})).toMatchObject({ waiting: 0, delayed: most })
+    expect(await store.list({ parent: 'flow' }, 2 * most)).toHaveLength(most)
+  })
+})
+
 // A cluster has the same scripts, and is looked at by more than one connection.
 describe.skipIf(url === undefined)('Redis', () => {
   test('who counts what runs of a queue starts over when another has sent of it meanwhile', async () => {

@@ -22,7 +22,7 @@ const mostTries = 100
 const mostRestMs = 50
 
 /** What one script writes at most: it holds up everybody else while it runs. */
-const mostJobs = 10_000
+const mostJobs = 5000
 
 interface Committed {
   readonly isDone: boolean
