@@ -17,6 +17,7 @@ import { foreignMessages } from './foreign-messages.ts'
 import { groups } from './groups.ts'
 import { hangingHandlers } from './hanging-handlers.ts'
 import { idempotency } from './idempotency.ts'
+import { killedMembers } from './killed-members.ts'
 import { lackingFeatures } from './lacking-features.ts'
 import { metadata } from './metadata.ts'
 import { order } from './order.ts'
@@ -46,7 +47,7 @@ export const sections: readonly Section[] = [
   { title: 'Retries', cases: retries },
   { title: 'Policies of handlers', cases: policies },
   { title: 'Dead letters', cases: [...deadLetters, ...exportedLetters] },
-  { title: 'Order', cases: [...order, ...orderFaults] },
+  { title: 'Order', cases: [...order, ...orderFaults, ...killedMembers] },
   { title: 'Concurrency and backpressure', cases: concurrency },
   { title: 'Delay, expiry, priority', cases: delays },
   { title: 'Bodies and metadata', cases: [...bodies, ...metadata] },

@@ -6,7 +6,6 @@ import { delays } from './delays.ts'
 import { faults } from './faults.ts'
 import { foreignEvents } from './foreign-events.ts'
 import { handover } from './handover.ts'
-import { killedMembers } from './killed-members.ts'
 import { overTls } from './over-tls.ts'
 import { permissions } from './permissions.ts'
 import { topology } from './topology.ts'
@@ -24,7 +23,6 @@ export function rabbitmqSections(administration: Administration): readonly Secti
         ...wishes(administration),
         ...counting(administration),
         ...handover(),
-        ...killedMembers,
         ...foreignEvents(administration),
       ],
     },

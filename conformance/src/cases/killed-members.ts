@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import type { Case } from '../../case/case.ts'
+import type { Case } from '../case/case.ts'
 
 const keys = Array.from({ length: 8 }, (_, index) => `key-${index}`)
 
 /** Members of an ordered group that die with much in hand, some of them while partitions change hands. */
 export const killedMembers: readonly Case[] = [
   {
-    number: 149,
-    title: 'What a killed member had in hand of a backlog comes again before what follows it of its key',
+    number: 96,
+    part: 'h',
+    title: 'A key keeps its order when members are killed with much of a backlog in hand',
     requires: ['ordered'],
     needs: ['processes'],
     timeoutMs: 240_000,
