@@ -14,7 +14,7 @@ export const killedMembers: readonly Case[] = [
     timeoutMs: 240_000,
     async run(context) {
       const stage = await context.stage({ topic: { ordered: true } })
-      const data = Array.from({ length: 60 }, (_, n) => keys.map((key) => ({ n, key }))).flat()
+      const data = Array.from({ length: 100 }, (_, n) => keys.map((key) => ({ n, key }))).flat()
       const sent = await stage.producer.sendBatch(stage.message, data)
       const delivered: string[] = []
       const start = async () => {
@@ -27,17 +27,21 @@ export const killedMembers: readonly Case[] = [
         child.onReport((report) => {
           if (report.type === 'delivered') delivered.push(report.id)
         })
-        await context.eventually('it is ready', () => child.of('ready').length === 1)
+        await context.eventually('it is ready', () => child.of('ready').length === 1, context.pace(30_000))
         return child
       }
-      let [victim, survivor] = [await start(), await start()]
-      for (let kill = 0; kill < 3; kill += 1) {
-        const until = delivered.length + 30
-        await context.eventually('some more are handled', () => delivered.length >= until)
-        await victim.kill()
-        ;[victim, survivor] = [survivor, await start()]
-      }
       const isDone = () => new Set(delivered).size === sent.length
+      let [victim, survivor] = [await start(), await start()]
+      let killsAmidst = 0
+      for (let kill = 0; kill < 3; kill += 1) {
+        const next = await start()
+        const until = delivered.length + 30
+        await context.eventually('some more are handled', () => delivered.length >= until || isDone())
+        if (!isDone()) killsAmidst += 1
+        await victim.kill()
+        ;[victim, survivor] = [survivor, next]
+      }
+      assert.ok(killsAmidst > 0, 'there was no backlog at any of the kills')
       await context.eventually('all are handled', isDone, context.pace(60_000), () => delivered.length)
       for (const key of keys) {
         const ofKey = sent.filter((message) => message.key === key).map(({ id }) => id)
