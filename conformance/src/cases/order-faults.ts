@@ -228,6 +228,28 @@ export const orderFaults: readonly Case[] = [
   },
   {
     number: 96,
+    part: 'i',
+    title: 'A key keeps its order when members join and leave in the middle of a long backlog',
+    requires: ['ordered'],
+    timeoutMs: 120_000,
+    async run(context) {
+      const stage = await orderedStage(context)
+      const recorder = context.recorder()
+      const options = { concurrency: keys.length, prefetch: 50 * keys.length }
+      const join = async (member: string) =>
+        stage.consume(recorder, { ...options, member, bus: await context.bus() }, () => context.work(100))
+      // Far more than the members have in hand.
+      const sent = await sendToAllKeys(stage, 100)
+      const first = await join('first')
+      await Promise.all([join('second'), join('third')])
+      const handled = resolved(recorder)
+      await context.eventually('some more are handled', () => resolved(recorder) >= handled + 100)
+      await first.stop()
+      await assertKeyOrder(context, recorder, sent, 3 * options.concurrency)
+    },
+  },
+  {
+    number: 96,
     part: 'g',
     title: 'A key keeps its order in batches, though some of a batch fail',
     requires: ['ordered'],

@@ -343,8 +343,13 @@ export interface Subscription {
    * handed over. Core releases at once what no handler is running, with whatever waits behind it, so that a handover
    * never waits for a backoff; the attempts that only this process has counted are forgotten. The driver keeps what was
    * released until the rest is settled too, gives all of it back in its old order, and delivers nothing of it meanwhile.
+   *
+   * Also for drivers whose broker is about to divide a topic among the members anew: what no handler is running yet had
+   * better begin at its next owner. With `keepsBackoffs` what backs off stays, since its key may stay here, too.
    */
-  onHandover?(listener: (deliveries: readonly Delivery[]) => void): void
+  onHandover?(
+    listener: (deliveries: readonly Delivery[], options?: { readonly keepsBackoffs?: boolean }) => void,
+  ): void
   /**
    * Ends the subscription and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles
    * what it wants settled first.

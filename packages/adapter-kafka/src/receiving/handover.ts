@@ -3,7 +3,7 @@ import { atMost } from '../client/client.ts'
 import type { Membership } from '../client/group-coordinator.ts'
 import type { Assignment, GroupMember } from '../client/group-member.ts'
 import { type Committer, isGenerationOver } from '../settling/committer.ts'
-import type { Partition } from '../settling/partition.ts'
+import type { KafkaDelivery, Partition } from '../settling/partition.ts'
 import type { Intake } from './intake.ts'
 import type { CarriedCommit, Ownership } from './ownership.ts'
 import type { ReadyMessages } from './ready-messages.ts'
@@ -25,6 +25,8 @@ export interface HandoverParts {
   readonly ready: ReadyMessages
   readonly intake: Intake
   readonly legacy: Legacy
+  /** Asks core to give back what no handler is running. */
+  readonly giveBack: (deliveries: readonly KafkaDelivery[]) => void
   /** Partitions that went to somebody else or begin anew, with what is in hand of them. */
   readonly onLost: (partitions: readonly Partition[]) => void
   readonly onOpen: () => void
@@ -134,8 +136,10 @@ export class Handover {
 
   /** What ends now need not be handled again by the next owner. */
   async #giveUp(membership: Membership): Promise<void> {
-    const { committer, ownership } = this.#parts
+    const { committer, ownership, giveBack } = this.#parts
     const { partitions } = ownership
+    // Or each would begin while the next owner begins with it, too.
+    giveBack(partitions.flatMap(({ inHand }) => [...inHand]))
     const drained = Promise.withResolvers<void>()
     this.#onSettled = () => {
       if (partitions.every(({ inHand }) => inHand.size === 0)) drained.resolve()

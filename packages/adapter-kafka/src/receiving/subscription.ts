@@ -23,6 +23,8 @@ import { Ownership, type OwnershipOptions } from './ownership.ts'
 import { ReadyMessages } from './ready-messages.ts'
 import { Warnings } from './warnings.ts'
 
+type HandoverListener = Parameters<NonNullable<Subscription['onHandover']>>[0]
+
 export interface SubscriptionContext {
   readonly settings: KafkaSettings
   readonly clock: Clock
@@ -60,6 +62,7 @@ export class KafkaSubscription implements Subscription {
   #wakeReceiver: (() => void) | undefined
   #failure: Error | undefined
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
+  #onHandover: HandoverListener | undefined
   #closing: Promise<void> | undefined
 
   constructor(request: SubscriptionRequest, context: SubscriptionContext) {
@@ -132,6 +135,7 @@ export class KafkaSubscription implements Subscription {
       ready: this.#ready,
       intake: this.#intake,
       legacy,
+      giveBack: (deliveries) => this.#onHandover?.(deliveries, { keepsBackoffs: true }),
       onLost: (partitions) => this.#reportLost(partitions),
       onOpen: () => {
         this.#firstAssigned.resolve()
@@ -178,6 +182,10 @@ export class KafkaSubscription implements Subscription {
 
   onLost(listener: (deliveries: readonly Delivery[]) => void): void {
     this.#onLost = listener
+  }
+
+  onHandover(listener: HandoverListener): void {
+    this.#onHandover = listener
   }
 
   close(): Promise<void> {

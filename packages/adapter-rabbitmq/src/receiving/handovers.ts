@@ -1,8 +1,5 @@
 import type { Clock, Delivery } from '@waybill/core/driver'
-import { inChunks } from '@waybill/core/driver-kit'
-import type { InHand } from '../settling/in-hand.ts'
-import type { RabbitmqDelivery } from '../wire/delivery.ts'
-import type { Consumers } from './consumers.ts'
+import type { QueueReader } from './queue-reader.ts'
 
 /** How often partitions that stand still are looked at. */
 const lookMs = 500
@@ -10,28 +7,19 @@ const lookMs = 500
 /** How often in a row one has to stand still although messages of it wait: a delivery may be on its way. */
 const enoughLooks = 2
 
-/**
- * How many are given back at a time: of what a queue has not taken yet, more than 32 come back in any order (RabbitMQ 4.0,
- * rabbit_fifo_client).
- */
-const mostReturned = 16
-
 /** How long a partition stays after it left for others and came again; doubled each time. */
 const shortestRestMs = 1000
 const longestRestMs = 120_000
 
 export interface HandoversParts {
   readonly clock: Clock
-  readonly inHand: InHand
-  readonly consumers: Consumers
+  readonly readers: () => Iterable<QueueReader>
   /** How many messages of a partition the broker sends at most before some are settled. */
   readonly prefetch: number
-  /** How many messages of a partition wait at the broker. */
-  readonly waiting: (partition: number) => Promise<number>
   /** Asks core to give back what it is not busy with. */
   readonly giveBack: (deliveries: readonly Delivery[]) => void
-  /** Resolves when the partition's queue has taken all that was settled of it. */
-  readonly untilTaken: (partition: number) => Promise<void>
+  /** Gives back all of a partition and lines up for it again; behind all others, if it is left to them. */
+  readonly handOver: (reader: QueueReader, isForOthers: boolean) => Promise<void>
 }
 
 /**
@@ -63,17 +51,16 @@ export class Handovers {
    * one, and if not, the partition comes again. Each return counts against what goes back, up to RabbitMQ 4.2 (decision 39), so
    * it goes ever more rarely.
    */
-  leaveToOthers(partition: number): void {
-    const { clock, inHand } = this.#parts
-    if (inHand.isLeaving(partition)) return
-    const now = clock.monotonic()
+  leaveToOthers({ partition, inHand }: QueueReader): void {
+    if (inHand.isLeaving) return
+    const now = this.#parts.clock.monotonic()
     const last = this.#left.get(partition)
     if (last !== undefined && now < last.at + last.restMs) return
     const isLongAgo = last === undefined || now > last.at + 2 * longestRestMs
     const restMs = isLongAgo ? shortestRestMs : Math.min(2 * last.restMs, longestRestMs)
     this.#left.set(partition, { at: now, restMs })
     this.#forOthers.add(partition)
-    inHand.leave(partition)
+    inHand.leave()
   }
 
   /** A message of the partition has come. */
@@ -83,9 +70,11 @@ export class Handovers {
 
   /** Lets those go of which everything is settled or released. */
   complete(): void {
-    for (const [partition, released] of this.#parts.inHand.readyToLeave()) {
-      // A channel that fails tells by itself.
-      this.#handOver(partition, released).catch(() => undefined)
+    for (const reader of this.#parts.readers()) {
+      if (!this.#isOver && reader.inHand.takeLeave()) {
+        // What fails loses the subscription, which tells.
+        void this.#parts.handOver(reader, this.#forOthers.delete(reader.partition))
+      }
     }
   }
 
@@ -96,49 +85,37 @@ export class Handovers {
 
   #lookLater(): void {
     if (this.#isOver) return
-    // A channel that fails tells by itself, and has nothing more to hand over.
+    // A channel that fails tells by itself.
     const look = () =>
       void this.#look()
-        .then(() => this.#lookLater())
         .catch(() => undefined)
+        .finally(() => this.#lookLater())
     this.#cancel = this.#parts.clock.after(lookMs, look, { background: true })
   }
 
   async #look(): Promise<void> {
-    const { inHand, prefetch, giveBack } = this.#parts
-    const sizes = inHand.sizes()
-    for (const partition of this.#still.keys()) {
-      if (!sizes.has(partition) || this.#moving.has(partition)) this.#still.delete(partition)
+    const { readers, prefetch, giveBack } = this.#parts
+    const quiet: QueueReader[] = []
+    for (const reader of readers()) {
+      const { partition, inHand } = reader
+      const isMoving = this.#moving.has(partition)
+      if (inHand.size === 0 || isMoving) this.#still.delete(partition)
+      else if (inHand.size < prefetch && !inHand.isLeaving) quiet.push(reader)
     }
-    const quiet = [...sizes].filter(
-      ([partition, size]) => size < prefetch && !this.#moving.has(partition) && !inHand.isLeaving(partition),
-    )
     this.#moving.clear()
-    await Promise.all(quiet.map(([partition]) => this.#lookAt(partition)))
-    const held = inHand.held()
+    await Promise.all(quiet.map((reader) => this.#lookAt(reader)))
+    const held = [...readers()].flatMap(({ inHand }) => inHand.held())
     if (held.length > 0) giveBack(held)
     this.complete()
   }
 
-  async #lookAt(partition: number): Promise<void> {
-    const waiting = await this.#parts.waiting(partition)
+  async #lookAt(reader: QueueReader): Promise<void> {
+    const { partition, inHand } = reader
+    const waiting = await reader.waiting()
     const looks = waiting > 0 && !this.#moving.has(partition) ? (this.#still.get(partition) ?? 0) + 1 : 0
     this.#still.set(partition, looks)
     if (looks < enoughLooks || this.#isOver) return
     this.#still.delete(partition)
-    this.#parts.inHand.leave(partition)
-  }
-
-  async #handOver(partition: number, released: readonly RabbitmqDelivery[]): Promise<void> {
-    const { inHand, consumers, untilTaken } = this.#parts
-    for (const some of inChunks(released, { maxItems: mostReturned })) {
-      await untilTaken(partition)
-      inHand.giveBack(some)
-    }
-    await untilTaken(partition)
-    // A queue activates the next consumer at the last acknowledgement, but not at the last return (RabbitMQ 4.0).
-    await consumers.leave(partition)
-    inHand.left(partition)
-    await consumers.join(partition, this.#forOthers.delete(partition))
+    inHand.leave()
   }
 }

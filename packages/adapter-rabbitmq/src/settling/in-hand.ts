@@ -5,7 +5,6 @@ import type { Copies, CopyPurpose } from '../sending/copies.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
 import type { TopicObjects } from '../wire/names.ts'
 import { Acknowledgements } from './acknowledgements.ts'
-import { LeavingPartitions } from './leaving-partitions.ts'
 import { identityOf, type LostAcks } from './lost-acks.ts'
 
 /**
@@ -32,15 +31,14 @@ export interface InHandParts {
   readonly copies: Copies
   readonly objects: TopicObjects
   readonly group: string
-  /** By partition. */
-  readonly queues: readonly string[]
-  /** Whether each queue has one active consumer. */
+  readonly queue: string
+  /** Whether the queue has one active consumer. */
   readonly isOrdered: boolean
   /** Whether the broker counts what is given back as if a consumer had died, so that it goes back as a copy instead. */
   readonly returnsAsCopies: boolean
   readonly lostAcks: LostAcks
-  /** Of an ordered topic: this member has no handler for the head of one of the partition's keys. Called before it is released. */
-  readonly onForOthers: (partition: number) => void
+  /** Of an ordered topic: this member has no handler for the head of one of its keys. Called before it is released. */
+  readonly onForOthers: () => void
   /** Takes what is handed out once more. */
   readonly onAgain: (deliveries: readonly RabbitmqDelivery[]) => void
 }
@@ -50,11 +48,16 @@ export class InHand {
   readonly #parts: InHandParts
   readonly #acknowledgements = new Acknowledgements()
   readonly #deliveries = new Set<RabbitmqDelivery>()
-  readonly #leaving = new LeavingPartitions()
+  /**
+   * While all goes back, what was released: it goes with the channel, once nothing else is in hand. What is given back one
+   * by one would come again in the order in which it went.
+   */
+  #kept: Set<RabbitmqDelivery> | undefined
+  #isGone = false
   #recentAcks: (string | undefined)[] = []
   #isLost = false
-  /** The partitions of which something was acknowledged. */
-  readonly acked = new Set<number>()
+  /** Whether anything was acknowledged, of an ordered topic. */
+  hasAcked = false
 
   constructor(parts: InHandParts) {
     this.#parts = parts
@@ -68,46 +71,33 @@ export class InHand {
     this.#deliveries.add(delivery)
   }
 
-  /** By partition; those of which nothing is in hand are absent. */
-  sizes(): ReadonlyMap<number, number> {
-    const sizes = new Map<number, number>()
-    for (const { partition } of this.#deliveries) sizes.set(partition, (sizes.get(partition) ?? 0) + 1)
-    return sizes
+  get isLeaving(): boolean {
+    return this.#kept !== undefined
   }
 
-  isLeaving(partition: number): boolean {
-    return this.#leaving.has(partition)
+  /** From now on what is released is kept, until everything goes back together. */
+  leave(): void {
+    this.#kept ??= new Set()
   }
 
-  /** From now on what is released of the partition is kept until everything goes back together. */
-  leave(partition: number): void {
-    this.#leaving.add(partition)
-  }
-
-  /** What has no verdict of the partitions that leave. */
+  /** What has no verdict, while all goes back. */
   held(): readonly RabbitmqDelivery[] {
-    if (!this.#leaving.any) return []
-    return [...this.#deliveries].filter(({ partition, settled }) => !settled && this.#leaving.has(partition))
+    return this.isLeaving ? [...this.#deliveries].filter(({ settled }) => !settled) : []
   }
 
-  /** A delivery of a partition that leaves goes back without a verdict; false for one of another. */
+  /** A delivery goes back without a verdict; false unless all goes back. */
   keep(delivery: RabbitmqDelivery): boolean {
-    return this.#leaving.keep(delivery)
+    if (this.#kept === undefined) return false
+    delivery.settled = true
+    this.#kept.add(delivery)
+    return true
   }
 
-  /** Returns once the leaving partitions of which nothing else is in hand, each with what must go back. */
-  readyToLeave(): ReadonlyMap<number, readonly RabbitmqDelivery[]> {
-    return this.#leaving.any ? this.#leaving.takeComplete(this.#deliveries) : new Map()
-  }
-
-  /** Puts them back into their queue. */
-  giveBack(deliveries: readonly RabbitmqDelivery[]): void {
-    this.#nack(deliveries)
-  }
-
-  /** The partition has been handed over. What has arrived of it in the meantime goes back too. */
-  left(partition: number): void {
-    this.#nack(this.#leaving.end(partition))
+  /** True once: when all goes back, and nothing is in hand but what was kept. */
+  takeLeave(): boolean {
+    if (this.#isGone || this.#kept === undefined || this.#kept.size < this.#deliveries.size) return false
+    this.#isGone = true
+    return true
   }
 
   /** Forgets them all; what has no verdict yet is returned. */
@@ -140,7 +130,7 @@ export class InHand {
           acks.push(delivery)
           break
         case 'release':
-          if (verdict.toOthers) this.#parts.onForOthers(delivery.partition)
+          if (verdict.toOthers) this.#parts.onForOthers()
           releases.push(delivery)
           break
         case 'retry':
@@ -202,17 +192,13 @@ export class InHand {
     )
   }
 
-  #queueOf({ partition }: RabbitmqDelivery): string {
-    return this.#parts.queues[partition] ?? ''
-  }
-
   /** Copy first, then ack: a failure between the two duplicates the message but never loses it. */
   async #copy(copies: readonly Copy[], outcomes: Outcome[], signal?: AbortSignal): Promise<void> {
-    const { objects, group } = this.#parts
+    const { objects, group, queue } = this.#parts
     const requests = copies.map(({ delivery, purpose }) => ({
       source: delivery.source,
       purpose,
-      queue: this.#queueOf(delivery),
+      queue,
       partition: delivery.partition,
     }))
     const published = this.#parts.copies.publish(requests, objects, group)
@@ -234,7 +220,7 @@ export class InHand {
       for (const { delivery, multiple } of this.#acknowledgements.frames(open)) {
         this.#parts.channel.ack(delivery.source, multiple)
       }
-      if (this.#parts.isOrdered) for (const { partition } of open) this.acked.add(partition)
+      if (this.#parts.isOrdered && open.length > 0) this.hasAcked = true
     } catch {
       // The channel has just closed: they are lost, and its `close` event tells.
     }
@@ -242,7 +228,7 @@ export class InHand {
 
   #noteAcks(deliveries: readonly RabbitmqDelivery[]): void {
     for (const delivery of deliveries) {
-      this.#recentAcks.push(identityOf(this.#queueOf(delivery), delivery))
+      this.#recentAcks.push(identityOf(this.#parts.queue, delivery))
     }
     if (this.#recentAcks.length > 2 * mostRecentAcks) {
       this.#recentAcks = this.#recentAcks.slice(-mostRecentAcks)
@@ -276,11 +262,11 @@ export class InHand {
 
   /**
    * On an ordered topic what is given back comes to this very consumer again, but after what is in hand. So it does not go:
-   * it is handed out once more from here, unless its partition leaves; and when the channel closes, all of it goes back in
+   * it is handed out once more from here, unless all goes back; and when the channel closes, all of it goes back in
    * order.
    */
   #handOutAgain(deliveries: readonly RabbitmqDelivery[]): void {
-    const staying = deliveries.filter((delivery) => !this.#leaving.keep(delivery))
+    const staying = deliveries.filter((delivery) => !this.keep(delivery))
     const open = staying.filter((delivery) => this.#deliveries.delete(delivery))
     const again = open.map((delivery) => delivery.again())
     for (const delivery of again) this.#deliveries.add(delivery)

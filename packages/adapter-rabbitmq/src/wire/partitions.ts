@@ -23,3 +23,13 @@ export function partitionPriorities(member: string, partitions: number): number[
   })
   return priorities
 }
+
+/**
+ * A priority below that of every member that has not left the partition to others. Whoever left last comes last, so that a
+ * partition goes from member to member until one keeps it. Seconds fit a priority, a signed number of 32 bits, until 2093.
+ */
+export function behindAllOthers(): number {
+  return -Math.max(1, Math.floor(Date.now() / 1000) - earliestSeconds)
+}
+
+const earliestSeconds = Date.UTC(2025, 0) / 1000

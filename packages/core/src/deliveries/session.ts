@@ -105,9 +105,10 @@ export class Session {
       const ours = hand.all().filter(({ delivery }) => lost.has(delivery))
       this.#lose(ours, 'The broker took the delivery back')
     })
-    subscription.onHandover?.((deliveries) => {
+    subscription.onHandover?.((deliveries, { keepsBackoffs = false } = {}) => {
       const leaving = new Set(deliveries)
-      const isHeld = ({ state }: DeliveryInHand) => state === 'waiting' || state === 'backing-off'
+      const isHeld = ({ state }: DeliveryInHand) =>
+        state === 'waiting' || (state === 'backing-off' && !keepsBackoffs)
       this.release(hand.all().filter((inHand) => leaving.has(inHand.delivery) && isHeld(inHand)))
     })
   }

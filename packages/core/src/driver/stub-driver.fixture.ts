@@ -199,7 +199,9 @@ export class StubSubscription implements Subscription {
     this.#lost = listener
   }
 
-  onHandover(listener: (deliveries: readonly Delivery[]) => void): void {
+  onHandover(
+    listener: (deliveries: readonly Delivery[], options?: { readonly keepsBackoffs?: boolean }) => void,
+  ): void {
     this.#handOver = listener
   }
 
