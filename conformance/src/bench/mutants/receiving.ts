@@ -191,7 +191,7 @@ export const receiving: readonly Mutant[] = [
   driverMutant({
     name: 'takes keys for a detail',
     fault: 'Treats ordered topics as if they were not, so that a key is spread over the members',
-    caughtBy: ['51', '52b', '96f'],
+    caughtBy: ['51', '52b', '96f', '96i'],
     layers: () => ({
       apply: (topology, mode, forward) =>
         forward(

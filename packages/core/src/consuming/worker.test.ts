@@ -1105,6 +1105,30 @@ describe('a key on an ordered topic', () => {
     expect(numbers()).toEqual([1, 3, 5, 6])
   })
 
+  test('keeps what backs off, where the key may stay, when it is to be handed over', async () => {
+    const { calls, handle, numbers } = held()
+    const { subscription, clock } = await consuming(handle, {
+      definition: Booked,
+      concurrency: 2,
+      retry: { backoff: fixed('10m') },
+    })
+    const all = [booking(1, 'a'), booking(2, 'a'), booking(3, 'b'), booking(4, 'b')]
+    subscription.deliver(...all)
+    await settle()
+    calls[0]?.end(new Error('no'))
+    await settle()
+    subscription.handOverButBackoffs(...all)
+    await settle()
+    expect(
+      subscription.settled.map(({ delivery, verdict }) => [all.indexOf(delivery) + 1, verdict.kind]),
+    ).toEqual([
+      [2, 'release'],
+      [4, 'release'],
+    ])
+    await clock.advance('10m')
+    expect(numbers()).toEqual([1, 3, 1])
+  })
+
   test('goes back in order when its head runs longer than maxLease', async () => {
     const { calls, handle, numbers } = held()
     const subscription = new StubSubscription(30_000)

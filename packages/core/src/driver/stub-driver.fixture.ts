@@ -140,7 +140,7 @@ export class StubSubscription implements Subscription {
   #error: Error | undefined
   #wake = () => {}
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
-  #handOver: (deliveries: readonly Delivery[]) => void = () => {}
+  #handOver: Parameters<StubSubscription['onHandover']>[0] = () => {}
 
   constructor(leaseMs?: number) {
     this.leaseMs = leaseMs
@@ -167,6 +167,10 @@ export class StubSubscription implements Subscription {
 
   handOver(...deliveries: readonly Delivery[]): void {
     this.#handOver(deliveries)
+  }
+
+  handOverButBackoffs(...deliveries: readonly Delivery[]): void {
+    this.#handOver(deliveries, { keepsBackoffs: true })
   }
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
