@@ -116,10 +116,12 @@ export const unhandledKeys: readonly Case[] = [
       const { stage, placed, shipped, recorder } = scene
       const deferred = new Set<string | undefined>()
       stage.bus.on('deferred', ({ message }) => deferred.add(message?.id))
-      await member(scene, 'old', [placed])
-      const sent = await sendAll(scene, 4)
+      // Less than what there is of a partition.
+      const prefetch = 16
+      await member(scene, 'old', [placed], { prefetch })
+      const sent = await sendAll(scene, 8)
       await context.eventually('each key waits for others', () => deferred.size === keys.length)
-      await member(scene, 'new', [placed, shipped], { bus: await context.bus() })
+      await member(scene, 'new', [placed, shipped], { prefetch, bus: await context.bus() })
       await context.exactly(recorder, sent, { withinMs: context.pace(40_000) })
       await assertAllWell(scene, sent)
     },
