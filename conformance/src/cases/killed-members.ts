@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Message } from '@waybill/core'
 import type { Case } from '../case/case.ts'
 
 const keys = Array.from({ length: 8 }, (_, index) => `key-${index}`)
@@ -14,38 +15,51 @@ export const killedMembers: readonly Case[] = [
     timeoutMs: 240_000,
     async run(context) {
       const stage = await context.stage({ topic: { ordered: true } })
-      const data = Array.from({ length: 100 }, (_, n) => keys.map((key) => ({ n, key }))).flat()
-      const sent = await stage.producer.sendBatch(stage.message, data)
-      const delivered: string[] = []
+      const sent: Message[] = []
+      /** More than two members can have in hand. */
+      const sendBacklog = async () => {
+        const data = Array.from({ length: 40 }, (_, n) => keys.map((key) => ({ n, key }))).flat()
+        sent.push(...(await stage.producer.sendBatch(stage.message, data)))
+      }
+      const delivered: { readonly id: string; readonly at: number }[] = []
       const start = async () => {
         const child = context.child('consumer-program', {
           topic: stage.topic,
           group: stage.group,
           options: { concurrency: keys.length, maxDeliveries: 1000 },
-          behaviour: { kind: 'wait', durationMs: 150 },
+          behaviour: { kind: 'wait', durationMs: 60 },
         })
         child.onReport((report) => {
-          if (report.type === 'delivered') delivered.push(report.id)
+          if (report.type === 'delivered') delivered.push(report)
         })
         await context.eventually('it is ready', () => child.of('ready').length === 1, context.pace(30_000))
         return child
       }
-      const isDone = () => new Set(delivered).size === sent.length
       let [victim, survivor] = [await start(), await start()]
-      let killsAmidst = 0
       for (let kill = 0; kill < 3; kill += 1) {
+        await sendBacklog()
+        // It takes over from those that are busy.
         const next = await start()
+        await sendBacklog()
         const until = delivered.length + 30
-        await context.eventually('some more are handled', () => delivered.length >= until || isDone())
-        if (!isDone()) killsAmidst += 1
+        await context.eventually(
+          'some more are handled',
+          () => delivered.length >= until,
+          context.pace(30_000),
+        )
         await victim.kill()
         ;[victim, survivor] = [survivor, next]
       }
-      assert.ok(killsAmidst > 0, 'there was no backlog at any of the kills')
-      await context.eventually('all are handled', isDone, context.pace(60_000), () => delivered.length)
+      await context.eventually(
+        'all are handled',
+        () => new Set(delivered.map(({ id }) => id)).size === sent.length,
+        context.pace(60_000),
+        () => delivered.length,
+      )
+      const inTurn = delivered.toSorted((one, other) => one.at - other.at).map(({ id }) => id)
       for (const key of keys) {
         const ofKey = sent.filter((message) => message.key === key).map(({ id }) => id)
-        const first = [...new Set(delivered.filter((id) => ofKey.includes(id)))]
+        const first = [...new Set(inTurn.filter((id) => ofKey.includes(id)))]
         assert.deepEqual(
           first.map((id) => ofKey.indexOf(id)),
           ofKey.map((_, index) => index),

@@ -38,12 +38,16 @@ class Processes {
   readonly #context: CaseContext
   readonly #scene: Scene
   readonly #all: ChildProcess[] = []
-  /** Of all of them, in the order in which handlers were called. */
-  readonly delivered: string[] = []
+  readonly #delivered: { readonly id: string; readonly at: number }[] = []
 
   constructor(context: CaseContext, scene: Scene) {
     this.#context = context
     this.#scene = scene
+  }
+
+  /** Of all of them, in the order in which handlers were called. */
+  get delivered(): readonly string[] {
+    return this.#delivered.toSorted((one, other) => one.at - other.at).map(({ id }) => id)
   }
 
   get deferred(): Set<string> {
@@ -59,7 +63,7 @@ class Processes {
     })
     this.#all.push(child)
     child.onReport((report) => {
-      if (report.type === 'delivered') this.delivered.push(report.id)
+      if (report.type === 'delivered') this.#delivered.push(report)
     })
     await this.#context.eventually('it is ready', () => child.of('ready').length === 1)
     return child
@@ -67,14 +71,14 @@ class Processes {
 
   /** Each was handled once, in the order of its key, by a process that has a handler for it. */
   async assertHandled(expected: readonly Message[]): Promise<void> {
-    const { delivered } = this
     await this.#context.eventually(
       `${expected.length} are handled`,
-      () => expected.every(({ id }) => delivered.includes(id)),
+      () => expected.every(({ id }) => this.#delivered.some((each) => each.id === id)),
       this.#context.pace(60_000),
-      () => delivered.length,
+      () => this.#delivered.length,
     )
     await this.#context.quiet()
+    const { delivered } = this
     for (const key of keys) {
       const ofKey = expected.filter((message) => message.key === key).map(({ id }) => id)
       assert.deepEqual(

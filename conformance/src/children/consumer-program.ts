@@ -20,7 +20,7 @@ const forever = new Promise<never>(() => undefined)
 
 async function handle(data: Numbered, { message, attempt, idempotencyKey }: HandlerContext): Promise<void> {
   const { id } = message
-  report({ type: 'delivered', id, n: data.n, attempt })
+  report({ type: 'delivered', id, n: data.n, attempt, at: performance.timeOrigin + performance.now() })
   switch (behaviour.kind) {
     case 'record':
       break

@@ -61,7 +61,14 @@ export const cyclesSettingsSchema = z.object({
 export const reportSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready') }),
   z.object({ type: z.literal('sent'), id: z.string(), n: z.number() }),
-  z.object({ type: z.literal('delivered'), id: z.string(), n: z.number(), attempt: z.number() }),
+  z.object({
+    type: z.literal('delivered'),
+    id: z.string(),
+    n: z.number(),
+    attempt: z.number(),
+    /** When, in milliseconds: reports of several processes come in any order. */
+    at: z.number(),
+  }),
   z.object({ type: z.literal('handled'), id: z.string() }),
   z.object({ type: z.literal('retried'), id: z.string() }),
   z.object({ type: z.literal('deferred'), id: z.string() }),

@@ -29,11 +29,12 @@ export interface ClientOptions {
 export function createClient({ settings, instance, retry, warn }: ClientOptions): Client {
   registerCodecs()
   const { addresses, tls, sasl, clientId, connectTimeout, requestTimeout } = settings
-  const sockets = new Sockets()
+  const sockets = new Sockets(connectTimeout)
   const config: KafkaConfig = {
     brokers: addresses.map(({ host, port }) => `${host}:${port}`),
     clientId: `${clientId}-${instance}`,
-    connectionTimeout: connectTimeout,
+    // The sockets keep to `connectTimeout`; kafkajs's timer would take a blocked event loop for a broker that does not answer.
+    connectionTimeout: 4 * connectTimeout,
     authenticationTimeout: requestTimeout,
     requestTimeout,
     retry,

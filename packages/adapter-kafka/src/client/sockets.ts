@@ -11,7 +11,12 @@ const keepAliveDelayMs = 60_000
  */
 export class Sockets {
   readonly #open = new Map<Socket, string>()
+  readonly #connectTimeoutMs: number
   #closed = false
+
+  constructor(connectTimeoutMs: number) {
+    this.#connectTimeoutMs = connectTimeoutMs
+  }
 
   readonly factory: ISocketFactory = ({ host, port, ssl, onConnect }) => {
     if (this.#closed) return refused()
@@ -23,7 +28,13 @@ export class Sockets {
     // kafkajs ends one that is not connected as often as it likes, and each time leaves a listener.
     socket.setMaxListeners(0)
     this.#open.set(socket, `${host}:${port}`)
-    socket.once('close', () => this.#open.delete(socket))
+    const isLate = () => socket.destroy(new Error(`${host}:${port} did not answer in time`))
+    const cancel = afterConsidering(this.#connectTimeoutMs, isLate)
+    socket.once(ssl ? 'secureConnect' : 'connect', cancel)
+    socket.once('close', () => {
+      cancel()
+      this.#open.delete(socket)
+    })
     return socket
   }
 
@@ -44,6 +55,24 @@ export class Sockets {
       return closed
     })
     await Promise.all(gone)
+  }
+}
+
+/**
+ * Like a timer, but after what has arrived by then was looked at: after an event loop that was blocked, timers come first.
+ */
+function afterConsidering(delayMs: number, act: () => void): () => void {
+  let pending: NodeJS.Immediate | undefined
+  // The first runs behind what is read from sockets in this round, which may come before timers have fired.
+  const look = () => {
+    pending = setImmediate(() => {
+      pending = setImmediate(act)
+    })
+  }
+  const timer = setTimeout(look, delayMs)
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(pending)
   }
 }
 
