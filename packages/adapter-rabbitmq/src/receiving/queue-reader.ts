@@ -21,20 +21,24 @@ import { fromAmqp } from '../wire/messages.ts'
 import type { TopicObjects } from '../wire/names.ts'
 import { Consumers } from './consumers.ts'
 
-export interface QueueReaderParts {
+/** What reading needs of its driver. */
+export interface ReadingParts {
   readonly clock: Clock
   readonly link: Link
   readonly copies: Copies
   readonly settings: RabbitmqSettings
   readonly objects: TopicObjects
   readonly request: SubscriptionRequest
+  /** See `InHand`. */
+  readonly returnsAsCopies: boolean
+  readonly lostAcks: LostAcks
+}
+
+export interface QueueReaderParts extends ReadingParts {
   readonly queue: string
   readonly partition: number
   /** What others see of its consumer, on a queue that has one active consumer; undefined on others. */
   readonly priority: number | undefined
-  /** See `InHand`. */
-  readonly returnsAsCopies: boolean
-  readonly lostAcks: LostAcks
   /** A message has come. */
   readonly onArrived: () => void
   readonly onReady: (delivery: RabbitmqDelivery) => void

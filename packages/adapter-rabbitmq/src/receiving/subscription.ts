@@ -1,41 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import {
-  type Clock,
   type Delivery,
   MessagingError,
   type Outcome,
   type Settlement,
   type Subscription,
-  type SubscriptionRequest,
   type TopicSpec,
 } from '@waybill/core/driver'
 import { done } from '@waybill/core/driver-kit'
 import type { Link } from '../connection/link.ts'
 import { toDriverError } from '../errors.ts'
-import type { RabbitmqSettings } from '../options.ts'
-import type { Copies } from '../sending/copies.ts'
-import type { LostAcks } from '../settling/lost-acks.ts'
 import { bindQueue } from '../topology/declarations.ts'
 import { RabbitmqDelivery } from '../wire/delivery.ts'
-import { describeGroup, type TopicObjects } from '../wire/names.ts'
+import { describeGroup } from '../wire/names.ts'
 import { behindAllOthers, partitionPriorities } from '../wire/partitions.ts'
 import { partitionPrefetch } from './consumers.ts'
 import { Handovers } from './handovers.ts'
-import { QueueReader } from './queue-reader.ts'
+import { QueueReader, type ReadingParts } from './queue-reader.ts'
 import { ReadyDeliveries } from './ready-deliveries.ts'
 
-export interface SubscriptionParts {
-  readonly clock: Clock
-  readonly link: Link
-  readonly copies: Copies
-  readonly settings: RabbitmqSettings
-  readonly objects: TopicObjects
-  readonly request: SubscriptionRequest
+export interface SubscriptionParts extends ReadingParts {
   /** Unique to the subscription. */
   readonly member: string
-  /** See `InHand`. */
-  readonly returnsAsCopies: boolean
-  readonly lostAcks: LostAcks
   readonly onClosed: (subscription: RabbitmqSubscription) => void
 }
 
