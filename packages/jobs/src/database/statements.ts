@@ -55,7 +55,8 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
             `SELECT * FROM (SELECT send_at FROM ${jobs} WHERE queue = $1 AND is_sent = ${sent} AND state = 'waiting' AND priority = ${priority} ORDER BY send_at LIMIT 1) AS of_${sent}_${priority}`,
         )
         .join('\nUNION ALL '),
-    renew: `UPDATE ${jobs} SET lease_until = $3 WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active' RETURNING id`,
+    // In the order of ids, as everybody locks: outcomes of the same jobs are being stored at that moment.
+    renew: `UPDATE ${jobs} SET lease_until = $3 WHERE id IN (SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active' ORDER BY id ${locking}) RETURNING id`,
     owned: `SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active'`,
     removeExpired: `WITH expired AS MATERIALIZED (SELECT id FROM ${jobs} WHERE remove_at <= $1 ORDER BY remove_at LIMIT $2 ${lockingFree})
 DELETE FROM ${jobs} WHERE id IN (SELECT id FROM expired) RETURNING 1 AS one`,
