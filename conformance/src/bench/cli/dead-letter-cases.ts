@@ -31,8 +31,9 @@ async function withLetters(context: CaseContext, count: number): Promise<Stage> 
 }
 
 /** `waybill: 500 of 2,000 letters were discarded.` */
+/** Nothing is told before anything has been done. */
 function toldIn(text: string): number {
-  return Number(/([\d,]+) of [\d,]+ letters were/.exec(text)?.[1]?.replaceAll(',', ''))
+  return text === '' ? 0 : Number(/([\d,]+) of [\d,]+ letters were/.exec(text)?.[1]?.replaceAll(',', ''))
 }
 
 export const deadLetterCases: readonly Case[] = [
