@@ -1,4 +1,5 @@
 // Lets many schedules run each second, and handles their jobs, until it is killed.
+import { adapter } from '@waybill/adapter-redis'
 import { connect } from '@waybill/core'
 import { openJobs } from '@waybill/jobs'
 import { z } from 'zod'
@@ -13,7 +14,7 @@ const settings = z
   })
   .parse(JSON.parse(process.argv[2] ?? 'null'))
 
-const bus = await connect({ url: settings.broker, console: false })
+const bus = await connect({ url: settings.broker, adapter, console: false })
 const jobs = openJobs({
   bus,
   store: openStore(settings.store).store,

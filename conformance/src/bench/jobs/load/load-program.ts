@@ -1,4 +1,5 @@
 // Handles the jobs of a load until it is killed.
+import { adapter } from '@waybill/adapter-redis'
 import { connect, PermanentError } from '@waybill/core'
 import { openJobs } from '@waybill/jobs'
 import { z } from 'zod'
@@ -13,7 +14,7 @@ const { store: place, broker } = z
   })
   .parse(JSON.parse(process.argv[2] ?? 'null'))
 
-const bus = await connect({ url: broker, console: false, timeout: 'forever' })
+const bus = await connect({ url: broker, adapter, console: false, timeout: 'forever' })
 const opened = openStore(place)
 const effects = effectsIn(place, opened)
 const jobs = openJobs({

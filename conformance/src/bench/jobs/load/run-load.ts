@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { adapter } from '@waybill/adapter-redis'
 import { connect } from '@waybill/core'
 import { openJobs } from '@waybill/jobs'
 import { Program } from '../../programs/program.ts'
@@ -12,7 +13,7 @@ export interface LoadOptions {
   /** The bundle of `load-program.ts`. */
   readonly program: string
   readonly store: StorePlace
-  /** The URL of the broker that hands the jobs out. */
+  /** The URL of the Redis that hands the jobs out. */
   readonly broker: string
   readonly jobs: number
   /** Which jobs fail, and when which worker is killed, follows from it. */
@@ -60,7 +61,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   await opened.database?.migrate()
   await using effects = effectsIn(place, opened)
   await effects.prepare()
-  const bus = await connect({ url: broker, console: false })
+  const bus = await connect({ url: broker, adapter, console: false })
   const jobs = openJobs({ bus, store: opened.store, resendAfter: '10s' })
   const start = () => new Program(program, { store: place, broker })
   let running = Array.from({ length: workers }, start)
