@@ -37,7 +37,7 @@ export interface ReadingParts {
 export interface QueueReaderParts extends ReadingParts {
   readonly queue: string
   readonly partition: number
-  /** What others see of its consumer, on a queue that has one active consumer; undefined on others. */
+  /** How this member ranks among those of a partition, which has one active consumer; undefined on queues that share. */
   readonly priority: number | undefined
   /** A message has come. */
   readonly onArrived: () => void

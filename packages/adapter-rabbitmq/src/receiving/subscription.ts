@@ -177,7 +177,9 @@ export class RabbitmqSubscription implements Subscription {
     })
     // Before the first message can be settled.
     this.#readers.set(partition, reader)
-    await reader.start()
+    if (this.#lostBy === undefined) await reader.start()
+    // It has ended meanwhile, and perhaps without this one.
+    if (this.#lostBy !== undefined) await reader.close()
   }
 
   /** What it had in hand is back in its place before another member gets anything. */
