@@ -34,7 +34,7 @@ export function createClient({ settings, instance, retry, warn }: ClientOptions)
     brokers: addresses.map(({ host, port }) => `${host}:${port}`),
     clientId: `${clientId}-${instance}`,
     // The sockets keep to `connectTimeout`; kafkajs's timer would take a blocked event loop for a broker that does not answer.
-    connectionTimeout: 4 * connectTimeout,
+    connectionTimeout: 2 * connectTimeout,
     authenticationTimeout: requestTimeout,
     requestTimeout,
     retry,

@@ -45,3 +45,31 @@ test('a connection that is made again begins with nothing of the one before', as
   expect(old?.destroyed).toBe(true)
   connection.socket?.destroy()
 })
+
+test('who asks while it connects gets the same connection, which no timer of another ends', async () => {
+  const server = createServer()
+  const sockets: Socket[] = []
+  server.on('connection', (socket) => sockets.push(socket))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const connection = new KafkaConnection({
+    host: '127.0.0.1',
+    port,
+    logger: silent,
+    requestTimeout: 1000,
+    connectionTimeout: 100,
+    socketFactory: ({ host, onConnect }: { host: string; onConnect: () => void }) =>
+      connect({ host, port }, onConnect),
+  })
+  mendConnection(connection)
+  await Promise.all([connection.connect(), connection.connect()])
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(connection.connectionStatus).toBe('connected')
+  expect(sockets).toHaveLength(1)
+  connection.socket?.destroy()
+})

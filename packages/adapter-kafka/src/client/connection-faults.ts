@@ -19,18 +19,24 @@ const lengthBytes = 4
 /**
  * kafkajs 2.2.4 keeps what it has of a response when its connection is lost, and takes the first bytes of the next
  * connection for the rest of it: what comes is read at the wrong place, which throws out of the socket's event or waits for
- * bytes that never come. And an old socket's last events end the new connection.
+ * bytes that never come. And an old socket's last events end the new connection. Who asks while it connects waits for the same
+ * connection: kafkajs would open a second socket, and the timer of the first would end the connection that works.
  */
 function connectAfresh(connection: ConnectionInside): void {
   const { connect } = connection
+  let connecting: Promise<boolean> | undefined
   connection.connect = () => {
+    if (connecting !== undefined) return connecting
     if (connection.connectionStatus === 'disconnected') {
       leave(connection.socket)
       connection.chunks = []
       connection.bytesBuffered = 0
       connection.bytesNeeded = lengthBytes
     }
-    return connect.call(connection)
+    connecting = connect.call(connection).finally(() => {
+      connecting = undefined
+    })
+    return connecting
   }
 }
 
