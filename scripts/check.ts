@@ -71,6 +71,7 @@ async function unitTests(): Promise<Counts> {
       `${failed === 0 ? 'ok    ' : 'FAILED'} unit tests: ${passed} passed, ${failed} failed (${seconds.toFixed(1)} s)`,
     )
     for (const failure of failuresIn(report)) console.log(failure)
+    for (const name of skippedIn(report)) console.log(`  skipped ${name}`)
     return { passed, failed }
   } catch {
     console.log(`FAILED unit tests\n${output}`)
@@ -89,6 +90,16 @@ function failuresIn(report: unknown): readonly string[] {
       .filter(({ status }) => status === 'failed')
       .map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${failureMessages.join('\n')}`),
   ])
+}
+
+/** Their names say what they need. */
+function skippedIn(report: unknown): readonly string[] {
+  const { testResults } = reportSchema.parse(report)
+  return testResults.flatMap(({ assertionResults }) =>
+    assertionResults
+      .filter(({ status }) => status === 'skipped' || status === 'pending')
+      .map(({ fullName }) => fullName),
+  )
 }
 
 function numberAt(report: unknown, name: string): number {

@@ -40,7 +40,7 @@ import { Housekeeping } from './topology/housekeeping.ts'
 import { type KnownTopic, KnownTopics } from './topology/known-topics.ts'
 import { idBefore } from './wire/ids.ts'
 import { connectionName, groupKeys } from './wire/names.ts'
-import { asArray, asUtf8 } from './wire/reply.ts'
+import { asArray, asTime, asUtf8 } from './wire/reply.ts'
 import { evictionWarning, parseServerInfo, type ServerInfo } from './wire/server-info.ts'
 
 export class RedisDriver implements Driver {
@@ -182,13 +182,13 @@ export class RedisDriver implements Driver {
 
   async stats(topic: TopicSpec, group: string): Promise<GroupStats> {
     const { keys } = this.#topics.of(topic)
-    const now = millisecondsOf(await this.#shared.call('TIME'))
+    const now = Math.floor(asTime(await this.#shared.call('TIME')))
     return groupStats(this.#shared, topic, keys, groupKeys(keys, group), group, now)
   }
 
   async health(): Promise<DriverHealth> {
     try {
-      const time = millisecondsOf(await this.#shared.call('TIME'))
+      const time = Math.floor(asTime(await this.#shared.call('TIME')))
       return { status: 'up', time, details: { ...(await this.#serverInfo()) } }
     } catch (error) {
       return { status: 'down', error: toMessagingError(error, 'Redis does not answer'), details: {} }
@@ -278,10 +278,4 @@ function lastIdBefore(position: SeekPosition): string {
     case 'offset':
       return idBefore(position.offset)
   }
-}
-
-/** Of the answer to TIME: seconds and microseconds. */
-function millisecondsOf(answer: unknown): number {
-  const [seconds, microseconds] = Array.isArray(answer) ? answer.map((part) => Number(String(part))) : []
-  return Math.floor((seconds ?? Number.NaN) * 1000 + (microseconds ?? Number.NaN) / 1000)
 }

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 
 const program = fileURLToPath(new URL('./waybill.ts', import.meta.url))
 
-test.skipIf(!existsSync('/dev/full'))('an output that is full is told in one sentence', async () => {
+test.skipIf(!existsSync('/dev/full'))('a full output (/dev/full) is told in one sentence', async () => {
   const full = openSync('/dev/full', 'w')
   const args = ['--conditions=@waybill/source', program, 'doctor', '--no-round-trip', '--url', 'memory:']
   const child = spawn(process.execPath, args, { stdio: ['ignore', full, 'pipe'] })

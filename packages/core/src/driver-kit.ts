@@ -8,6 +8,7 @@
  * | answers for each item of a batch | `done`, `failed`, `outcomesOf`, `firstFailure`, `withheld` |
  * | batches as the broker takes them | `inChunks`, `eachGroup` |
  * | waiting | `bounded`, `within`, `Change` |
+| moments that processes agree on | `ServerClock` |
  * | calls that travel together | `Batcher` |
  * | retry policies, for packages with attempts of their own | `partialRetrySchema`, `resolveRetry`, `decideRetry` |
  * | ids | `newId` |
@@ -44,6 +45,7 @@ export { eachGroup } from './driver-kit/each-group.ts'
 export { type Mirror, mirroredNames } from './driver-kit/mirror.ts'
 export { brokerName, digestOf, type NameRules } from './driver-kit/names.ts'
 export { done, type Failure, failed, firstFailure, outcomesOf, withheld } from './driver-kit/outcomes.ts'
+export { ServerClock } from './driver-kit/server-clock.ts'
 export { addStats, sumOf } from './driver-kit/stats.ts'
 export {
   type Pem,

@@ -347,15 +347,19 @@ export interface Subscription {
    * Also for drivers whose broker is about to divide a topic among the members anew: what no handler is running yet had
    * better begin at its next owner. With `keepsBackoffs` what backs off stays, since its key may stay here, too.
    */
-  onHandover?(
-    listener: (deliveries: readonly Delivery[], options?: { readonly keepsBackoffs?: boolean }) => void,
-  ): void
+  onHandover?(listener: HandoverListener): void
   /**
    * Ends the subscription and gives everything unsettled back to the group at once. Idempotent, bounded in time. Core settles
    * what it wants settled first.
    */
   close(): Promise<void>
 }
+
+/** Releases what of these deliveries no handler is running. With `keepsBackoffs` what backs off stays. */
+export type HandoverListener = (
+  deliveries: readonly Delivery[],
+  options?: { readonly keepsBackoffs?: boolean },
+) => void
 
 /**
  * One attempt to hand one message to one member of a group. Drivers may return objects with further fields (delivery

@@ -11,7 +11,8 @@ const KafkaConnection: new (options: object) => ConnectionInside = createRequire
 
 const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
 
-test('a connection that is made again begins with nothing of the one before', async () => {
+/** A connection of kafkajs, mended, and what its server sees of it. */
+async function mended(connectionTimeout: number) {
   const server = createServer()
   const sockets: Socket[] = []
   server.on('connection', (socket) => sockets.push(socket))
@@ -27,11 +28,16 @@ test('a connection that is made again begins with nothing of the one before', as
     port,
     logger: silent,
     requestTimeout: 1000,
-    connectionTimeout: 1000,
+    connectionTimeout,
     socketFactory: ({ host, onConnect }: { host: string; onConnect: () => void }) =>
       connect({ host, port }, onConnect),
   })
   mendConnection(connection)
+  return { connection, sockets }
+}
+
+test('a connection that is made again begins with nothing of the one before', async () => {
+  const { connection, sockets } = await mended(1000)
   await connection.connect()
   await expect.poll(() => sockets.length).toBe(1)
   // The length of a response, and its first two bytes.
@@ -47,26 +53,7 @@ test('a connection that is made again begins with nothing of the one before', as
 })
 
 test('who asks while it connects gets the same connection, which no timer of another ends', async () => {
-  const server = createServer()
-  const sockets: Socket[] = []
-  server.on('connection', (socket) => sockets.push(socket))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  const connection = new KafkaConnection({
-    host: '127.0.0.1',
-    port,
-    logger: silent,
-    requestTimeout: 1000,
-    connectionTimeout: 100,
-    socketFactory: ({ host, onConnect }: { host: string; onConnect: () => void }) =>
-      connect({ host, port }, onConnect),
-  })
-  mendConnection(connection)
+  const { connection, sockets } = await mended(100)
   await Promise.all([connection.connect(), connection.connect()])
   await new Promise((resolve) => setTimeout(resolve, 200))
   expect(connection.connectionStatus).toBe('connected')

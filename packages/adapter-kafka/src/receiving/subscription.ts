@@ -1,6 +1,7 @@
 import type {
   Clock,
   Delivery,
+  HandoverListener,
   Outcome,
   Settlement,
   Subscription,
@@ -22,8 +23,6 @@ import { Intake } from './intake.ts'
 import { Ownership, type OwnershipOptions } from './ownership.ts'
 import { ReadyMessages } from './ready-messages.ts'
 import { Warnings } from './warnings.ts'
-
-type HandoverListener = Parameters<NonNullable<Subscription['onHandover']>>[0]
 
 export interface SubscriptionContext {
   readonly settings: KafkaSettings

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import {
   type Delivery,
+  type HandoverListener,
   MessagingError,
   type Outcome,
   type Settlement,
@@ -39,7 +40,7 @@ export class RabbitmqSubscription implements Subscription {
   readonly #ready = new ReadyDeliveries()
   readonly #changes = new Set<Promise<void>>()
   #onLost: ((deliveries: readonly Delivery[]) => void) | undefined
-  #onHandover: ((deliveries: readonly Delivery[]) => void) | undefined
+  #onHandover: HandoverListener | undefined
   #lostBy: MessagingError | undefined
   #closing: Promise<void> | undefined
 
@@ -135,7 +136,7 @@ export class RabbitmqSubscription implements Subscription {
     this.#onLost = listener
   }
 
-  onHandover(listener: (deliveries: readonly Delivery[]) => void): void {
+  onHandover(listener: HandoverListener): void {
     this.#onHandover = listener
   }
 

@@ -28,7 +28,7 @@ test('a name that is none is refused', () => {
   expect(() => redisJobStore('redis://localhost', { store: 'a:b' })).toThrow('store: ')
 })
 
-describe.skipIf(url === undefined)('Redis', () => {
+describe.skipIf(url === undefined)('on TEST_REDIS', () => {
   test('as many jobs as are allowed are written in one step, and more are refused', async () => {
     await using store = redisJobStore(url ?? '', { store: `many_${Date.now().toString(36)}` })
     const most = 5000
@@ -50,7 +50,7 @@ describe.skipIf(url === undefined)('Redis', () => {
 })
 
 // A cluster has the same scripts, and is looked at by more than one connection.
-describe.skipIf(url === undefined)('Redis', () => {
+describe.skipIf(url === undefined)('on TEST_REDIS', () => {
   test('who counts what runs of a queue starts over when another has sent of it meanwhile', async () => {
     await using store = redisJobStore(url ?? '', { store: `count_${Date.now().toString(36)}` })
     const insert = (rows: JobRows) => rows.insert(['a', 'b'].map((id) => rowOf(id, rows.now)))
@@ -75,7 +75,7 @@ describe.skipIf(url === undefined)('Redis', () => {
 })
 
 // A cluster has the same scripts, and is looked at by more than one connection.
-describe.skipIf(url === undefined || url.includes('cluster'))('Redis', () => {
+describe.skipIf(url === undefined || url.includes('cluster'))('on a single TEST_REDIS', () => {
   test('three processes that change the same jobs leave every set as the jobs say', async () => {
     const name = `audit_${Date.now().toString(36)}`
     await using bus = await connect({ url: 'memory:', console: false })

@@ -6,6 +6,7 @@ import {
   parseBrokerUrl,
   systemClock,
 } from '@waybill/core/driver'
+import { ServerClock } from '@waybill/core/driver-kit'
 import type {
   JobCounts,
   JobCursor,
@@ -23,7 +24,7 @@ import { toConnectError } from '../errors.ts'
 import { parseRedisOptions, type RedisOptions } from '../options.ts'
 import { jobScripts } from '../scripts/script.ts'
 import { connectionName } from '../wire/names.ts'
-import { asArray, asNumber } from '../wire/reply.ts'
+import { asArray, asNumber, asTime } from '../wire/reply.ts'
 import { evictionWarning, parseServerInfo } from '../wire/server-info.ts'
 import { ChangeNotices } from './change-notices.ts'
 import { Commands } from './commands.ts'
@@ -31,7 +32,6 @@ import { type JobKeys, jobKeys, priorities } from './job-keys.ts'
 import { JobReader } from './job-reader.ts'
 import { Kinds } from './kinds.ts'
 import { Lists } from './lists.ts'
-import { RedisClock } from './redis-clock.ts'
 import { Retention } from './retention.ts'
 import { fromRevised, scheduleIn } from './stored-job.ts'
 import { Transactions } from './transactions.ts'
@@ -95,7 +95,7 @@ class Store implements RedisJobStore {
   readonly #shared: SharedConnection
   readonly #listening: ListeningConnection
   readonly #keys: JobKeys
-  readonly #clock: RedisClock
+  readonly #clock: ServerClock
   readonly #reader: JobReader
   readonly #transactions: Transactions
   readonly #lists: Lists
@@ -107,7 +107,7 @@ class Store implements RedisJobStore {
     this.#shared = shared
     this.#listening = listening
     this.#keys = keys
-    this.#clock = new RedisClock(shared)
+    this.#clock = new ServerClock(async () => asTime(await shared.call('TIME')))
     this.#reader = new JobReader(shared, keys)
     const kinds = new Kinds(this.#reader)
     this.#transactions = new Transactions(shared, this.#reader, kinds, this.#clock)

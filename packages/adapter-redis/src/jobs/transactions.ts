@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { MessagingError, sleep } from '@waybill/core/driver'
+import type { ServerClock } from '@waybill/core/driver-kit'
 import type { SharedConnection } from '../connection/shared-connection.ts'
 import { asArray, asNumber } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import type { JobReader } from './job-reader.ts'
 import type { Kinds } from './kinds.ts'
-import type { RedisClock } from './redis-clock.ts'
 import { RedisRows } from './redis-rows.ts'
 import { revised } from './stored-job.ts'
 import {
@@ -38,11 +38,11 @@ export class Transactions {
   readonly #connection: SharedConnection
   readonly #reader: JobReader
   readonly #kinds: Kinds
-  readonly #clock: RedisClock
+  readonly #clock: ServerClock
   readonly #instance = randomUUID().slice(0, 8)
   #count = 0
 
-  constructor(connection: SharedConnection, reader: JobReader, kinds: Kinds, clock: RedisClock) {
+  constructor(connection: SharedConnection, reader: JobReader, kinds: Kinds, clock: ServerClock) {
     this.#kinds = kinds
     this.#connection = connection
     this.#reader = reader

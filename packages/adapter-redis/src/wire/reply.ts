@@ -18,6 +18,12 @@ export function asNumber(reply: unknown): number {
   return typeof reply === 'number' ? reply : Number(asText(reply))
 }
 
+/** Of the answer to TIME, seconds and microseconds: milliseconds since 1970. */
+export function asTime(reply: unknown): number {
+  const [seconds, microseconds] = asArray(reply)
+  return asNumber(seconds) * 1000 + asNumber(microseconds) / 1000
+}
+
 /** A figure the broker may not tell (a nil reply). */
 export function asFigure(reply: unknown): number | undefined {
   return reply === null || reply === undefined ? undefined : asNumber(reply)

@@ -7,6 +7,7 @@ import type {
   Delivery,
   Driver,
   DriverContext,
+  HandoverListener,
   OutboundMessage,
   Outcome,
   Settlement,
@@ -140,7 +141,7 @@ export class StubSubscription implements Subscription {
   #error: Error | undefined
   #wake = () => {}
   #lost: (deliveries: readonly Delivery[]) => void = () => {}
-  #handOver: Parameters<StubSubscription['onHandover']>[0] = () => {}
+  #handOver: HandoverListener = () => {}
 
   constructor(leaseMs?: number) {
     this.leaseMs = leaseMs
@@ -203,9 +204,7 @@ export class StubSubscription implements Subscription {
     this.#lost = listener
   }
 
-  onHandover(
-    listener: (deliveries: readonly Delivery[], options?: { readonly keepsBackoffs?: boolean }) => void,
-  ): void {
+  onHandover(listener: HandoverListener): void {
     this.#handOver = listener
   }
 

@@ -1,10 +1,10 @@
 import { type Clock, MessagingError, sleep } from '@waybill/core/driver'
+import { ServerClock } from '@waybill/core/driver-kit'
 import type { Database, Transaction } from '@waybill/database'
 import { type JobState, noJobs } from '../job.ts'
 import type { ScheduleRow } from '../schedule.ts'
 import type { JobCounts, JobCursor, JobFilter, JobRow, JobRows, JobStore } from '../store.ts'
 import { ChangeNotices } from './change-notices.ts'
-import { DatabaseClock } from './database-clock.ts'
 import { DatabaseRows } from './database-rows.ts'
 import { fromStored, fromStoredSchedule, type StoredJob, type StoredSchedule } from './row-columns.ts'
 import { type Statements, statementsOf } from './statements.ts'
@@ -30,7 +30,7 @@ class DatabaseJobStore implements JobStore {
   // Of what is committed in a transaction of the application's, or while notifications were lost, nobody tells.
   readonly tellsAll = false
   readonly #database: Database
-  readonly #clock: DatabaseClock
+  readonly #clock: ServerClock
   readonly #statements: Statements
   readonly #notices: ChangeNotices
   readonly #listeners = new Set<() => void>()
@@ -38,7 +38,7 @@ class DatabaseJobStore implements JobStore {
 
   constructor(database: Database) {
     this.#database = database
-    this.#clock = new DatabaseClock(database)
+    this.#clock = new ServerClock(() => timeOf(database))
     this.#statements = statementsOf(database.dialect)
     this.#notices = new ChangeNotices(database, this.#statements.notify)
   }
@@ -209,6 +209,12 @@ class DatabaseJobStore implements JobStore {
     const rows = await this.#database.query<{ id: string }>(sql, parameters)
     return new Set(rows.map(({ id }) => id))
   }
+}
+
+async function timeOf(database: Database): Promise<number> {
+  const { epochMs, now } = database.dialect
+  const [row] = await database.query<{ now_ms: number | string }>(`SELECT ${epochMs(now)} AS now_ms`)
+  return Number(row?.now_ms)
 }
 
 function wasUndone(error: unknown): boolean {

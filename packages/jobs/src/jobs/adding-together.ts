@@ -1,4 +1,4 @@
-import { MessagingError } from '@waybill/core'
+import { MessagingError, toError } from '@waybill/core/driver'
 import { inChunks } from '@waybill/core/driver-kit'
 import { answeredBatches } from '../batching/answered-batches.ts'
 import type { AddedJob } from '../book/adding.ts'
@@ -32,7 +32,7 @@ async function addChunk(book: JobBook, jobs: readonly NewJob[]): Promise<readonl
   try {
     return await book.addEach(jobs)
   } catch (error) {
-    const failure = error instanceof Error ? error : new Error(String(error))
+    const failure = toError(error)
     // What the store cannot take of one must not fail the others.
     const isOfStore = MessagingError.is(failure) && failure.retryable
     if (jobs.length === 1 || isOfStore) return jobs.map(() => failure)
