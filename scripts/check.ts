@@ -7,9 +7,11 @@ import { z } from 'zod'
 import { command } from './command.ts'
 import { publishedFolders } from './published-packages.ts'
 
-export interface Counts {
+export interface Outcome {
   readonly passed: number
   readonly failed: number
+  /** What failed, and how: shown again at the end of a run, where it is looked for. */
+  readonly failures: readonly string[]
 }
 
 const reportSchema = z.object({
@@ -54,7 +56,7 @@ const groups: readonly (readonly {
   ],
 ]
 
-async function unitTests(): Promise<Counts> {
+async function unitTests(): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-check-'))
   const file = join(folder, 'unit.json')
   const { exitCode, output, seconds } = await command('vitest', [
@@ -70,12 +72,15 @@ async function unitTests(): Promise<Counts> {
     console.log(
       `${failed === 0 ? 'ok    ' : 'FAILED'} unit tests: ${passed} passed, ${failed} failed (${seconds.toFixed(1)} s)`,
     )
-    for (const failure of failuresIn(report)) console.log(failure)
+    const told = failuresIn(report)
+    // An error that belongs to no test stands in the output only.
+    const failures = failed > 0 && told.length === 0 ? [output] : told
+    for (const failure of failures) console.log(failure)
     for (const name of skippedIn(report)) console.log(`  skipped ${name}`)
-    return { passed, failed }
+    return { passed, failed, failures }
   } catch {
     console.log(`FAILED unit tests\n${output}`)
-    return { passed: 0, failed: 1 }
+    return { passed: 0, failed: 1, failures: [output] }
   } finally {
     await rm(folder, { recursive: true })
   }
@@ -108,22 +113,29 @@ function numberAt(report: unknown, name: string): number {
 }
 
 /** Runs every check; prints a line each, and the output of those that fail. */
-export async function check(): Promise<Counts> {
+export async function check(): Promise<Outcome> {
   let passed = 0
-  let failed = 0
+  const failures: string[] = []
   for (const group of groups) {
     await Promise.all(
       group.map(async ({ name, command: [program, ...args] }) => {
         const { exitCode, output, seconds } = await command(program, args)
-        if (exitCode === 0) passed += 1
-        else failed += 1
         console.log(`${exitCode === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds.toFixed(1)} s)`)
-        if (exitCode !== 0) console.log(output)
+        if (exitCode === 0) {
+          passed += 1
+        } else {
+          console.log(output)
+          failures.push(`${name}\n${output}`)
+        }
       }),
     )
   }
   const unit = await unitTests()
-  return { passed: passed + unit.passed, failed: failed + unit.failed }
+  return {
+    passed: passed + unit.passed,
+    failed: failures.length + unit.failed,
+    failures: [...failures, ...unit.failures],
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

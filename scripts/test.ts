@@ -1,6 +1,6 @@
 /** All of it: the checks, the example, the contract on every driver against real brokers, and the suite's own mutants. */
 import { ensureEngine, stopEngine } from '../conformance/src/bench/brokers/index.ts'
-import { type Counts, check } from './check.ts'
+import { check, type Outcome } from './check.ts'
 import { command } from './command.ts'
 
 const brokers = ['rabbitmq', 'kafka', 'sqs', 'redis']
@@ -43,15 +43,26 @@ const steps: readonly { readonly title: string; readonly command: readonly [stri
 
 const summary = /^\S+: (?<passed>\d+) passed, (?<failed>\d+) failed/gm
 
-async function run({ title, command: [program, ...args] }: (typeof steps)[number]): Promise<Counts> {
+/** A case that failed, with what was wrong in the deeper lines below it. */
+const failedCase = /^ {2}failed .*(?:\n {3,}.*)*/gm
+
+const lastLines = (output: string) => output.trimEnd().split('\n').slice(-20).join('\n')
+
+async function run({ title, command: [program, ...args] }: (typeof steps)[number]): Promise<Outcome> {
   console.log(`\n── ${title}`)
   const { exitCode, output, seconds } = await command(program, args, true)
   const lines = [...output.matchAll(summary)]
   const sum = (name: string) => lines.reduce((total, { groups }) => total + Number(groups?.[name]), 0)
   console.log(`── ${exitCode === 0 ? 'ok' : 'FAILED'} (${Math.round(seconds)} s)`)
-  if (lines.length === 0) return exitCode === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
   // A run that ends badly without a failed case, such as a broker that did not start, is a failure all the same.
-  return { passed: sum('passed'), failed: Math.max(sum('failed'), exitCode === 0 ? 0 : 1) }
+  const failed = Math.max(sum('failed'), exitCode === 0 ? 0 : 1)
+  const cases = output.match(failedCase) ?? []
+  const shown = cases.length === 0 ? lastLines(output) : cases.join('\n')
+  return {
+    passed: lines.length === 0 && failed === 0 ? 1 : sum('passed'),
+    failed,
+    failures: failed === 0 ? [] : [`${title}\n${shown}`],
+  }
 }
 
 console.log('── The checks')
@@ -61,12 +72,13 @@ try {
   for (const step of steps) results.push(await run(step))
 } catch (error) {
   console.error(error)
-  results.push({ passed: 0, failed: 1 })
+  results.push({ passed: 0, failed: 1, failures: [String(error)] })
 } finally {
   await stopEngine()
 }
 const passed = results.reduce((total, each) => total + each.passed, 0)
 const failed = results.reduce((total, each) => total + each.failed, 0)
+for (const failure of results.flatMap(({ failures }) => failures)) console.log(`\n── FAILED: ${failure}`)
 console.log(`\n${passed} passed, ${failed} failed`)
 // Nothing that was left behind by a test may keep the run from ending with its verdict.
 process.exit(failed === 0 ? 0 : 1)
