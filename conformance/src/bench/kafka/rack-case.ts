@@ -35,7 +35,12 @@ export const rackCase: Case = {
       const isWhole = async () => (await admin.describeCluster()).brokers.length === 2
       await context.eventually('both brokers are there', isWhole, context.pace(30_000))
       const replicaAssignment = [{ partition: 0, replicas: [1, 2] }]
-      await admin.createTopics({ waitForLeaders: true, topics: [{ topic: topic.name, replicaAssignment }] })
+      // The second broker has only just come, and the plain client gives up at the first connection that it closes.
+      const isMade = async () => {
+        await admin.createTopics({ waitForLeaders: true, topics: [{ topic: topic.name, replicaAssignment }] })
+        return true
+      }
+      await context.eventually('the topic is there', isMade, context.pace(30_000))
     })
 
     const bus = await context.bus({ url: far.url, native: { kafka: { rackId: 'near' } }, topics: [topic] })
