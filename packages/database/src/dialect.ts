@@ -27,8 +27,6 @@ export interface Dialect {
   fromEpochMs(milliseconds: string): string
   /** Bytes of their hexadecimal text. */
   fromHex(text: string): string
-  /** A parameter whose type cannot be seen from its place. */
-  typed(parameter: string, type: FieldType): string
   /**
    * Rows that are given as parameters, the first of which has this number: a table called `incoming`, whose column `n` has their
    * order.
@@ -36,6 +34,10 @@ export interface Dialect {
   rows(first: number, columns: readonly RowColumn[]): string
   /** The parameters of `rows`, of the values of each column. */
   rowParameters(values: readonly (readonly unknown[])[]): readonly unknown[]
+  /** As `rows`, of two rows or more and with more parameters: takes less time for many rows, and more for few. */
+  manyRows(first: number, columns: readonly RowColumn[]): string
+  /** The parameters of `manyRows`, of the values of each column: texts, numbers and nulls. */
+  manyRowParameters(values: readonly (readonly unknown[])[]): readonly unknown[]
   /**
    * A query that takes a lock for each number of an array, in its order, until the transaction ends. Undefined: transactions
    * write one after the other anyway.

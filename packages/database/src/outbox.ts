@@ -11,6 +11,7 @@ import { z } from 'zod'
 import type { Host } from './host.ts'
 import { Definitions } from './outbox/definitions.ts'
 import { Inserts } from './outbox/insert.ts'
+import { KeyPlaces } from './outbox/key-places.ts'
 import {
   discardParked,
   listParked,
@@ -19,7 +20,7 @@ import {
   type ParkedSelection,
   retryParked,
 } from './outbox/parked.ts'
-import { type NewRow, rowOf } from './outbox/row.ts'
+import { rowOf } from './outbox/row.ts'
 import { type OutboxStats, outboxStats } from './outbox/stats.ts'
 import { Relay } from './relay/relay.ts'
 import type { RelayOptions } from './relay/relay-options.ts'
@@ -89,6 +90,7 @@ export class Outbox {
   readonly #host: Host
   readonly #options: z.output<typeof optionsSchema>
   readonly #inserts: Inserts
+  readonly #places: KeyPlaces
   readonly #definitions: Definitions
 
   /** @internal Made by `database.outbox()`; the parameters may change in any version. */
@@ -96,6 +98,7 @@ export class Outbox {
     this.#options = parseOptions(optionsSchema, options, 'outbox options')
     this.#host = host
     this.#inserts = new Inserts(host.dialect)
+    this.#places = new KeyPlaces(host.dialect.namespace)
     this.#definitions = new Definitions(this.#options.definitions)
   }
 
@@ -198,9 +201,8 @@ export class Outbox {
   async #store(transaction: Transaction, outgoing: readonly Outgoing[]): Promise<readonly Message[]> {
     const { source, propagation } = this.#options
     const stored = await checkForLater(outgoing, { source, propagation, now: this.#host.clock.now() })
-    const { namespace } = this.#host.dialect
-    const rows = stored.map((each) => rowOf(each, namespace))
-    const { sql, parameters } = this.#inserts.of(rows, locksOf(rows))
+    const rows = stored.map((each) => rowOf(each, this.#places))
+    const { sql, parameters } = this.#inserts.of(rows)
     try {
       await this.#host.requireReady(transaction)
       await transaction.query(sql, parameters)
@@ -220,11 +222,4 @@ export class Outbox {
       throw this.#host.failed(error, what)
     }
   }
-}
-
-/** In an order that is the same for all, so that two batches never wait for each other. */
-function locksOf(rows: readonly NewRow[]): readonly string[] {
-  const locks = new Set<string>()
-  for (const { lock } of rows) if (lock !== undefined) locks.add(lock)
-  return [...locks].sort()
 }

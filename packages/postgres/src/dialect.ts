@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Dialect } from '@waybill/database'
 import { explainPostgresError } from './errors.ts'
+import { textRowParameters, textRows } from './text-rows.ts'
 
 // "WAYB": keeps the lock of migrations apart from an application's own advisory locks.
 const migrationLock = 0x57415942
@@ -19,13 +20,14 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     epochMs: (moment) => `(extract(epoch FROM ${moment}) * 1000)::double precision`,
     fromEpochMs: (milliseconds) => `to_timestamp(${milliseconds}::double precision / 1000)`,
     fromHex: (text) => `decode(${text}, 'hex')`,
-    typed: (parameter, type) => `${parameter}::${type}`,
     rows: (first, columns) => {
       const arrays = columns.map(({ type }, index) => `$${first + index}::${type}[]`)
       const names = columns.map(({ name }) => `"${name}"`)
       return `unnest(${arrays.join(', ')}) WITH ORDINALITY AS incoming(${names.join(', ')}, n)`
     },
     rowParameters: (values) => values,
+    manyRows: textRows,
+    manyRowParameters: textRowParameters,
     keyLocks: (parameter) => `SELECT pg_advisory_xact_lock(key) FROM unnest(${parameter}::bigint[]) AS key`,
     keyLock: (parameter) => `pg_advisory_xact_lock(${parameter}::bigint)`,
     isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,

@@ -1,4 +1,4 @@
-import type { Dialect } from '@waybill/database'
+import type { Dialect, RowColumn } from '@waybill/database/dialects'
 import { explainSqliteError } from './errors.ts'
 
 const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
@@ -13,12 +13,10 @@ export function sqliteDialect(prefix: string): Dialect {
     epochMs: (moment) => moment,
     fromEpochMs: (milliseconds) => milliseconds,
     fromHex: (text) => `unhex(${text})`,
-    typed: (parameter) => parameter,
-    rows: (first, columns) => {
-      const values = columns.map(({ name }, index) => `json_extract(value, '$[${index}]') AS "${name}"`)
-      return `(SELECT key AS n, ${values.join(', ')} FROM json_each($${first})) AS incoming`
-    },
-    rowParameters: (values) => [values[0]?.map((_, row) => values.map((column) => column[row])) ?? []],
+    rows,
+    rowParameters,
+    manyRows: rows,
+    manyRowParameters: rowParameters,
     keyLocks: () => undefined,
     keyLock: () => undefined,
     isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
@@ -34,4 +32,13 @@ export function sqliteDialect(prefix: string): Dialect {
     notify: undefined,
     explain: explainSqliteError,
   }
+}
+
+function rows(first: number, columns: readonly RowColumn[]): string {
+  const values = columns.map(({ name }, index) => `json_extract(value, '$[${index}]') AS "${name}"`)
+  return `(SELECT key AS n, ${values.join(', ')} FROM json_each($${first})) AS incoming`
+}
+
+function rowParameters(values: readonly (readonly unknown[])[]): readonly unknown[] {
+  return [values[0]?.map((_, row) => values.map((column) => column[row])) ?? []]
 }

@@ -1,29 +1,44 @@
-import { InvalidMessageError, type Issue } from '@waybill/core'
+import { InvalidMessageError, type Issue, type Message } from '@waybill/core'
 import type { StoredMessage } from '@waybill/core/outbox'
+import type { FieldType } from '../dialect.ts'
 import { slotCount } from '../migrations/0002-outbox.ts'
-import { textHash } from './text-hash.ts'
+import type { KeyPlaces } from './key-places.ts'
 import { topicSettingsText } from './topic-settings.ts'
 
-/** A message as its row is written. Moments are milliseconds since 1970. */
+interface Column {
+  readonly name: string
+  readonly type: FieldType
+  /** What of the dialect makes what is stored of the value. */
+  readonly from?: 'fromHex' | 'fromEpochMs' | 'after'
+}
+
+export type Value = string | number | null
+
+/** A message as its row is written. */
 export interface NewRow {
   /** Of its key, which its insert takes; undefined: none. */
   readonly lock: string | undefined
-  readonly slot: number
-  readonly topic: string
-  readonly type: string
-  readonly version: number
-  readonly id: string
-  readonly key: string | null
-  readonly source: string
-  readonly data: string | null
-  readonly bytes: Uint8Array | null
-  readonly options: string | null
-  readonly topicOptions: string | null
-  readonly sentAt: number
-  /** From the moment of the insert, by the database's clock, which decides when it is due. */
-  readonly delayMs: number | null
-  readonly expiresAt: number | null
+  /** In the order of `columns`. */
+  readonly values: readonly Value[]
 }
+
+/** Moments are given in milliseconds since 1970, but the one when it is due in those from the insert, by the database's clock. */
+export const columns: readonly Column[] = [
+  { name: 'slot', type: 'integer' },
+  { name: 'topic', type: 'text' },
+  { name: 'type', type: 'text' },
+  { name: 'version', type: 'integer' },
+  { name: 'id', type: 'text' },
+  { name: 'key', type: 'text' },
+  { name: 'source', type: 'text' },
+  { name: 'data', type: 'text' },
+  { name: 'data_bytes', type: 'text', from: 'fromHex' },
+  { name: 'options', type: 'text' },
+  { name: 'topic_options', type: 'text' },
+  { name: 'sent_at', type: 'bigint', from: 'fromEpochMs' },
+  { name: 'due_at', type: 'bigint', from: 'after' },
+  { name: 'expires_at', type: 'bigint', from: 'fromEpochMs' },
+]
 
 /** What of a send has no column of its own. */
 export interface RowOptions {
@@ -37,34 +52,35 @@ export interface RowOptions {
 }
 
 /** @throws {InvalidMessageError} when a text cannot be kept in a database. */
-export function rowOf(stored: StoredMessage, namespace: string): NewRow {
+export function rowOf(stored: StoredMessage, places: KeyPlaces): NewRow {
   const { definition, message, json, bytes, delayMs } = stored
   const { topic } = definition
-  const key = message.key ?? null
-  const place = key === null ? undefined : placeOf(namespace, topic.name, key)
-  const row: NewRow = {
-    slot: place?.slot ?? Math.floor(Math.random() * slotCount),
+  const { id, key } = message
+  refuseNul(message)
+  const place = key === undefined ? undefined : places.of(topic.name, key)
+  return {
     lock: topic.ordered ? place?.lock : undefined,
-    topic: topic.name,
-    type: message.type,
-    version: message.version,
-    id: message.id,
-    key,
-    source: message.metadata.source,
-    data: json ?? null,
-    bytes: bytes ?? null,
-    options: optionsText(stored),
-    topicOptions: topicSettingsText(definition),
-    sentAt: message.timestamp.getTime(),
-    delayMs: delayMs === 0 ? null : delayMs,
-    expiresAt: message.expiresAt?.getTime() ?? null,
+    values: [
+      place?.slot ?? Math.floor(Math.random() * slotCount),
+      topic.name,
+      message.type,
+      message.version,
+      id,
+      key ?? null,
+      message.metadata.source,
+      json ?? null,
+      bytes === undefined ? null : hexOf(bytes),
+      optionsText(stored),
+      topicSettingsText(definition),
+      message.timestamp.getTime(),
+      delayMs === 0 ? null : delayMs,
+      message.expiresAt?.getTime() ?? null,
+    ],
   }
-  refuseNul(row)
-  return row
 }
 
 /** PostgreSQL has no text with NUL in it. Within JSON it is written as an escape, and passes. */
-function refuseNul({ id, key, type }: NewRow): void {
+function refuseNul({ id, key, type }: Message): void {
   if (!id.includes('\0') && key?.includes('\0') !== true) return
   const issues: Issue[] = Object.entries({ id, key })
     .filter(([, text]) => text?.includes('\0'))
@@ -93,17 +109,6 @@ function textsOf(metadata: Readonly<Record<string, string | undefined>>): Record
   )
 }
 
-/** Where the messages of a key are, and the lock that their inserts take. */
-interface KeyPlace {
-  /** One for all messages of the key, so that one relay has them all. */
-  readonly slot: number
-  /** A `bigint` as text. */
-  readonly lock: string
-}
-
-/** Apart for each installation in a database. */
-export function placeOf(namespace: string, topic: string, key: string): KeyPlace {
-  const [high, low] = textHash(JSON.stringify([namespace, topic, key]))
-  const lock = BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low))
-  return { slot: low % slotCount, lock: lock.toString() }
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }
