@@ -15,7 +15,8 @@ export class GuardedTransaction implements Transaction {
   readonly #query: Query
   #isOpen = true
   #hasFailed = false
-  readonly #running = new Set<Promise<unknown>>()
+  #running = 0
+  #whenIdle: (() => void) | undefined
 
   constructor(dialect: Dialect, query: Query) {
     this.#dialect = dialect
@@ -40,22 +41,24 @@ export class GuardedTransaction implements Transaction {
       const what = 'The function of a transaction cannot begin or end it, so the query was not run'
       throw new MessagingError('rejected', `${what}: let it resolve to commit, or throw to roll back`)
     }
-    const running = this.#query(sql, parameters)
-    this.#running.add(running)
+    this.#running += 1
     try {
-      return await running
+      return await this.#query(sql, parameters)
     } catch (error) {
       this.#hasFailed = true
       throw this.#dialect.explain(error) ?? error
     } finally {
-      this.#running.delete(running)
+      this.#running -= 1
+      if (this.#running === 0) this.#whenIdle?.()
     }
   }
 
   /** Resolves when nothing runs in it any more, whether anybody waits for it or not. */
   async idle(): Promise<void> {
-    while (this.#running.size > 0) {
-      await Promise.allSettled(this.#running)
+    while (this.#running > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve
+      })
       // What waited for them may go on to the next.
       await setImmediate()
     }

@@ -13,6 +13,8 @@ export class Host implements Queries {
   readonly #closers = new Set<() => Promise<void>>()
   readonly #wakers = new Set<() => void>()
   readonly #waking = new WeakSet<Transaction>()
+  /** How many there have been: what was stored while there was none has to wake those that came before it was committed. */
+  #wakersSoFar = 0
   #isReady = false
   #closing: Promise<void> | undefined
 
@@ -29,18 +31,21 @@ export class Host implements Queries {
   }
 
   async transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
+    const wakersBefore = this.#wakersSoFar
     let used: Transaction | undefined
     const result = await this.connection.transaction((transaction) => {
       used = transaction
       return work(transaction)
     })
-    if (used !== undefined && this.#waking.has(used)) this.wake()
+    if (this.#wakers.size === 0) return result
+    const isNew = this.#wakersSoFar !== wakersBefore
+    if (isNew || (used !== undefined && this.#waking.has(used))) this.wake()
     return result
   }
 
   /** Wakes the relays of this process once the transaction has committed, if it is one of ours. */
   wakeAfter(transaction: Transaction): void {
-    this.#waking.add(transaction)
+    if (this.#wakers.size > 0) this.#waking.add(transaction)
   }
 
   wake(): void {
@@ -50,7 +55,13 @@ export class Host implements Queries {
   /** The result takes it back. */
   onWake(wake: () => void): () => void {
     this.#wakers.add(wake)
+    this.#wakersSoFar += 1
     return () => this.#wakers.delete(wake)
+  }
+
+  /** Whether the schema has been looked at, so that `requireReady` need not be awaited. */
+  get isReady(): boolean {
+    return this.#isReady
   }
 
   /** Looks at the schema once, by what the caller may use: a second connection may not be there. */

@@ -208,6 +208,22 @@ describe.each(databases())('an outbox on $name', ({ open, ready }) => {
     await poll(() => got).toEqual([{ n: 1, note: 'none' }])
   })
 
+  test('wakes who waits for messages, even if that began between storing and commit', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const calls = { before: 0, between: 0 }
+    const forget = [database.onNotification(() => calls.before++)]
+    await database.transaction((transaction) => outbox.send(transaction, plain, { n: 1 }))
+    await poll(() => calls.before).toBeGreaterThan(0)
+    forget[0]?.()
+    await database.transaction(async (transaction) => {
+      await outbox.send(transaction, plain, { n: 2 })
+      forget.push(database.onNotification(() => calls.between++))
+    })
+    await poll(() => calls.between).toBeGreaterThan(0)
+    forget[1]?.()
+  })
+
   test('is told in one sentence that its tables are missing', async () => {
     const database = open()
     const outbox = database.outbox()

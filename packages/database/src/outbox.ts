@@ -204,7 +204,7 @@ export class Outbox {
     const rows = stored.map((each) => rowOf(each, this.#places))
     const { sql, parameters } = this.#inserts.of(rows)
     try {
-      await this.#host.requireReady(transaction)
+      if (!this.#host.isReady) await this.#host.requireReady(transaction)
       await transaction.query(sql, parameters)
     } catch (error) {
       throw this.#host.failed(error, 'Storing messages in the outbox')

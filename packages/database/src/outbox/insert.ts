@@ -34,35 +34,30 @@ export class Inserts {
    * transaction that made the one before, so that positions are in the order of commits.
    */
   of(rows: readonly NewRow[]): Statement {
-    const places: Place[] = []
-    const sharedValues: Value[] = []
-    const ownValues: (readonly Value[])[] = []
+    const parameters: unknown[] = []
+    const incoming: (readonly Value[])[] = []
+    // Which places the columns have, as one number in base 3.
     let kind = 0
     for (let index = 0; index < columns.length; index += 1) {
       const place = placeOf(rows, index)
-      places.push(place)
       kind = kind * 3 + place
-      if (place === shared) sharedValues.push(valueAt(rows[0], index))
-      else if (place === own) ownValues.push(rows.map((row) => valueAt(row, index)))
+      if (place === shared) parameters.push(valueAt(rows[0], index))
+      else if (place === own) incoming.push(rows.map((row) => valueAt(row, index)))
     }
+    if (incoming.length > 0) parameters.push(...this.#dialect.manyRowParameters(incoming))
     const locks = this.#locks ? locksOf(rows) : []
     const lockCount = Math.min(locks.length, 2)
     kind = kind * 3 + lockCount
-    const parameters: unknown[] = sharedValues
-    if (ownValues.length > 0) parameters.push(...this.#dialect.manyRowParameters(ownValues))
-    const before = parameters.length
+    const sql =
+      this.#texts.get(kind) ?? this.#write(kind, rows, this.#before(lockCount, parameters.length + 1))
     if (lockCount === 1) parameters.push(locks[0])
     else if (lockCount > 1) parameters.push(...this.#dialect.manyRowParameters([locks]))
-    let sql = this.#texts.get(kind)
-    if (sql === undefined) {
-      sql = this.#write(places, this.#before(lockCount, before + 1))
-      this.#texts.set(kind, sql)
-    }
     return { sql, parameters }
   }
 
-  #write(places: readonly Place[], before: string | undefined): string {
+  #write(kind: number, rows: readonly NewRow[], before: string | undefined): string {
     const dialect = this.#dialect
+    const places = columns.map((_, index) => placeOf(rows, index))
     const stored = columns.filter((_, index) => places[index] !== absent)
     const incoming = columns.filter((_, index) => places[index] === own)
     let parameter = 0
@@ -76,7 +71,7 @@ export class Inserts {
       ...(before === undefined ? [] : ['before']),
       ...(incoming.length === 0 ? [] : [dialect.manyRows(parameter + 1, incoming)]),
     ]
-    return [
+    const sql = [
       before ?? '',
       `INSERT INTO ${dialect.table('outbox')} (${stored.map(({ name }) => name).join(', ')})`,
       `SELECT ${values.join(', ')}`,
@@ -85,6 +80,8 @@ export class Inserts {
     ]
       .filter((line) => line !== '')
       .join('\n')
+    this.#texts.set(kind, sql)
+    return sql
   }
 
   /** One row, for which the insert has to wait: the locks are taken, and relays will be woken. */
@@ -114,9 +111,11 @@ function valueAt(row: NewRow | undefined, index: number): Value {
   return row?.values[index] ?? null
 }
 
-/** In an order that is the same for all, so that two batches never wait for each other. */
+/** In an order that is the same for all, so that two batches never wait for each other; each once. */
 function locksOf(rows: readonly NewRow[]): readonly string[] {
-  const locks = new Set<string>()
-  for (const { lock } of rows) if (lock !== undefined) locks.add(lock)
-  return [...locks].sort()
+  const all: string[] = []
+  for (const { lock } of rows) if (lock !== undefined) all.push(lock)
+  if (all.length < 2) return all
+  all.sort()
+  return all.filter((lock, index) => lock !== all[index - 1])
 }
