@@ -34,8 +34,11 @@ export interface Dialect {
   rows(first: number, columns: readonly RowColumn[]): string
   /** The parameters of `rows`, of the values of each column. */
   rowParameters(values: readonly (readonly unknown[])[]): readonly unknown[]
-  /** As `rows`, of two rows or more and with more parameters: takes less time for many rows, and more for few. */
-  manyRows(first: number, columns: readonly RowColumn[]): string
+  /**
+   * As `rows`, of two rows or more, with columns that may be texts, whatever is given, and with more parameters. Takes less time
+   * for many rows, and more for few.
+   */
+  manyRows(first: number, names: readonly string[]): string
   /** The parameters of `manyRows`, of the values of each column: texts, numbers and nulls. */
   manyRowParameters(values: readonly (readonly unknown[])[]): readonly unknown[]
   /**

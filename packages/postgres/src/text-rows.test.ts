@@ -2,10 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { textRowParameters, textRows } from './text-rows.ts'
 
-const from = textRows(1, [
-  { name: 'number', type: 'integer' },
-  { name: 'text', type: 'text' },
-])
+const from = textRows(1, ['number', 'text'])
 
 let pglite: PGlite
 beforeAll(async () => {
@@ -24,7 +21,7 @@ test.each<[string, readonly (string | null)[]]>([
 ])('rows with %s are read as they were', async (_, texts) => {
   const numbers = texts.map((_text, index) => (index === 1 ? null : index - 1))
   const { rows } = await pglite.query<{ number: number | null; text: string | null }>(
-    `SELECT number, text FROM ${from} ORDER BY incoming.n`,
+    `SELECT number::integer, text FROM ${from} ORDER BY incoming.n`,
     [...textRowParameters([numbers, texts])],
   )
   expect(rows).toEqual(texts.map((text, index) => ({ number: numbers[index], text })))

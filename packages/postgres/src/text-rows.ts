@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import type { RowColumn } from '@waybill/database/dialects'
 
 interface Marks {
   /** Between the values of a column. */
@@ -14,13 +13,11 @@ const usual: Marks = { separator: '\u001f', none: '\u001e' }
  * Rows of which each column is given as one text, with marks between its values. That is written in a fraction of the time that
  * clients take for arrays, whose every element they escape, and the server splits it faster than it reads those.
  */
-export function textRows(first: number, columns: readonly RowColumn[]): string {
-  const marks = `$${first + columns.length}, $${first + columns.length + 1}`
-  const texts = columns.map((_, index) => `string_to_table($${first + index}, ${marks})`)
-  const names = columns.map(({ name }) => `"${name}"`)
-  const values = columns.map(({ name, type }) => (type === 'text' ? `"${name}"` : `"${name}"::${type}`))
-  const split = `ROWS FROM (${texts.join(', ')}) WITH ORDINALITY AS split(${names.join(', ')}, n)`
-  return `(SELECT n, ${values.join(', ')} FROM ${split}) AS incoming`
+export function textRows(first: number, names: readonly string[]): string {
+  const marks = `$${first + names.length}, $${first + names.length + 1}`
+  const texts = names.map((_, index) => `string_to_table($${first + index}, ${marks})`)
+  const columns = names.map((name) => `"${name}"`)
+  return `ROWS FROM (${texts.join(', ')}) WITH ORDINALITY AS incoming(${columns.join(', ')}, n)`
 }
 
 export function textRowParameters(columns: readonly (readonly unknown[])[]): readonly string[] {

@@ -1,4 +1,4 @@
-import type { Dialect, RowColumn } from '@waybill/database/dialects'
+import type { Dialect } from '@waybill/database'
 import { explainSqliteError } from './errors.ts'
 
 const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
@@ -13,7 +13,11 @@ export function sqliteDialect(prefix: string): Dialect {
     epochMs: (moment) => moment,
     fromEpochMs: (milliseconds) => milliseconds,
     fromHex: (text) => `unhex(${text})`,
-    rows,
+    rows: (first, columns) =>
+      rows(
+        first,
+        columns.map(({ name }) => name),
+      ),
     rowParameters,
     manyRows: rows,
     manyRowParameters: rowParameters,
@@ -34,8 +38,8 @@ export function sqliteDialect(prefix: string): Dialect {
   }
 }
 
-function rows(first: number, columns: readonly RowColumn[]): string {
-  const values = columns.map(({ name }, index) => `json_extract(value, '$[${index}]') AS "${name}"`)
+function rows(first: number, names: readonly string[]): string {
+  const values = names.map((name, index) => `json_extract(value, '$[${index}]') AS "${name}"`)
   return `(SELECT key AS n, ${values.join(', ')} FROM json_each($${first})) AS incoming`
 }
 

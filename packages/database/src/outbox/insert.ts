@@ -16,7 +16,6 @@ const own = 2
 type Place = typeof absent | typeof shared | typeof own
 
 const idColumn = columns.findIndex(({ name }) => name === 'id')
-const keyColumn = { name: 'key', type: 'bigint' } as const
 
 /** The statements that put messages into the outbox, prepared for one database. */
 export class Inserts {
@@ -60,20 +59,22 @@ export class Inserts {
     const places = columns.map((_, index) => placeOf(rows, index))
     const stored = columns.filter((_, index) => places[index] !== absent)
     const incoming = columns.filter((_, index) => places[index] === own)
+    const namesOf = (some: typeof columns) => some.map(({ name }) => name)
     let parameter = 0
     const values = stored.map((column) => {
       const isOwn = incoming.includes(column)
       parameter += isOwn ? 0 : 1
       const value = isOwn ? `incoming."${column.name}"` : `$${parameter}`
-      return column.from === undefined ? value : dialect[column.from](value)
+      if (column.from !== undefined) return dialect[column.from](value)
+      return isOwn && column.isInteger ? `CAST(${value} AS integer)` : value
     })
     const sources = [
       ...(before === undefined ? [] : ['before']),
-      ...(incoming.length === 0 ? [] : [dialect.manyRows(parameter + 1, incoming)]),
+      ...(incoming.length === 0 ? [] : [dialect.manyRows(parameter + 1, namesOf(incoming))]),
     ]
     const sql = [
       before ?? '',
-      `INSERT INTO ${dialect.table('outbox')} (${stored.map(({ name }) => name).join(', ')})`,
+      `INSERT INTO ${dialect.table('outbox')} (${namesOf(stored).join(', ')})`,
       `SELECT ${values.join(', ')}`,
       sources.length > 0 ? `FROM ${sources.join(', ')}` : '',
       incoming.length > 0 ? 'ORDER BY incoming.n' : '',
@@ -89,8 +90,8 @@ export class Inserts {
     const { notify } = this.#dialect
     const wake = notify === undefined ? [] : [notify]
     if (lockCount > 1) {
-      const lock = this.#dialect.keyLock(`incoming."${keyColumn.name}"`)
-      const locked = `SELECT ${lock} FROM ${this.#dialect.manyRows(parameter, [keyColumn])}`
+      const lock = this.#dialect.keyLock('incoming."key"')
+      const locked = `SELECT ${lock} FROM ${this.#dialect.manyRows(parameter, ['key'])}`
       const row = ['count(*)', ...wake].join(', ')
       return `WITH locked AS MATERIALIZED (${locked}), before AS MATERIALIZED (SELECT ${row} FROM locked)`
     }

@@ -1,13 +1,12 @@
 import { InvalidMessageError, type Issue, type Message } from '@waybill/core'
 import type { StoredMessage } from '@waybill/core/outbox'
-import type { FieldType } from '../dialect.ts'
 import { slotCount } from '../migrations/0002-outbox.ts'
 import type { KeyPlaces } from './key-places.ts'
 import { topicSettingsText } from './topic-settings.ts'
 
 interface Column {
   readonly name: string
-  readonly type: FieldType
+  readonly isInteger?: true
   /** What of the dialect makes what is stored of the value. */
   readonly from?: 'fromHex' | 'fromEpochMs' | 'after'
 }
@@ -24,20 +23,20 @@ export interface NewRow {
 
 /** Moments are given in milliseconds since 1970, but the one when it is due in those from the insert, by the database's clock. */
 export const columns: readonly Column[] = [
-  { name: 'slot', type: 'integer' },
-  { name: 'topic', type: 'text' },
-  { name: 'type', type: 'text' },
-  { name: 'version', type: 'integer' },
-  { name: 'id', type: 'text' },
-  { name: 'key', type: 'text' },
-  { name: 'source', type: 'text' },
-  { name: 'data', type: 'text' },
-  { name: 'data_bytes', type: 'text', from: 'fromHex' },
-  { name: 'options', type: 'text' },
-  { name: 'topic_options', type: 'text' },
-  { name: 'sent_at', type: 'bigint', from: 'fromEpochMs' },
-  { name: 'due_at', type: 'bigint', from: 'after' },
-  { name: 'expires_at', type: 'bigint', from: 'fromEpochMs' },
+  { name: 'slot', isInteger: true },
+  { name: 'topic' },
+  { name: 'type' },
+  { name: 'version', isInteger: true },
+  { name: 'id' },
+  { name: 'key' },
+  { name: 'source' },
+  { name: 'data' },
+  { name: 'data_bytes', from: 'fromHex' },
+  { name: 'options' },
+  { name: 'topic_options' },
+  { name: 'sent_at', from: 'fromEpochMs' },
+  { name: 'due_at', from: 'after' },
+  { name: 'expires_at', from: 'fromEpochMs' },
 ]
 
 /** What of a send has no column of its own. */

@@ -1,18 +1,21 @@
 import { defineTopic, type MessageDefinition, type Topic } from '@waybill/core'
 import { z } from 'zod'
 
+// What is left out is as it is here, whatever the defaults of topics become: rows say only what differs, as each has this text.
 const settingsSchema = z.object({
-  ordered: z.boolean(),
-  partitions: z.number(),
-  groups: z.array(z.union([z.string(), z.object({ name: z.string(), types: z.array(z.string()) })])),
-  native: z.record(z.string(), z.unknown()),
-  ownFormat: z.boolean(),
+  ordered: z.boolean().default(false),
+  partitions: z.number().default(8),
+  groups: z
+    .array(z.union([z.string(), z.object({ name: z.string(), types: z.array(z.string()) })]))
+    .default([]),
+  native: z.record(z.string(), z.unknown()).default({}),
+  ownFormat: z.boolean().default(false),
 })
 
 /** What a relay that has no definition of a topic needs to send to it. */
 export type TopicSettings = z.output<typeof settingsSchema>
 
-const plain: TopicSettings = { ordered: false, partitions: 8, groups: [], native: {}, ownFormat: false }
+const plain: TopicSettings = settingsSchema.parse({})
 
 const known = new WeakMap<MessageDefinition, string | null>()
 
@@ -28,8 +31,10 @@ export function topicSettingsText(definition: MessageDefinition): string | null 
     native: { ...topic.native },
     ownFormat: format !== undefined || topic.format !== undefined,
   }
-  const text = JSON.stringify(settings)
-  const stored = text === JSON.stringify(plain) ? null : text
+  const chosen = Object.entries(settings).filter(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(Reflect.get(plain, name)),
+  )
+  const stored = chosen.length === 0 ? null : JSON.stringify(Object.fromEntries(chosen))
   known.set(definition, stored)
   return stored
 }
