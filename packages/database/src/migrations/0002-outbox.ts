@@ -9,10 +9,11 @@ export const outbox: MigrationStep = {
   name: 'outbox',
   worksFrom: 1,
   statements: ({ types, table, index, now }) => [
+    // The state is 'waiting' or 'parked'. A CHECK of that took a thirtieth of the time of every batch.
     `CREATE TABLE ${table('outbox')} (
   position ${types.position},
   slot smallint NOT NULL,
-  state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'parked')),
+  state text NOT NULL DEFAULT 'waiting',
   topic text NOT NULL,
   type text NOT NULL,
   version integer NOT NULL,
