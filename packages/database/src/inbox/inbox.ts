@@ -110,7 +110,7 @@ RETURNING state`,
   async mark(transaction: Transaction, { idempotencyKey }: Marked): Promise<boolean> {
     this.#cleaner.start(this.#options.cleanEvery)
     try {
-      await this.#host.requireReady(transaction)
+      if (!this.#host.isReady) await this.#host.requireReady(transaction)
       const parameters = [...markParameters(idempotencyKey), this.#options.window]
       const isNew = (await transaction.query(this.#sql.mark, parameters)).length > 0
       return isNew || (await transaction.query(this.#sql.markAgain, parameters)).length > 0
