@@ -128,6 +128,7 @@ function wrapSubscription(
   const forwardClose = () => subscription.close()
   return {
     leaseMs: subscription.leaseMs,
+    ...(subscription.settlesAtOnce !== undefined && { settlesAtOnce: subscription.settlesAtOnce }),
     receive: (max, signal) =>
       receive === undefined ? forwardReceive(max, signal) : receive(max, signal, forwardReceive, request),
     settle: (settlements, signal) =>

@@ -324,6 +324,11 @@ export interface Subscription {
    * can tell, so that core reports it as lost.
    */
   settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]>
+  /**
+   * How many calls of `settle` may be under way at once, for drivers that let verdicts of several calls travel together. Default: 1;
+   * what is decided meanwhile is in the next call.
+   */
+  readonly settlesAtOnce?: number
   /** Renews the leases. Deliveries that are already lost are reported through `onLost`. No effect without leases. */
   extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void>
   /**

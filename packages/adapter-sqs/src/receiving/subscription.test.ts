@@ -225,3 +225,23 @@ test('what is given back goes as a copy that says how often its consumers died, 
     expect(service.inputsOf('ChangeMessageVisibilityBatch')).toHaveLength(ordered ? 1 : 0)
   }
 })
+
+test('verdicts that come one by one travel together while others may come', async () => {
+  await using service = await ServiceStub.start({
+    ReceiveMessage: () => ({
+      Messages: Array.from({ length: 4 }, (_, n) => ({ ...message, ReceiptHandle: String(n) })),
+    }),
+  })
+  const { driver, subscription } = await subscribe(service, { clock: systemClock, prefetch: 20 })
+  const deliveries: Delivery[] = []
+  while (deliveries.length < 4)
+    deliveries.push(...(await subscription.receive(4, new AbortController().signal)))
+  const outcomes = await Promise.all(
+    deliveries.slice(0, 3).map((delivery) => subscription.settle([{ delivery, verdict: { kind: 'ack' } }])),
+  )
+  expect(outcomes).toEqual([[{ ok: true }], [{ ok: true }], [{ ok: true }]])
+  expect(service.inputsOf('DeleteMessageBatch').map(({ Entries }) => Entries)).toMatchObject([
+    [{ ReceiptHandle: '0' }, { ReceiptHandle: '1' }, { ReceiptHandle: '2' }],
+  ])
+  await driver.close()
+})

@@ -22,6 +22,9 @@ import { sortByTime } from './sort-by-time.ts'
 /** The service began to count a lease a little before we had its answer. */
 const answerMs = 1000
 
+/** Handlers that began together end one after the other within this time. */
+const burstMs = 5
+
 /** The most messages one request carries (Amazon SQS API Reference, ReceiveMessage and DeleteMessageBatch). */
 const mostAtOnce = 10
 
@@ -45,6 +48,7 @@ const leaseOver = new MessagingError('stale', 'The lease was over before the ver
  */
 export class SqsSubscription implements Subscription {
   readonly leaseMs: number
+  readonly settlesAtOnce: number
   readonly #context: SubscriptionContext
   /** Received and unsettled, whether core has it yet or not. */
   readonly #inHand = new Set<SqsDelivery>()
@@ -60,6 +64,10 @@ export class SqsSubscription implements Subscription {
   /** Since when there has been some room, but too little to be worth a poll. */
   #roomSince: number | undefined
   #cancelLook: () => void = () => {}
+  /** What is settled together next. */
+  #gathered: Settlement[] = []
+  #gathering: Promise<readonly Outcome[]> | undefined
+  readonly #enough = new Change()
   #settledAt = Number.NEGATIVE_INFINITY
   #signal: AbortSignal | undefined
   #failure: MessagingError | undefined
@@ -71,6 +79,7 @@ export class SqsSubscription implements Subscription {
     this.#prefetch = context.prefetch
     this.#arrivals = new ArrivalClock(context.clock)
     this.leaseMs = context.leaseMs
+    this.settlesAtOnce = context.queue.isFifo ? 1 : mostAtOnce
   }
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
@@ -91,32 +100,12 @@ export class SqsSubscription implements Subscription {
   }
 
   async settle(settlements: readonly Settlement[], signal?: AbortSignal): Promise<readonly Outcome[]> {
-    const { queue, deadLetters, clock, settings } = this.#context
-    await this.#gather(settlements.length, signal)
-    const now = clock.monotonic()
-    const open: OpenSettlement[] = []
-    const late = new Set<Delivery>()
-    for (const { delivery, verdict } of settlements) {
-      if (!this.#isOurs(delivery)) continue
-      // Once the lease is over the message may be somebody else's, and a late verdict must not touch it.
-      if (delivery.expiresAt <= now) late.add(delivery)
-      else {
-        delivery.isSettling = true
-        open.push({ delivery, verdict })
-      }
-    }
-    const { delayMs: longestDelayMs, visibilityMs: longestLeaseMs } = settings.limits
-    const failures = await carryOut(open, { queue, deadLetters, longestDelayMs, longestLeaseMs, signal })
-    const outcomes = settlements.map(({ delivery }): Outcome => {
-      if (!this.#isOurs(delivery)) return done
-      delivery.isSettling = false
-      const error = failures.get(delivery)
-      if (error !== undefined) return { ok: false, error }
-      this.#inHand.delete(delivery)
-      return late.has(delivery) ? { ok: false, error: leaseOver } : done
-    })
-    this.#change.notify()
-    return outcomes
+    const first = this.#gathered.length
+    this.#gathered.push(...settlements)
+    this.#gathering ??= this.#settleGathered(signal)
+    if (this.#gathered.length >= this.#worthwhileCount) this.#enough.notify()
+    const outcomes = await this.#gathering
+    return outcomes.slice(first, first + settlements.length)
   }
 
   async extend(deliveries: readonly Delivery[], leaseMs: number): Promise<void> {
@@ -191,17 +180,63 @@ export class SqsSubscription implements Subscription {
     if (failure !== undefined) throw failure
   }
 
+  async #settleGathered(signal: AbortSignal | undefined): Promise<readonly Outcome[]> {
+    await this.#gather(signal)
+    const settlements = this.#gathered
+    this.#gathered = []
+    this.#gathering = undefined
+    this.#settledAt = this.#context.clock.monotonic()
+    return await this.#settleNow(settlements, signal)
+  }
+
   /**
-   * Verdicts that come one by one, shortly after each other, go together. On FIFO queues they do not wait, because the next
-   * message of their key does.
+   * Verdicts that come one by one, shortly after each other, go together, as long as others may come. On FIFO queues they do not
+   * wait, because the next message of their key does.
    */
-  async #gather(count: number, signal: AbortSignal | undefined): Promise<void> {
+  async #gather(signal: AbortSignal | undefined): Promise<void> {
     const { queue, clock, settings } = this.#context
-    const waitMs = this.#settledAt + settings.gather - clock.monotonic()
-    if (waitMs > 0 && count < this.#worthwhileCount && !queue.isFifo && !this.#isClosed) {
-      await sleep(clock, waitMs, signal)
+    const count = this.#gathered.length
+    const isAlone = count >= this.#worthwhileCount || count >= this.#inHand.size
+    if (queue.isFifo || this.#isClosed || isAlone) return
+    const waitMs = Math.max(
+      Math.min(burstMs, settings.gather),
+      this.#settledAt + settings.gather - clock.monotonic(),
+    )
+    const over = new AbortController()
+    const ended = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal])
+    await Promise.race([sleep(clock, waitMs, ended), this.#enough.next(ended)])
+    over.abort()
+  }
+
+  async #settleNow(
+    settlements: readonly Settlement[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Outcome[]> {
+    const { queue, deadLetters, clock, settings } = this.#context
+    const now = clock.monotonic()
+    const open: OpenSettlement[] = []
+    const late = new Set<Delivery>()
+    for (const { delivery, verdict } of settlements) {
+      if (!this.#isOurs(delivery)) continue
+      // Once the lease is over the message may be somebody else's, and a late verdict must not touch it.
+      if (delivery.expiresAt <= now) late.add(delivery)
+      else {
+        delivery.isSettling = true
+        open.push({ delivery, verdict })
+      }
     }
-    this.#settledAt = clock.monotonic()
+    const { delayMs: longestDelayMs, visibilityMs: longestLeaseMs } = settings.limits
+    const failures = await carryOut(open, { queue, deadLetters, longestDelayMs, longestLeaseMs, signal })
+    const outcomes = settlements.map(({ delivery }): Outcome => {
+      if (!this.#isOurs(delivery)) return done
+      delivery.isSettling = false
+      const error = failures.get(delivery)
+      if (error !== undefined) return { ok: false, error }
+      this.#inHand.delete(delivery)
+      return late.has(delivery) ? { ok: false, error: leaseOver } : done
+    })
+    this.#change.notify()
+    return outcomes
   }
 
   async #return(deliveries: readonly SqsDelivery[]): Promise<void> {

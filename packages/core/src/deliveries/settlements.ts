@@ -43,7 +43,8 @@ export class Settlements {
   constructor(subscription: Subscription, settings: SettlementsSettings) {
     this.#subscription = subscription
     this.#settings = settings
-    this.#batcher = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism: 1 })
+    const parallelism = subscription.settlesAtOnce ?? 1
+    this.#batcher = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism })
   }
 
   /** Why a verdict could not be carried out yet. */
