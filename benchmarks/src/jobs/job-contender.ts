@@ -31,7 +31,7 @@ export interface JobQueue {
 /** Those that keep jobs in the same server, the peer that the others are held against first. */
 export const contenders: Readonly<Record<keyof JobDestination, readonly string[]>> = {
   postgres: ['pg-boss', 'bullmq-postgres', 'waybill-postgres', 'waybill-postgres-redis'],
-  redis: ['bullmq', 'waybill-redis'],
+  redis: ['bullmq', 'waybill-redis', 'waybill-redis-redis'],
 }
 
 export async function loadJobContender(name: string): Promise<JobContender> {

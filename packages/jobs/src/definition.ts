@@ -99,6 +99,13 @@ const schemaSchema = z.custom<StandardSchemaV1>(
   'expected a schema, such as z.object({ … })',
 )
 
+interface ParsedRateLimit {
+  readonly max: number
+  /** Milliseconds. */
+  readonly per: number
+  readonly store?: RateLimitStore
+}
+
 const optionsSchema = z.strictObject({
   name: nameSchema,
   input: schemaSchema,
@@ -111,7 +118,19 @@ const optionsSchema = z.strictObject({
   timeout: durationOption({ min: 1 }).optional(),
   concurrency: z.int().min(1).max(10_000).optional(),
   globalConcurrency: z.int().min(1).max(10_000).optional(),
-  rateLimit: z.custom<NonNullable<JobOptions<StandardSchemaV1>['rateLimit']>>().optional(),
+  rateLimit: z
+    .strictObject({
+      max: z.int().min(1).max(1_000_000),
+      per: durationOption({ min: 1 }),
+      store: z
+        .custom<RateLimitStore>(
+          (value) => typeof value === 'object' && value !== null && 'take' in value,
+          'expected a rate limit store: an object with take',
+        )
+        .optional(),
+    })
+    .transform(({ store, ...rate }): ParsedRateLimit => (store === undefined ? rate : { ...rate, store }))
+    .optional(),
   priority: prioritySchema.default(4),
   removeAfter: removeAfterSchema.default({}),
 })
@@ -126,8 +145,13 @@ const messageSchema = z.object({ job: z.string(), run: z.int() })
 
 /** The message of a job, as any process knows it that knows queue and name. */
 export function jobMessage(queue: string, name: string): MessageDefinition<JobMessage, JobMessage> {
-  const topic = defineTopic(`jobs.${queue}`, { groups: [workerGroup] })
+  const topic = defineTopic(jobTopic(queue), { groups: [workerGroup] })
   return defineMessage(topic, `job.${name}`, { schema: messageSchema })
+}
+
+/** The name of a queue's topic. */
+export function jobTopic(queue: string): string {
+  return `jobs.${queue}`
 }
 
 /** The group of all workers of a queue. */

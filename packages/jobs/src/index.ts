@@ -38,6 +38,7 @@ export type {
   JobRows,
   JobStore,
   StoredState,
+  ToSend,
 } from './store.ts'
 export { statusHandler } from './watching/status-handler.ts'
 export type { StatusHost, StatusOptions } from './watching/status-options.ts'

@@ -7,8 +7,8 @@ import { type JobState, jobStates } from './job.ts'
 import type { JobStore } from './store.ts'
 
 export interface JobsOptions {
-  /** Carries the messages of all queues that `buses` does not name. */
-  readonly bus: Bus
+  /** Carries the messages of all queues that `buses` does not name. Without it workers take those jobs from the store. */
+  readonly bus?: Bus
   /** `databaseJobStore(database)`, or `memoryJobStore()` for tests. */
   readonly store: JobStore
   /** Queues that go over other brokers. Default: none. */
@@ -29,16 +29,18 @@ export interface JobsOptions {
   readonly onFailure?: (what: string, error: Error) => void
 }
 
+const busSchema = z.custom<Bus>(
+  (value) => typeof value === 'object' && value !== null && 'producer' in value,
+  'expected a bus',
+)
+
 export const jobsSchema = z.strictObject({
-  bus: z.custom<Bus>(
-    (value) => typeof value === 'object' && value !== null && 'producer' in value,
-    'expected a bus',
-  ),
+  bus: busSchema.optional(),
   store: z.custom<JobStore>(
     (value) => typeof value === 'object' && value !== null && 'transaction' in value && 'clock' in value,
     'expected a job store, such as databaseJobStore(database)',
   ),
-  buses: z.record(z.string(), z.custom<Bus>()).default({}),
+  buses: z.record(z.string(), busSchema).default({}),
   poll: durationOption({ min: 10 }).default(1000),
   resendAfter: durationOption({ min: 1000 }).default(60_000),
   window: z.int().min(1).max(100_000).default(1000),

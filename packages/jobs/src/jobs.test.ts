@@ -114,7 +114,7 @@ for (const testStore of stores()) {
       const worker = jobs.worker().handle(Plain, ({ data }) => ran.push(data.text))
       // Its message is at the broker when it is cancelled.
       const sent = await jobs.add(Plain, { text: 'sent' })
-      await until(async () => (await store.sentCount('plain')) === 1)
+      if (testStore.overBus) await until(async () => (await store.sentCount('plain')) === 1)
       expect(await sent.cancel()).toBe(true)
       await worker.start()
       const job = await jobs.add(Plain, { text: 'first' }, { delay: '1h' })

@@ -1,5 +1,5 @@
 import { type Bus, type MessageDefinition, MessagingError } from '@waybill/core'
-import { parseOptions, toError } from '@waybill/core/driver'
+import { ConfigurationError, parseOptions, toError } from '@waybill/core/driver'
 import type { z } from 'zod'
 import { JobBook } from './book/job-book.ts'
 import { type JobDefinition, requireJob } from './definition.ts'
@@ -33,7 +33,7 @@ const unaskedMs = 3_600_000
 const watchMs = 500
 
 /**
- * Opens the jobs of a store, whose messages go over a bus. Nothing runs in the background before the first `add` or worker.
+ * Opens the jobs of a store. With a bus workers get them by messages over its broker; without one they take them from the store. Nothing runs in the background before the first `add` or worker.
  *
  * ```ts
  * const jobs = openJobs({ bus, store: databaseJobStore(database) })
@@ -89,8 +89,11 @@ export class Jobs implements AsyncDisposable {
     this.#watching = new Watching(store, store.tellsAll ? poll : Math.min(poll, watchMs))
     this.#dispatcher = new Dispatcher({
       book: this.#book,
-      settings: { window, resendMs: resendAfter, pollMs: poll },
+      window,
+      resendMs: resendAfter,
+      pollMs: poll,
       busOf: (queue) => this.#busOf(queue),
+      takersOf: (queue) => [...this.#workers].flatMap((worker) => worker.takerOf(queue) ?? []),
       messageOf: (queue) => this.#messages.get(queue),
       sweep: () => this.#housekeeping.turn(),
       failed: (what, error) => this.#failed(what, error),
@@ -390,13 +393,19 @@ export class Jobs implements AsyncDisposable {
   }
 
   #serveMessages(definition: MessageDefinition): void {
+    const { bus, buses } = this.#options
+    const { type, topic } = definition
+    if ((buses[topic.name] ?? bus) === undefined) {
+      const message = `needed to send ${type} later; or give one for the topic: buses: { '${topic.name}': bus }`
+      throw new ConfigurationError('jobs options', [{ path: 'bus', message }])
+    }
     const queue = queueOfMessages(definition)
     this.#messages.set(queue, definition)
     this.#dispatcher.serve(queue)
   }
 
   /** Of a queue of jobs, or the topic of messages. */
-  #busOf(queue: string): Bus {
+  #busOf(queue: string): Bus | undefined {
     const { buses, bus } = this.#options
     return buses[this.#messages.get(queue)?.topic.name ?? queue] ?? bus
   }

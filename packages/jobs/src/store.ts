@@ -95,6 +95,15 @@ export interface RowChange {
   readonly after: JobRow
 }
 
+/** Waiting jobs whose message is to be sent, or that are to be taken. */
+export interface ToSend {
+  readonly queue: string
+  /** Undefined: of any name. */
+  readonly names?: readonly string[] | undefined
+  /** Whether a message of this run was sent. */
+  readonly isSent: boolean
+}
+
 /** What can be done to jobs within one transaction. */
 export interface JobRows {
   /** The present, by the clock of the store. */
@@ -121,8 +130,8 @@ export interface JobRows {
    * has it saves the locking of rows that are known.
    */
   replace?(changes: readonly RowChange[]): Promise<ReadonlySet<string>>
-  /** Up to `limit` ids of a queue for which a message is to be sent, by priority and time; others may be offered the same. */
-  toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]>
+  /** Up to `limit` ids of jobs that are due, by priority and time; others may be offered the same. */
+  toSend(of: ToSend, limit: number): Promise<readonly string[]>
   /** How many jobs of a queue run, or are to run once their message arrives; no other transaction counts them until this one ends. */
   running(queue: string): Promise<number>
   /** Up to `limit` ids of active jobs whose lease has run out. */

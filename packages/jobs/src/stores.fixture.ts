@@ -26,7 +26,14 @@ export interface TestJobs {
 
 export interface TestStore {
   readonly name: string
+  /** Workers get jobs by messages; otherwise they take them from the store. */
+  readonly overBus: boolean
   open(options?: Partial<JobsOptions>): Promise<TestJobs>
+}
+
+type Make = (id: string) => {
+  readonly store: JobStore & Partial<AsyncDisposable>
+  readonly database: Database | undefined
 }
 
 // One for all files, since it takes a second to start; it ends with the process.
@@ -39,7 +46,7 @@ const { TEST_REDIS: redisUrl, TEST_POSTGRES: postgresUrl } = process.env
 // Those of another run are not there.
 const run = Date.now().toString(36)
 
-/** Every store, with jobs over a bus in memory. What is opened ends after each test. */
+/** Every store, with jobs over a bus in memory, and without a bus. What is opened ends after each test. */
 export function stores(): readonly TestStore[] {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-jobs-'))
   const closers: (() => Promise<unknown>)[] = []
@@ -51,14 +58,9 @@ export function stores(): readonly TestStore[] {
     for (const close of closers.splice(0).reverse()) await close()
   })
   afterAll(() => rmSync(folder, { recursive: true }))
-  const testStore = (
-    name: string,
-    make: (id: string) => {
-      readonly store: JobStore & Partial<AsyncDisposable>
-      readonly database: Database | undefined
-    },
-  ): TestStore => ({
-    name,
+  const testStore = (name: string, make: Make, overBus: boolean): TestStore => ({
+    name: overBus ? name : `${name} without a bus`,
+    overBus,
     async open(options = {}) {
       count += 1
       const { store, database } = make(`jobs_${count}`)
@@ -70,37 +72,34 @@ export function stores(): readonly TestStore[] {
       const bus = await connect({ url: 'memory:', console: false })
       closers.push(() => bus.close({ timeout: 0 }))
       const another = async (more: Partial<JobsOptions> = {}) => {
-        const jobs = openJobs({ bus, store, poll: 50, ...options, ...more })
+        const jobs = openJobs({ ...(overBus && { bus }), store, poll: 50, ...options, ...more })
         closers.push(() => jobs.close())
         return jobs
       }
       return { jobs: await another(), store, bus, database, another }
     },
   })
+  const overRedis = (url: string) => (id: string) => ({
+    store: redisJobStore(url, { store: `${id}_${run}` }),
+    database: undefined,
+  })
+  const overPostgres = (url: string) => (id: string) =>
+    overDatabase(postgres({ url, schema: `${id}_${run}` }))
   const overDatabase = (database: Database) => ({ store: databaseJobStore(database), database })
-  return [
-    testStore('memory', () => ({ store: memoryJobStore(), database: undefined })),
-    testStore('SQLite', (id) => overDatabase(sqlite({ path: join(folder, `${id}.db`) }))),
-    testStore('PGlite', (id) => {
-      pglite ??= new PGlite()
-      return overDatabase(postgres({ pglite, schema: id }))
-    }),
-    ...(redisUrl === undefined
-      ? []
-      : [
-          testStore('Redis', (id) => ({
-            store: redisJobStore(redisUrl, { store: `${id}_${run}` }),
-            database: undefined,
-          })),
-        ]),
-    ...(postgresUrl === undefined
-      ? []
-      : [
-          testStore('PostgreSQL', (id) =>
-            overDatabase(postgres({ url: postgresUrl, schema: `${id}_${run}` })),
-          ),
-        ]),
+  const makers: readonly (readonly [name: string, make: Make])[] = [
+    ['memory', () => ({ store: memoryJobStore(), database: undefined })],
+    ['SQLite', (id) => overDatabase(sqlite({ path: join(folder, `${id}.db`) }))],
+    [
+      'PGlite',
+      (id) => {
+        pglite ??= new PGlite()
+        return overDatabase(postgres({ pglite, schema: id }))
+      },
+    ],
+    ...(redisUrl === undefined ? [] : [['Redis', overRedis(redisUrl)] as const]),
+    ...(postgresUrl === undefined ? [] : [['PostgreSQL', overPostgres(postgresUrl)] as const]),
   ]
+  return [true, false].flatMap((overBus) => makers.map(([name, make]) => testStore(name, make, overBus)))
 }
 
 /** Waits until a condition holds. */

@@ -3,16 +3,20 @@ import { defineJob, type JobsOptions, openJobs } from '@waybill/jobs'
 import { eventSchema } from '../../event-schema.ts'
 import type { JobQueue } from '../job-contender.ts'
 
-/** Waybill with everything at its defaults, over any store and broker. */
+/** Waybill with everything at its defaults, over any store and broker; without one workers take jobs from the store. */
 export async function waybillQueue(
-  busUrl: string,
+  busUrl: string | undefined,
   store: JobsOptions['store'],
   name: string,
-  options: Pick<JobsOptions, 'resendAfter'> = {},
 ): Promise<JobQueue> {
   const Benchmark = defineJob(name, { input: eventSchema })
-  const bus = await connect({ url: busUrl, topics: [Benchmark.message.topic], console: false })
-  const jobs = openJobs({ bus, store, ...options, onFailure: (what, error) => console.error(what, error) })
+  const topics = [Benchmark.message.topic]
+  const bus = busUrl === undefined ? undefined : await connect({ url: busUrl, topics, console: false })
+  const jobs = openJobs({
+    ...(bus !== undefined && { bus }),
+    store,
+    onFailure: (what, error) => console.error(what, error),
+  })
   return {
     add: (data) => jobs.add(Benchmark, data),
     addBulk: (all) =>
@@ -31,7 +35,7 @@ export async function waybillQueue(
     },
     async teardown() {
       await jobs.close()
-      await bus.close()
+      await bus?.close()
     },
   }
 }

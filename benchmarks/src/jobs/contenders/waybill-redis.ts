@@ -4,10 +4,10 @@ import { waybillQueue } from './waybill-queue.ts'
 
 export const contender: JobContender = {
   guarantees:
-    'Jobs in Redis, handed out by Redis; data validated on both sides; a lease; history and result kept.',
+    'Jobs in Redis, from where workers take them; data validated on both sides; a lease; history and result kept.',
   async setup({ redis }) {
     const store = redisJobStore(redis, { store: 'bench' })
-    const queue = await waybillQueue(redis, store, 'bench-redis')
+    const queue = await waybillQueue(undefined, store, 'bench-redis')
     return {
       ...queue,
       async teardown() {

@@ -7,7 +7,7 @@ import { fullMemory, storeTests } from './stores.ts'
 
 /** What jobs promise over real brokers, in stores that are servers, with processes that are killed. */
 export function jobSections(servers: Servers, program: ProgramOf): readonly Section[] {
-  const pairs = (['redis', 'rabbitmq', 'kafka', 'sqs'] as const).flatMap((end) =>
+  const pairs = (['redis', 'rabbitmq', 'kafka', 'sqs', 'no broker'] as const).flatMap((end) =>
     (['postgres', 'redis'] as const).map((kind) => ({ end, kind })),
   )
   return [
@@ -25,8 +25,9 @@ export function jobSections(servers: Servers, program: ProgramOf): readonly Sect
         killedFlow(servers, program, ['rabbitmq', 'sqs'], 'redis'),
         killedSchedulers(servers, program, 'postgres'),
         killedSchedulers(servers, program, 'redis'),
-        killedUnderLoad(servers, 'postgres'),
-        killedUnderLoad(servers, 'redis'),
+        ...(['redis', 'no broker'] as const).flatMap((end) =>
+          (['postgres', 'redis'] as const).map((kind) => killedUnderLoad(servers, end, kind)),
+        ),
       ],
     },
   ]

@@ -15,8 +15,8 @@ const end = z.object({
 const settings = z
   .object({
     store: z.object({ kind: z.enum(['postgres', 'redis']), url: z.string(), name: z.string() }),
-    /** Queues, and the brokers that they go over. */
-    queues: z.record(z.string(), end),
+    /** Queues, and the brokers that they go over; null: workers take their jobs from the store. */
+    queues: z.record(z.string(), end.nullable()),
     /** Of the only job in the schedule `ticks`. */
     everyMs: z.number().optional(),
   })
@@ -24,6 +24,7 @@ const settings = z
 
 const buses: Record<string, Bus> = {}
 for (const [queue, place] of Object.entries(settings.queues)) {
+  if (place === null) continue
   const { adapter, url, native } = bridgeEnd(place)
   buses[queue] = await connect({
     url,
@@ -33,10 +34,8 @@ for (const [queue, place] of Object.entries(settings.queues)) {
     timeout: 'forever',
   })
 }
-const bus = Object.values(buses)[0] ?? (await connect({ url: 'memory:', console: false }))
 const { store, database } = openStore(settings.store)
 const jobs = openJobs({
-  bus,
   buses,
   store,
   poll: '250ms',

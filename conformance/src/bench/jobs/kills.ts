@@ -5,7 +5,15 @@ import type { Case } from '../../case/case.ts'
 import { connectTo, type End, type EndName } from '../bridge/ends.ts'
 import { Program } from '../programs/program.ts'
 import { chooseSeed, killCount, randomFrom } from '../programs/random.ts'
-import { effectsOf, type OpenedStore, type Servers, type StoreName, storeOf } from './servers.ts'
+import {
+  type Broker,
+  busOver,
+  effectsOf,
+  type OpenedStore,
+  type Servers,
+  type StoreName,
+  storeOf,
+} from './servers.ts'
 import { taskOf } from './tasks.ts'
 
 /** The lease of the workers, and how often their stores are looked at, in `job-program.ts`. */
@@ -16,7 +24,7 @@ const pollMs = 250
 export type ProgramOf = () => Promise<string>
 
 /** A worker dies with a job in hand. */
-export function deadWorker(servers: Servers, program: ProgramOf, end: EndName, kind: StoreName): Case {
+export function deadWorker(servers: Servers, program: ProgramOf, end: Broker, kind: StoreName): Case {
   return {
     number: 603,
     part: `${kind}-${end}`,
@@ -26,10 +34,11 @@ export function deadWorker(servers: Servers, program: ProgramOf, end: EndName, k
       const { store, database, place } = await storeOf(context, servers, kind)
       await makeEffects(database)
       const Task = taskOf(context.unique('task'))
-      const bus = await connectTo(context, servers.ends[end])
-      const jobs = openJobs({ bus, store })
+      const bus = await busOver(context, servers, end)
+      const jobs = openJobs({ ...(bus && { bus }), store })
       context.defer(() => jobs.close())
-      const settings = { store: place, queues: { [Task.queue]: plain(servers.ends[end]) } }
+      const queues = { [Task.queue]: end === 'no broker' ? null : plain(servers.ends[end]) }
+      const settings = { store: place, queues }
       const path = await program()
       const start = async () => {
         const each = new Program(path, settings)
@@ -45,7 +54,7 @@ export function deadWorker(servers: Servers, program: ProgramOf, end: EndName, k
       await doomed.kill()
       assert.equal((await job.result({ timeout: '60s' })).attempt, 2)
       const tookMs = performance.now() - killedAt
-      const statedMs = leaseMs + pollMs + bus.capabilities.redeliveryMs + 1000
+      const statedMs = leaseMs + pollMs + (bus?.capabilities.redeliveryMs ?? 0) + 1000
       assert.ok(
         tookMs <= statedMs + context.slackMs,
         `it took ${Math.round(tookMs)} ms, stated are ${statedMs}`,

@@ -4,11 +4,11 @@ import type { Case } from '../../case/case.ts'
 import { Latch } from '../../case/latch.ts'
 import { siblingModule } from '../../children/sibling-module.ts'
 import { connectTo, type EndName } from '../bridge/ends.ts'
-import { type Servers, type StoreName, storeOf } from './servers.ts'
+import { type Broker, busOver, type Servers, type StoreName, storeOf } from './servers.ts'
 import { taskOf } from './tasks.ts'
 
 /** What becomes of jobs over one broker, in one store, when nothing dies. */
-export function lives(servers: Servers, end: EndName, kind: StoreName): Case {
+export function lives(servers: Servers, end: Broker, kind: StoreName): Case {
   return {
     number: 601,
     part: `${kind}-${end}`,
@@ -16,9 +16,9 @@ export function lives(servers: Servers, end: EndName, kind: StoreName): Case {
     timeoutMs: 120_000,
     async run(context) {
       const { store } = await storeOf(context, servers, kind)
-      const bus = await connectTo(context, servers.ends[end])
+      const bus = await busOver(context, servers, end)
       const open = () => {
-        const jobs = openJobs({ bus, store, poll: '200ms', window: 1 })
+        const jobs = openJobs({ ...(bus && { bus }), store, poll: '200ms', window: 1 })
         context.defer(() => jobs.close())
         return jobs
       }

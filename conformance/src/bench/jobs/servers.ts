@@ -1,12 +1,16 @@
 import { redisJobStore } from '@waybill/adapter-redis/jobs'
+import type { Bus } from '@waybill/core'
 import { databaseJobStore, type JobStore } from '@waybill/jobs'
 import { type Database, postgres } from '@waybill/postgres'
 import type { CaseContext } from '../../case/case-context.ts'
-import type { End, EndName } from '../bridge/ends.ts'
+import { connectTo, type End, type EndName } from '../bridge/ends.ts'
 import type { RunningBroker } from '../brokers/index.ts'
 import type { Servers as RedisServers } from '../redis/servers.ts'
 
 export type StoreName = 'postgres' | 'redis'
+
+/** What hands jobs out; without one workers take them from the store. */
+export type Broker = EndName | 'no broker'
 
 export interface Servers {
   /** The brokers, as data for child processes. */
@@ -61,4 +65,12 @@ export async function storeOf(
   context.defer(() => opened[Symbol.asyncDispose]())
   await opened.database?.migrate()
   return { ...opened, place }
+}
+
+export async function busOver(
+  context: CaseContext,
+  servers: Servers,
+  broker: Broker,
+): Promise<Bus | undefined> {
+  return broker === 'no broker' ? undefined : await connectTo(context, servers.ends[broker])
 }

@@ -1,11 +1,14 @@
-import type { JobKey, JobRow, JobRows, ScheduleRow } from '@waybill/jobs'
-import { asNumber, asUtf8 } from '../wire/reply.ts'
+import type { JobKey, JobRow, JobRows, ScheduleRow, ToSend } from '@waybill/jobs'
+import { asArray, asNumber, asUtf8 } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
-import { idIn, priorities } from './job-keys.ts'
+import { idIn, partsOf, priorities } from './job-keys.ts'
 import type { JobReader } from './job-reader.ts'
 import type { Kinds } from './kinds.ts'
 import { SeenValues } from './seen-values.ts'
 import { fromRevised, holderIn, type StoredJob, scheduleIn } from './stored-job.ts'
+
+/** How many jobs are looked through at once. */
+const pageSize = 500
 
 /** The rows of jobs within a transaction: reads them, and keeps what is to be written until it commits. */
 export class RedisRows implements JobRows {
@@ -88,12 +91,32 @@ export class RedisRows implements JobRows {
     for (const id of ids) this.jobs.put(id, undefined)
   }
 
-  async toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]> {
-    const commands = new Commands()
+  async toSend({ queue, names, isSent }: ToSend, limit: number): Promise<readonly string[]> {
     const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', 0, limit]
-    for (const priority of priorities)
-      commands.add('ZRANGE', this.#reader.keys.toSend(queue, isSent, priority), ...range)
-    return (await this.#reader.members(commands)).map(idIn).slice(0, limit)
+    const { asked, replies } = await this.#kinds.read({ queue }, (commands, kinds) => {
+      for (const priority of priorities)
+        commands.add('ZRANGE', this.#reader.keys.toSend(queue, isSent, priority), ...range)
+      return kinds
+    })
+    const hasOthers = names !== undefined && asked.some((kind) => !names.includes(partsOf(kind).name))
+    if (hasOthers) return await this.#namedToSend({ queue, names, isSent }, limit)
+    return replies.flatMap(asArray).map(asUtf8).map(idIn).slice(0, limit)
+  }
+
+  /** Names stand in the jobs only, so those that others are to run are read, too. */
+  async #namedToSend({ queue, names, isSent }: Required<ToSend>, limit: number): Promise<readonly string[]> {
+    const ids: string[] = []
+    for (const priority of priorities) {
+      const key = this.#reader.keys.toSend(queue, isSent, priority)
+      for (let from = 0; ids.length < limit; from += pageSize) {
+        const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', from, pageSize]
+        const page = await this.#reader.members(new Commands().add('ZRANGE', key, ...range))
+        const rows = await this.#reader.rows(page.map(idIn))
+        ids.push(...rows.filter(({ name }) => names?.includes(name)).map(({ id }) => id))
+        if (page.length < pageSize) break
+      }
+    }
+    return ids.slice(0, limit)
   }
 
   async running(queue: string): Promise<number> {

@@ -46,8 +46,10 @@ for (const testStore of stores()) {
       const { store, another } = await testStore.open()
       const book = new JobBook(store)
       await book.add([job('a')])
-      expect((await book.claim('work', { room: 10 }, true, 10, 1000)).map(({ id }) => id)).toEqual(['a'])
-      expect(await book.claim('work', { room: 10 }, true, 10, 1000)).toEqual([])
+      expect((await book.claim({ queue: 'work', room: 10, lost: 10 }, 1000)).map(({ id }) => id)).toEqual([
+        'a',
+      ])
+      expect(await book.claim({ queue: 'work', room: 10, lost: 10 }, 1000)).toEqual([])
       const jobs = await another()
       const worker = jobs.worker().handle(Work, ({ data }) => data)
       await worker.start()

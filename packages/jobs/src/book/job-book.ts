@@ -4,7 +4,7 @@ import { hasEnded, type JobError } from '../job.ts'
 import type { JobRow, JobRows, JobStore } from '../store.ts'
 import { type AddedJob, addEach, addJobs } from './adding.ts'
 import { writeEndings } from './ending.ts'
-import { changed, ended, waiting, withAttempt } from './job-change.ts'
+import { begun, changed, ended, waiting, withAttempt } from './job-change.ts'
 import type { NewJob } from './new-job.ts'
 
 /** One run of a job, as its worker has it. */
@@ -31,11 +31,17 @@ export interface Note extends Run {
   readonly log: JobRow['details']['log']
 }
 
-/** How many jobs of a queue may be sent. */
-export interface ClaimLimits {
+/** Which jobs of a queue are wanted that are due. */
+export interface Wanted {
+  readonly queue: string
+  /** Undefined: of any name. */
+  readonly names?: readonly string[] | undefined
+  /** How many at most. */
   readonly room: number
-  /** Undefined: any number may run. */
+  /** How many of the queue may run. Undefined: any number. */
   readonly mostRunning?: number | undefined
+  /** Up to how many besides that were sent, and have been taken by nobody for as long as that may last. */
+  readonly lost: number
 }
 
 export interface JobUpdate {
@@ -64,31 +70,22 @@ export class JobBook {
     return await this.store.transaction((rows) => addEach(rows, jobs))
   }
 
-  /**
-   * Jobs of a queue for which messages are to be sent now. Unless workers take them, they are sent again after `resendMs`. With
-   * `mostRunning` no more of them run or are sent than that.
-   */
-  async claim(
-    queue: string,
-    { room: free, mostRunning }: ClaimLimits,
-    looksForLost: boolean,
-    most: number,
-    resendMs: number,
-    withoutData = false,
-  ): Promise<readonly JobRow[]> {
+  /** Jobs for which messages are to be sent now. Unless workers take them, they are sent again after `resendMs`. */
+  async claim(wanted: Wanted, resendMs: number, withoutData = false): Promise<readonly JobRow[]> {
     return await this.store.transaction(async (rows) => {
-      const room =
-        mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
-      const fresh = room > 0 ? await rows.toSend(queue, false, Math.min(room, most)) : []
-      const again = looksForLost ? await rows.toSend(queue, true, most) : []
-      const found = await rows.lock([...new Set([...fresh, ...again])], { withoutData })
-      const due = found.filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now)
-      const order = (one: JobRow, other: JobRow) =>
-        other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal
-      const sorted = due.toSorted(order)
+      const due = await dueJobs(rows, wanted, withoutData)
       // Nothing of it can be seen from outside, so it is no new version.
-      await rows.update(sorted.map((row) => ({ ...row, isSent: true, sendAt: rows.now + resendMs })))
-      return sorted
+      await rows.update(due.map((row) => ({ ...row, isSent: true, sendAt: rows.now + resendMs })))
+      return due
+    })
+  }
+
+  /** Begins runs of jobs that nobody was told of. */
+  async takeDue(wanted: Wanted, owner: string, leaseMs: number): Promise<readonly JobRow[]> {
+    return await this.store.transaction(async (rows) => {
+      const taken = (await dueJobs(rows, wanted)).map((row) => begun(row, rows.now, owner, leaseMs))
+      await rows.update(taken)
+      return taken
     })
   }
 
@@ -133,10 +130,7 @@ export class JobBook {
       for (const run of runs) {
         const row = found.get(run.id)
         if (row === undefined || row.state !== 'waiting' || row.run !== run.run) continue
-        const { details } = row
-        const begun = { ...details, attempt: details.attempt + 1, startedAt: rows.now, error: undefined }
-        const leaseUntil = rows.now + leaseMs
-        taken.set(run.id, changed(row, rows.now, { state: 'active', owner, leaseUntil, details: begun }))
+        taken.set(run.id, begun(row, rows.now, owner, leaseMs))
       }
       await rows.update([...taken.values()])
       // A second message of the same run is in the same batch at times.
@@ -266,6 +260,24 @@ export class JobBook {
       return changes.map(({ id }) => id)
     })
   }
+}
+
+/** By priority and time. */
+async function dueJobs(
+  rows: JobRows,
+  { queue, names, room: free, mostRunning, lost }: Wanted,
+  withoutData = false,
+): Promise<readonly JobRow[]> {
+  const room = mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
+  const fresh = room > 0 ? await rows.toSend({ queue, names, isSent: false }, room) : []
+  const again = lost > 0 ? await rows.toSend({ queue, names, isSent: true }, lost) : []
+  const found = await rows.lock([...new Set([...fresh, ...again])], { withoutData })
+  return found
+    .filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now)
+    .toSorted(
+      (one, other) =>
+        other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal,
+    )
 }
 
 /** Writes the outcomes of jobs that are as they were when they were taken, and whose end has no consequences for others. */

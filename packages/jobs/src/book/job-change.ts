@@ -25,6 +25,17 @@ export function waiting(row: JobRow, now: number, delayMs: number, change: Parti
   })
 }
 
+/** Runs, and is its worker's until the lease ends. */
+export function begun(row: JobRow, now: number, owner: string, leaseMs: number): JobRow {
+  const { details } = row
+  return changed(row, now, {
+    state: 'active',
+    owner,
+    leaseUntil: now + leaseMs,
+    details: { ...details, attempt: details.attempt + 1, startedAt: now, error: undefined },
+  })
+}
+
 /** Has ended. */
 export function ended(
   row: JobRow,

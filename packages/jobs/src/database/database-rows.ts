@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Dialect, Transaction } from '@waybill/database'
 import type { ScheduleRow } from '../schedule.ts'
-import type { JobKey, JobRow, JobRows, RowChange } from '../store.ts'
+import type { JobKey, JobRow, JobRows, RowChange, ToSend } from '../store.ts'
 import {
   changeParameters,
   columns,
@@ -111,9 +111,12 @@ export class DatabaseRows implements JobRows {
     return new Set(await this.#ids(this.#statements.replace(changed), parameters))
   }
 
-  async toSend(queue: string, isSent: boolean, limit: number): Promise<readonly string[]> {
+  async toSend({ queue, names, isSent }: ToSend, limit: number): Promise<readonly string[]> {
     const parameters = [queue, isSent ? 1 : 0, this.now, limit]
-    return await this.#ids(this.#statements.toSend, parameters)
+    const { toSend, toSendNamed } = this.#statements
+    return names === undefined
+      ? await this.#ids(toSend, parameters)
+      : await this.#ids(toSendNamed, [...parameters, names])
   }
 
   async running(queue: string): Promise<number> {

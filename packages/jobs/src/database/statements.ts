@@ -23,6 +23,14 @@ export function statementsOf(dialect: Dialect) {
     return `UPDATE ${jobs} AS job SET ${set} FROM ${from} WHERE job.id = incoming."job"`
   }
   const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
+  // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
+  const toSend = (named: string) =>
+    `SELECT id FROM (${priorities
+      .map(
+        (priority) =>
+          `SELECT * FROM (SELECT id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ${named} ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}) AS of_${priority}`,
+      )
+      .join('\nUNION ALL ')}) AS due LIMIT $4`
   return {
     find: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')}`,
     // In one order, so that two transactions never wait for each other.
@@ -36,13 +44,8 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
     /** Of those that nobody has changed since. */
     replace: (changed: readonly Column[]) =>
       `${updateOf(changed)} AND job.version = incoming."version" - 1 RETURNING id`,
-    // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
-    toSend: `SELECT id FROM (${priorities
-      .map(
-        (priority) =>
-          `SELECT * FROM (SELECT id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}) AS of_${priority}`,
-      )
-      .join('\nUNION ALL ')}) AS due LIMIT $4`,
+    toSend: toSend(''),
+    toSendNamed: toSend(`AND ${isIn('name', '$5', 'text')}`),
     leaseEnded: `SELECT id FROM ${jobs} WHERE state = 'active' AND lease_until <= $1 ORDER BY lease_until LIMIT $2 ${lockingFree}`,
     counts: `SELECT CASE WHEN state = 'waiting' AND due_at > $1 THEN 'delayed' ELSE state END AS shown, count(*) AS number FROM ${jobs}`,
     sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,

@@ -190,9 +190,10 @@ class MemoryJobStore implements JobStore {
       update: async (rows) => {
         for (const row of rows) putJob(row)
       },
-      toSend: async (queue, isSent, limit) =>
+      toSend: async ({ queue, names, isSent }, limit) =>
         this.#waiting(queue)
           .filter((row) => row.isSent === isSent && row.sendAt <= this.clock.now())
+          .filter(({ name }) => names?.includes(name) ?? true)
           .sort(
             (one, other) =>
               other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal,

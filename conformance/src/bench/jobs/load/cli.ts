@@ -8,12 +8,13 @@ import { bundleInto } from '../../programs/program.ts'
 import { chooseSeed } from '../../programs/random.ts'
 import { runLoad } from './run-load.ts'
 
-const usage = `Usage: npm run load:jobs -- [--store postgres|redis] [--jobs N] [--seed N] [--minutes N]
+const usage = `Usage: npm run load:jobs -- [--store postgres|redis] [--broker redis|none] [--jobs N] [--seed N] [--minutes N]
 
 Adds jobs, one of a hundred of which fails, while three workers are killed at random moments. Every other job
 has its effect once, and the counts add up at every look; otherwise the command fails.
 
-  --store NAME   where the jobs are kept; Redis hands them out. Default: postgres
+  --store NAME   where the jobs are kept. Default: postgres
+  --broker NAME  what hands them out; none: workers take them from the store. Default: none
   --jobs N       default: 100000
   --seed N       which jobs fail, and when which worker is killed. Default: a new one
   --minutes N    how long it may take. Default: 60
@@ -21,6 +22,7 @@ has its effect once, and the counts add up at every look; otherwise the command 
 const { values } = parseArgs({
   options: {
     store: { type: 'string', default: 'postgres' },
+    broker: { type: 'string', default: 'none' },
     jobs: { type: 'string', default: '100000' },
     seed: { type: 'string' },
     minutes: { type: 'string', default: '60' },
@@ -43,7 +45,7 @@ try {
   const { kills, looks, lost, seconds } = await runLoad({
     program,
     store: { kind, name, url: { postgres, redis }[kind].url },
-    broker: redis.url,
+    broker: values.broker === 'redis' ? redis.url : null,
     jobs: Number(values.jobs),
     seed,
     killEveryMs: 10_000,

@@ -7,11 +7,11 @@ import type { Servers, StoreName } from '../servers.ts'
 import { runLoad } from './run-load.ts'
 
 /** What `npm run load:jobs` does, in small. */
-export function killedUnderLoad(servers: Servers, kind: StoreName): Case {
+export function killedUnderLoad(servers: Servers, end: 'redis' | 'no broker', kind: StoreName): Case {
   return {
     number: 608,
-    part: kind,
-    title: `Of 2,000 jobs in ${kind}, some of which fail, each other has its effect once and the counts add up at every look, though workers are killed`,
+    part: `${kind}-${end}`,
+    title: `Of 2,000 jobs over ${end} and in ${kind}, some of which fail, each other has its effect once and the counts add up at every look, though workers are killed`,
     timeoutMs: 180_000,
     async run(context) {
       const name = context
@@ -22,13 +22,15 @@ export function killedUnderLoad(servers: Servers, kind: StoreName): Case {
       const { kills, lost } = await runLoad({
         program: await bundle(context, siblingModule(import.meta.url, './load-program')),
         store: { kind, name, url: servers[kind].url },
-        broker: servers.ends.redis.url,
+        broker: end === 'redis' ? servers.ends.redis.url : null,
         jobs: 2000,
         seed,
         killEveryMs: 2000,
         timeoutMs: 170_000,
       })
-      console.log(`  2,000 jobs in ${kind}: ${kills} kills, ${lost} attempts lost, seed ${seed}`)
+      console.log(
+        `  2,000 jobs over ${end} and in ${kind}: ${kills} kills, ${lost} attempts lost, seed ${seed}`,
+      )
       assert.ok(kills > 0, 'it was over before a worker could be killed')
     },
   }

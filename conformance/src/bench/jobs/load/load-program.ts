@@ -10,15 +10,16 @@ import { Load } from './load-job.ts'
 const { store: place, broker } = z
   .object({
     store: z.object({ kind: z.enum(['postgres', 'redis']), url: z.string(), name: z.string() }),
-    broker: z.string(),
+    broker: z.string().nullable(),
   })
   .parse(JSON.parse(process.argv[2] ?? 'null'))
 
-const bus = await connect({ url: broker, adapter, console: false, timeout: 'forever' })
+const bus =
+  broker === null ? undefined : await connect({ url: broker, adapter, console: false, timeout: 'forever' })
 const opened = openStore(place)
 const effects = effectsIn(place, opened)
 const jobs = openJobs({
-  bus,
+  ...(bus && { bus }),
   store: opened.store,
   // What a killed worker was given by its broker, and had not begun.
   resendAfter: '10s',

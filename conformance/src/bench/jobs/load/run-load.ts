@@ -13,8 +13,8 @@ export interface LoadOptions {
   /** The bundle of `load-program.ts`. */
   readonly program: string
   readonly store: StorePlace
-  /** The URL of the Redis that hands the jobs out. */
-  readonly broker: string
+  /** The URL of the Redis that hands the jobs out; null: workers take them from the store. */
+  readonly broker: string | null
   readonly jobs: number
   /** Which jobs fail, and when which worker is killed, follows from it. */
   readonly seed: number
@@ -61,8 +61,8 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   await opened.database?.migrate()
   await using effects = effectsIn(place, opened)
   await effects.prepare()
-  const bus = await connect({ url: broker, adapter, console: false })
-  const jobs = openJobs({ bus, store: opened.store, resendAfter: '10s' })
+  const bus = broker === null ? undefined : await connect({ url: broker, adapter, console: false })
+  const jobs = openJobs({ ...(bus && { bus }), store: opened.store, resendAfter: '10s' })
   const start = () => new Program(program, { store: place, broker })
   let running = Array.from({ length: workers }, start)
   const startedAt = performance.now()
@@ -127,7 +127,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     isDone = true
     await Promise.all(running.map((each) => each.kill()))
     await jobs.close()
-    await bus.close()
+    await bus?.close()
   }
 }
 

@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob } from '../definition.ts'
+import { openJobs } from '../jobs.ts'
+import { memoryJobStore } from '../memory/memory-job-store.ts'
+import type { JobStore } from '../store.ts'
+import { stores, until } from '../stores.fixture.ts'
+
+const Plain = defineJob('plain', { input: z.object({ text: z.string() }) })
+
+const texts = (count: number) =>
+  Array.from({ length: count }, (_, index) => ({ data: { text: String(index) } }))
+
+for (const testStore of stores().filter(({ overBus }) => !overBus)) {
+  describe(testStore.name, () => {
+    test('a worker takes no more than it runs, so that others have the rest', async () => {
+      const { jobs, another } = await testStore.open()
+      const end = Promise.withResolvers<void>()
+      const ran = [0, 0]
+      for (const [index, each] of [jobs, await another()].entries()) {
+        const worker = each.worker({ concurrency: 2 }).handle(Plain, async () => {
+          ran[index] = (ran[index] ?? 0) + 1
+          await end.promise
+        })
+        await worker.start()
+      }
+      const added = await jobs.addBulk(Plain, texts(5))
+      await until(() => ran[0] === 2 && ran[1] === 2)
+      expect(await jobs.counts()).toMatchObject({ active: 4, waiting: 1 })
+      end.resolve()
+      for (const job of added) await job.result()
+      expect((ran[0] ?? 0) + (ran[1] ?? 0)).toBe(5)
+    })
+
+    test('a worker leaves the jobs of a queue that it does not handle to others', async () => {
+      const { jobs, another } = await testStore.open()
+      const Mine = defineJob('mine', { queue: 'shared', input: z.object({ text: z.string() }) })
+      const Theirs = defineJob('theirs', { queue: 'shared', input: z.object({ text: z.string() }) })
+      const theirs = await jobs.addBulk(Theirs, texts(30))
+      const mine = await jobs.addBulk(Mine, texts(3))
+      const worker = jobs.worker({ concurrency: 2 }).handle(Mine, ({ data }) => data.text)
+      await worker.start()
+      for (const [index, job] of mine.entries()) expect(await job.result()).toBe(String(index))
+      expect(await jobs.counts({ name: 'theirs' })).toMatchObject({ waiting: 30, active: 0 })
+      const other = await another()
+      await other
+        .worker()
+        .handle(Theirs, ({ data }) => data.text)
+        .start()
+      for (const [index, job] of theirs.entries()) expect(await job.result()).toBe(String(index))
+    })
+
+    test('what a definition allows holds where a queue has several, and for what begins in a while', async () => {
+      const { jobs } = await testStore.open()
+      const Few = defineJob('few', { queue: 'shared', input: z.object({}), concurrency: 2 })
+      const Slow = defineJob('slow', {
+        queue: 'shared',
+        input: z.object({}),
+        rateLimit: { max: 2, per: '200ms' },
+      })
+      let running = 0
+      let most = 0
+      const begun: number[] = []
+      const worker = jobs
+        .worker({ concurrency: 20 })
+        .handle(Few, async () => {
+          running += 1
+          most = Math.max(most, running)
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          running -= 1
+        })
+        .handle(Slow, () => {
+          begun.push(performance.now())
+        })
+      await worker.start()
+      const few = await jobs.addBulk(
+        Few,
+        Array.from({ length: 10 }, () => ({ data: {} })),
+      )
+      const slow = await jobs.addBulk(
+        Slow,
+        Array.from({ length: 5 }, () => ({ data: {} })),
+      )
+      for (const job of [...few, ...slow]) await job.result()
+      expect(most).toBe(2)
+      // The third begins no sooner than the time after the first; timers may be a moment early.
+      const gaps = begun.slice(2).map((at, index) => at - (begun[index] ?? 0))
+      expect(Math.min(...gaps)).toBeGreaterThan(190)
+      expect((await slow[4]?.get())?.history).toMatchObject([{ attempt: 1, outcome: 'completed' }])
+    })
+
+    test('a worker that stops gives back what it has, at once and without using up attempts', async () => {
+      const { jobs, another } = await testStore.open()
+      const begun = Promise.withResolvers<void>()
+      const Limited = defineJob('limited', {
+        input: z.object({ text: z.string() }),
+        rateLimit: { max: 1, per: '1h' },
+      })
+      const worker = jobs
+        .worker({ concurrency: 5 })
+        .handle(Plain, async () => {
+          begun.resolve()
+          await new Promise(() => {})
+        })
+        .handle(Limited, () => {})
+      await worker.start()
+      const stuck = await jobs.add(Plain, { text: 'stuck' })
+      const limited = await jobs.addBulk(Limited, texts(3))
+      await begun.promise
+      await until(async () => (await jobs.counts({ name: 'limited' })).completed === 1)
+      await worker.stop({ timeout: 10 })
+      expect(await jobs.counts()).toMatchObject({ active: 0, waiting: 3, completed: 1 })
+      const other = await another({ resendAfter: '1h' })
+      const Unlimited = defineJob('limited', { input: z.object({ text: z.string() }) })
+      await other
+        .worker()
+        .handle(Plain, (_, { attempt }) => attempt)
+        .handle(Unlimited, (_, { attempt }) => attempt)
+        .start()
+      expect(await other.job(Plain, stuck.id).result()).toBe(1)
+      for (const { id } of limited) await other.job(Unlimited, id).result()
+    })
+
+    test('a paused worker takes nothing until it goes on', async () => {
+      const { jobs } = await testStore.open()
+      const worker = jobs.worker().handle(Plain, ({ data }) => data.text)
+      await worker.start()
+      await (await jobs.add(Plain, { text: 'first' })).result()
+      worker.pause()
+      expect(worker.health()).toMatchObject([{ topic: 'jobs.plain', group: 'workers', state: 'paused' }])
+      const second = await jobs.add(Plain, { text: 'second' })
+      await expect(second.result({ timeout: '200ms' })).rejects.toMatchObject({ code: 'timeout' })
+      expect((await second.get())?.state).toBe('waiting')
+      worker.resume()
+      expect(await second.result()).toBe('second')
+    })
+  })
+}
+
+test('a rate limit store that fails lets nothing begin until it answers', async () => {
+  const failures: string[] = []
+  let isAway = true
+  const store = {
+    take: () => {
+      if (isAway) throw new Error('away')
+      return 0
+    },
+  }
+  const Limited = defineJob('limited', { input: z.object({}), rateLimit: { max: 1, per: '1s', store } })
+  await using jobs = openJobs({
+    store: memoryJobStore(),
+    onFailure: (what, error) => {
+      failures.push(`${what}: ${error.message}`)
+      isAway = false
+    },
+  })
+  await jobs
+    .worker()
+    .handle(Limited, () => 'done')
+    .start()
+  expect(await (await jobs.add(Limited, {})).result()).toBe('done')
+  expect(failures).toEqual(['asking the rate limit store of limited: away'])
+})
+
+test('a store that fails is told in health, until it answers again', async () => {
+  const store = memoryJobStore()
+  let isAway = false
+  const failing: JobStore = new Proxy(store, {
+    get: (target, name) => {
+      if (name === 'transaction' && isAway) return () => Promise.reject(new Error('no connection'))
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  const told = Promise.withResolvers<void>()
+  await using jobs = openJobs({ store: failing, onFailure: () => told.resolve() })
+  const worker = jobs.worker().handle(Plain, ({ data }) => data.text)
+  await worker.start()
+  expect(await (await jobs.add(Plain, { text: 'first' })).result()).toBe('first')
+  isAway = true
+  worker.resume()
+  await told.promise
+  expect(worker.health()).toMatchObject([{ state: 'recovering', error: { code: 'failed' } }])
+  isAway = false
+  await until(() => worker.health()[0]?.state === 'running')
+})

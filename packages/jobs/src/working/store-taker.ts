@@ -1,0 +1,145 @@
+import type { MessagingError, WorkerHealth } from '@waybill/core'
+import { toMessagingError } from '@waybill/core/driver'
+import { type JobDefinition, workerGroup } from '../definition.ts'
+import type { Taker } from '../sending/hand-out.ts'
+import type { JobRow } from '../store.ts'
+import type { Attempts, Handled } from './attempts.ts'
+import { Limits, type LimitsHost } from './limits.ts'
+
+export interface StoreTakerSettings extends LimitsHost {
+  /** What stands for the queue in `health()`. */
+  readonly topic: string
+  /** Those of the queue, by the names of their definitions. */
+  readonly handled: ReadonlyMap<string, Handled>
+  readonly attempts: Attempts
+  readonly owner: string
+  readonly leaseMs: number
+  /** How many jobs of the queue run at once. */
+  readonly concurrency: number
+  /** There may be room for more. */
+  wake(): void
+}
+
+/** What a worker has of a queue whose jobs it takes from the store: no more than it can run. */
+export class StoreTaker implements Taker {
+  readonly owner: string
+  readonly leaseMs: number
+  readonly names: readonly string[]
+  readonly mayWait: boolean
+  readonly #settings: StoreTakerSettings
+  readonly #most: number
+  readonly #limits: ReadonlyMap<string, Limits>
+  /** Runs that have a place. */
+  readonly #placed = new Set<string>()
+  /** Since when handlers run, by the clock's monotonic time. */
+  readonly #running = new Map<string, number>()
+  /** What is to end before the worker has stopped. */
+  readonly #underWay = new Set<Promise<unknown>>()
+  #state: 'running' | 'paused' | 'stopped' = 'running'
+  #error: MessagingError | undefined
+
+  constructor(settings: StoreTakerSettings) {
+    this.#settings = settings
+    this.owner = settings.owner
+    this.leaseMs = settings.leaseMs
+    const definitions = [...settings.handled.values()].map(({ definition }) => definition)
+    this.names = definitions.map(({ name }) => name)
+    // Where all jobs have one limit, no more of them are taken than that.
+    const [first] = definitions
+    const limit = definitions.length === 1 ? first?.settings.concurrency : undefined
+    this.#most = Math.min(settings.concurrency, limit ?? settings.concurrency)
+    const limited = definitions.filter((definition) => isLimited(definition, definitions.length))
+    this.mayWait = limited.length > 0
+    this.#limits = new Map(limited.map((definition) => [definition.name, new Limits(definition, settings)]))
+  }
+
+  room(): number {
+    return this.#state === 'running' ? Math.max(0, this.#most - this.#placed.size) : 0
+  }
+
+  async receive(ask: () => Promise<readonly JobRow[]>): Promise<number> {
+    const takenAt = this.#settings.clock.monotonic()
+    const asked = ask()
+    this.#underWay.add(asked)
+    try {
+      const jobs = await asked
+      this.#error = undefined
+      for (const job of jobs) this.#track(this.#accept(job, takenAt))
+      return jobs.length
+    } catch (error) {
+      this.#error = toMessagingError(error, 'The job store does not answer', { retryable: true })
+      throw error
+    } finally {
+      this.#underWay.delete(asked)
+    }
+  }
+
+  pause(): void {
+    if (this.#state === 'running') this.#state = 'paused'
+  }
+
+  resume(): void {
+    if (this.#state === 'paused') this.#state = 'running'
+  }
+
+  /** Resolves when nothing of it is in hand any more. */
+  async stop(): Promise<void> {
+    this.#state = 'stopped'
+    for (const limits of this.#limits.values()) limits.end()
+    // What is under way may bring more, which is given back.
+    while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay])
+  }
+
+  health(): WorkerHealth {
+    const oldest = Math.min(...this.#running.values())
+    return {
+      topic: this.#settings.topic,
+      group: workerGroup,
+      state: this.#state === 'running' && this.#error !== undefined ? 'recovering' : this.#state,
+      ...(this.#error !== undefined && { error: this.#error }),
+      inFlight: this.#placed.size,
+      running: this.#running.size,
+      ...(this.#running.size > 0 && { oldestRunningMs: this.#settings.clock.monotonic() - oldest }),
+    }
+  }
+
+  async #accept(job: JobRow, takenAt: number): Promise<void> {
+    const { attempts, handled, clock, wake } = this.#settings
+    const { id, run, name } = job
+    const isTaken = job.state === 'active'
+    const place = `${id}:${run}`
+    const handler = handled.get(name)
+    // One that waits here for long is handed out again.
+    if (this.#placed.has(place) || handler === undefined) return
+    if (this.#state === 'stopped')
+      return isTaken ? await attempts.release(job, takenAt) : await attempts.giveBack({ id, run })
+    this.#placed.add(place)
+    const limits = this.#limits.get(name)
+    const leave = () => {
+      this.#placed.delete(place)
+      this.#running.delete(place)
+      wake()
+    }
+    if (limits !== undefined && !(await limits.enter())) {
+      leave()
+      return await attempts.giveBack({ id, run })
+    }
+    this.#running.set(place, clock.monotonic())
+    if (isTaken) return await attempts.run(handler, job, takenAt, leave)
+    await attempts.begin(handler, { id, run }, () => {
+      limits?.leave()
+      leave()
+    })
+  }
+
+  #track(work: Promise<unknown>): void {
+    const tracked = work
+      .catch((error: unknown) => this.#settings.failed('running jobs', error))
+      .finally(() => this.#underWay.delete(tracked))
+    this.#underWay.add(tracked)
+  }
+}
+
+function isLimited({ settings }: JobDefinition, among: number): boolean {
+  return settings.rateLimit !== undefined || (settings.concurrency !== undefined && among > 1)
+}
