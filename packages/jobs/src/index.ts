@@ -37,6 +37,7 @@ export type {
   JobRow,
   JobRows,
   JobStore,
+  Lease,
   StoredState,
   ToSend,
 } from './store.ts'

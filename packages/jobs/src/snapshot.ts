@@ -13,7 +13,7 @@ export function snapshotOf(row: JobRow, now: number): JobSnapshot {
     output: parsed(row.output),
     progress: parsed(row.progress),
     priority: row.priority,
-    attempt: details.attempt,
+    attempt: row.attempt,
     attempts: details.attempts,
     error: row.state === 'failed' || row.state === 'waiting' ? details.error : undefined,
     history: details.history.map(({ startedAt, endedAt, error, ...rest }) => ({

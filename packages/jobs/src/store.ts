@@ -19,6 +19,10 @@ export interface JobRow {
   readonly run: number
   /** Raised with every change. */
   readonly version: number
+  /** Of those that have begun, which. */
+  readonly attempt: number
+  /** When the last one began. */
+  readonly startedAt: number | undefined
   readonly dueAt: number
   /** When a message is to be sent for it, while it waits. */
   readonly sendAt: number
@@ -40,9 +44,8 @@ export interface JobRow {
 
 /** What nobody looks jobs up by. */
 export interface JobDetails {
-  readonly attempt: number
   readonly attempts: number
-  readonly startedAt?: number | undefined
+  /** Of the last attempt that has ended. */
   readonly error?: JobError | undefined
   readonly history: readonly {
     readonly attempt: number
@@ -104,6 +107,12 @@ export interface ToSend {
   readonly isSent: boolean
 }
 
+/** Who is to have a job, and for how long unless that is renewed. */
+export interface Lease {
+  readonly owner: string
+  readonly leaseMs: number
+}
+
 /** What can be done to jobs within one transaction. */
 export interface JobRows {
   /** The present, by the clock of the store. */
@@ -132,6 +141,11 @@ export interface JobRows {
   replace?(changes: readonly RowChange[]): Promise<ReadonlySet<string>>
   /** Up to `limit` ids of jobs that are due, by priority and time; others may be offered the same. */
   toSend(of: ToSend, limit: number): Promise<readonly string[]>
+  /**
+   * Begins runs of up to `limit` jobs that are due, and resolves with them as they are then. A store that has it finds them and
+   * changes them in one step.
+   */
+  beginDue?(of: ToSend, limit: number, lease: Lease): Promise<readonly JobRow[]>
   /** How many jobs of a queue run, or are to run once their message arrives; no other transaction counts them until this one ends. */
   running(queue: string): Promise<number>
   /** Up to `limit` ids of active jobs whose lease has run out. */

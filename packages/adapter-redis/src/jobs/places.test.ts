@@ -28,7 +28,9 @@ const row: JobRow = {
   data: '{"to":"a"}',
   output: undefined,
   progress: undefined,
-  details: { attempt: 0, attempts: 3, history: [], log: [], keepMs: { completed: 1, failed: 1 } },
+  attempt: 0,
+  startedAt: undefined,
+  details: { attempts: 3, history: [], log: [], keepMs: { completed: 1, failed: 1 } },
 }
 
 const shown = (places: readonly { key: string; member: string; score: number }[]) =>

@@ -21,7 +21,9 @@ const rowOf = (id: string, now: number): JobRow => ({
     removeAt: undefined,
   },
   ...{ output: undefined, progress: undefined },
-  details: { attempt: 0, attempts: 1, history: [], log: [], keepMs: { completed: 0, failed: 0 } },
+  attempt: 0,
+  startedAt: undefined,
+  details: { attempts: 1, history: [], log: [], keepMs: { completed: 0, failed: 0 } },
 })
 
 test('a name that is none is refused', () => {

@@ -15,6 +15,8 @@ export const jobs: MigrationStep = {
   ordinal integer NOT NULL,
   run integer NOT NULL,
   version integer NOT NULL,
+  attempt integer NOT NULL,
+  started_at bigint,
   due_at bigint NOT NULL,
   send_at bigint NOT NULL,
   is_sent integer NOT NULL,

@@ -104,7 +104,8 @@ function sameJob(
       return waiting(holding, now, delayMs, {
         data: job.data,
         priority: job.priority,
-        details: { ...holding.details, attempts, attempt: 0 },
+        attempt: 0,
+        details: { ...holding.details, attempts },
       })
     }
   }

@@ -25,7 +25,7 @@ for (const testStore of stores()) {
       const book = new JobBook((await testStore.open()).store)
       await book.add([job('a')])
       const both = await book.take([{ id: 'a', run: 1 }, { id: 'a', run: 1 }], 'one', 60_000) // biome-ignore format: one line
-      expect(both.map((row) => row?.details.attempt)).toEqual([1, undefined])
+      expect(both.map((row) => row?.attempt)).toEqual([1, undefined])
       expect(await book.take([{ id: 'a', run: 1 }], 'two', 60_000)).toEqual([undefined])
       const failure = {
         id: 'a',
@@ -39,7 +39,7 @@ for (const testStore of stores()) {
       expect(await book.finish([failure], 'one')).toEqual([false])
       expect(await book.take([{ id: 'a', run: 1 }], 'two', 60_000)).toEqual([undefined])
       const [again] = await book.take([{ id: 'a', run: 2 }], 'two', 60_000)
-      expect(again?.details.attempt).toBe(2)
+      expect(again?.attempt).toBe(2)
     })
 
     test('a message that was claimed and never sent is sent again', async () => {

@@ -1,7 +1,7 @@
 import type { MessagingError } from '@waybill/core'
 import type { Transaction } from '@waybill/database'
 import { hasEnded, type JobError } from '../job.ts'
-import type { JobRow, JobRows, JobStore } from '../store.ts'
+import type { JobRow, JobRows, JobStore, Lease, ToSend } from '../store.ts'
 import { type AddedJob, addEach, addJobs } from './adding.ts'
 import { writeEndings } from './ending.ts'
 import { begun, changed, ended, waiting, withAttempt } from './job-change.ts'
@@ -81,9 +81,13 @@ export class JobBook {
   }
 
   /** Begins runs of jobs that nobody was told of. */
-  async takeDue(wanted: Wanted, owner: string, leaseMs: number): Promise<readonly JobRow[]> {
+  async takeDue(wanted: Wanted, lease: Lease): Promise<readonly JobRow[]> {
     return await this.store.transaction(async (rows) => {
-      const taken = (await dueJobs(rows, wanted)).map((row) => begun(row, rows.now, owner, leaseMs))
+      if (rows.beginDue !== undefined) {
+        const begin = (of: ToSend, limit: number) => rows.beginDue?.(of, limit, lease) ?? []
+        return sorted(await findDue(rows, wanted, begin))
+      }
+      const taken = (await dueJobs(rows, wanted)).map((row) => begun(row, rows.now, lease))
       await rows.update(taken)
       return taken
     })
@@ -130,7 +134,7 @@ export class JobBook {
       for (const run of runs) {
         const row = found.get(run.id)
         if (row === undefined || row.state !== 'waiting' || row.run !== run.run) continue
-        taken.set(run.id, begun(row, rows.now, owner, leaseMs))
+        taken.set(run.id, begun(row, rows.now, { owner, leaseMs }))
       }
       await rows.update([...taken.values()])
       // A second message of the same run is in the same batch at times.
@@ -192,7 +196,7 @@ export class JobBook {
       if (lost.length > 0) {
         const after = lost.map((row) => {
           const details = withAttempt(row, rows.now, 'lost', error)
-          return details.attempt >= details.attempts
+          return row.attempt >= details.attempts
             ? ended(row, rows.now, 'failed', { details })
             : waiting(row, rows.now, 0, { details })
         })
@@ -206,9 +210,9 @@ export class JobBook {
   async retry(ids: readonly string[]): Promise<readonly string[]> {
     return await this.#change(ids, (row, now) => {
       if (row.state !== 'failed' && row.state !== 'cancelled') return undefined
-      const details = { ...row.details, attempt: 0, error: undefined }
+      const details = { ...row.details, error: undefined }
       const state = (details.pending ?? 0) > 0 ? 'waiting-for-children' : 'waiting'
-      return waiting(row, now, 0, { state, details })
+      return waiting(row, now, 0, { state, details, attempt: 0 })
     })
   }
 
@@ -262,22 +266,29 @@ export class JobBook {
   }
 }
 
-/** By priority and time. */
-async function dueJobs(
+/** In their order; nobody else changes them until the transaction ends. */
+async function dueJobs(rows: JobRows, wanted: Wanted, withoutData = false): Promise<readonly JobRow[]> {
+  const ids = await findDue(rows, wanted, (of, limit) => rows.toSend(of, limit))
+  const found = await rows.lock([...new Set(ids)], { withoutData })
+  return sorted(found.filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now))
+}
+
+async function findDue<Found>(
   rows: JobRows,
   { queue, names, room: free, mostRunning, lost }: Wanted,
-  withoutData = false,
-): Promise<readonly JobRow[]> {
+  find: (of: ToSend, limit: number) => Promise<readonly Found[]> | readonly Found[],
+): Promise<readonly Found[]> {
   const room = mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
-  const fresh = room > 0 ? await rows.toSend({ queue, names, isSent: false }, room) : []
-  const again = lost > 0 ? await rows.toSend({ queue, names, isSent: true }, lost) : []
-  const found = await rows.lock([...new Set([...fresh, ...again])], { withoutData })
-  return found
-    .filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now)
-    .toSorted(
-      (one, other) =>
-        other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal,
-    )
+  const fresh = room > 0 ? await find({ queue, names, isSent: false }, room) : []
+  const again = lost > 0 ? await find({ queue, names, isSent: true }, lost) : []
+  return [...fresh, ...again]
+}
+
+/** By priority and time. */
+function sorted(jobs: readonly JobRow[]): readonly JobRow[] {
+  return jobs.toSorted(
+    (one, other) => other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal,
+  )
 }
 
 /** Writes the outcomes of jobs that are as they were when they were taken, and whose end has no consequences for others. */
@@ -316,7 +327,7 @@ function afterOutcome(row: JobRow, outcome: Outcome, now: number): JobRow {
     }
     case 'released': {
       const details = withAttempt(row, now, 'released')
-      return waiting(row, now, 0, { details: { ...details, attempt: details.attempt - 1 } })
+      return waiting(row, now, 0, { details, attempt: row.attempt - 1 })
     }
   }
 }

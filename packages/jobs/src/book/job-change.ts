@@ -1,5 +1,5 @@
 import type { JobAttempt, JobError } from '../job.ts'
-import type { JobRow } from '../store.ts'
+import type { JobRow, Lease } from '../store.ts'
 
 const historyLength = 20
 
@@ -26,13 +26,14 @@ export function waiting(row: JobRow, now: number, delayMs: number, change: Parti
 }
 
 /** Runs, and is its worker's until the lease ends. */
-export function begun(row: JobRow, now: number, owner: string, leaseMs: number): JobRow {
-  const { details } = row
+export function begun(row: JobRow, now: number, { owner, leaseMs }: Lease): JobRow {
+  const { attempt } = row
   return changed(row, now, {
     state: 'active',
     owner,
     leaseUntil: now + leaseMs,
-    details: { ...details, attempt: details.attempt + 1, startedAt: now, error: undefined },
+    attempt: attempt + 1,
+    startedAt: now,
   })
 }
 
@@ -56,12 +57,12 @@ export function ended(
 
 /** The details after the attempt that is running has ended. */
 export function withAttempt(
-  { details }: JobRow,
+  row: JobRow,
   now: number,
   outcome: JobAttempt['outcome'],
   error?: JobError,
 ): JobRow['details'] {
-  const { attempt, startedAt = now, history } = details
+  const { details, attempt, startedAt = now } = row
   const entry = { attempt, startedAt, endedAt: now, outcome, error }
-  return { ...details, error, history: [...history, entry].slice(-historyLength) }
+  return { ...details, error, history: [...details.history, entry].slice(-historyLength) }
 }

@@ -39,6 +39,8 @@ export function rowOf(job: NewJob, now: number): JobRow {
     ordinal: added,
     run: 1,
     version: 1,
+    attempt: 0,
+    startedAt: undefined,
     dueAt,
     sendAt: dueAt,
     isSent: false,
@@ -53,7 +55,6 @@ export function rowOf(job: NewJob, now: number): JobRow {
     output: undefined,
     progress: undefined,
     details: {
-      attempt: 0,
       attempts,
       history: [],
       log: [],

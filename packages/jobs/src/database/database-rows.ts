@@ -1,18 +1,18 @@
 import { hash } from 'node:crypto'
 import type { Dialect, Transaction } from '@waybill/database'
 import type { ScheduleRow } from '../schedule.ts'
-import type { JobKey, JobRow, JobRows, RowChange, ToSend } from '../store.ts'
+import type { JobKey, JobRow, JobRows, Lease, RowChange, ToSend } from '../store.ts'
 import {
-  changeParameters,
   columns,
+  columnValue,
   fromStored,
   fromStoredSchedule,
-  incomingParameters,
+  incomingRows,
+  jobColumn,
   keyColumns,
   type StoredJob,
   type StoredSchedule,
   scheduleColumns,
-  toIncoming,
 } from './row-columns.ts'
 import type { Statements } from './statements.ts'
 
@@ -75,8 +75,8 @@ export class DatabaseRows implements JobRows {
 
   async putKeys(keys: readonly JobKey[]): Promise<void> {
     if (keys.length === 0) return
-    const parameters = incomingParameters(this.#dialect, keyColumns, keys)
-    await this.#transaction.query(this.#statements.putKeys, parameters)
+    const incoming = incomingRows(this.#dialect, keyColumns, keys, (row, field) => row[field])
+    await this.#transaction.query(this.#statements.putKeys(incoming), incoming.parameters)
   }
 
   async releaseKeys(jobs: readonly string[]): Promise<void> {
@@ -85,7 +85,8 @@ export class DatabaseRows implements JobRows {
 
   async insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>> {
     if (rows.length === 0) return new Set()
-    return new Set(await this.#ids(this.#statements.insert, this.#incoming(rows)))
+    const incoming = incomingRows(this.#dialect, columns, rows, columnValue)
+    return new Set(await this.#ids(this.#statements.insert(incoming), incoming.parameters))
   }
 
   async update(rows: readonly JobRow[]): Promise<void> {
@@ -94,8 +95,8 @@ export class DatabaseRows implements JobRows {
       rows.some((row) => row[field] !== this.#stored.get(row.id)?.[field]),
     )
     if (changed.length === 0) return
-    const parameters = changeParameters(this.#dialect, changed, rows)
-    await this.#transaction.query(this.#statements.update(changed), parameters)
+    const incoming = incomingRows(this.#dialect, [jobColumn, ...changed], rows, columnValue)
+    await this.#transaction.query(this.#statements.update(changed, incoming), incoming.parameters)
     for (const row of rows) this.#stored.set(row.id, row)
   }
 
@@ -107,8 +108,8 @@ export class DatabaseRows implements JobRows {
     )
     if (changed.length === 0) return new Set()
     const rows = sorted.map(({ after }) => after)
-    const parameters = changeParameters(this.#dialect, changed, rows)
-    return new Set(await this.#ids(this.#statements.replace(changed), parameters))
+    const incoming = incomingRows(this.#dialect, [jobColumn, ...changed], rows, columnValue)
+    return new Set(await this.#ids(this.#statements.replace(changed, incoming), incoming.parameters))
   }
 
   async toSend({ queue, names, isSent }: ToSend, limit: number): Promise<readonly string[]> {
@@ -117,6 +118,20 @@ export class DatabaseRows implements JobRows {
     return names === undefined
       ? await this.#ids(toSend, parameters)
       : await this.#ids(toSendNamed, [...parameters, names])
+  }
+
+  async beginDue(
+    { queue, names, isSent }: ToSend,
+    limit: number,
+    { owner, leaseMs }: Lease,
+  ): Promise<readonly JobRow[]> {
+    const parameters = [queue, isSent ? 1 : 0, this.now, limit, owner, this.now + leaseMs]
+    const { beginDue, beginDueNamed } = this.#statements
+    const found =
+      names === undefined
+        ? await this.#transaction.query<StoredJob>(beginDue, parameters)
+        : await this.#transaction.query<StoredJob>(beginDueNamed, [...parameters, names])
+    return found.map(fromStored)
   }
 
   async running(queue: string): Promise<number> {
@@ -147,17 +162,14 @@ export class DatabaseRows implements JobRows {
 
   async putSchedules(rows: readonly ScheduleRow[]): Promise<void> {
     if (rows.length === 0) return
-    const incoming = rows.map((row) => ({ ...row, details: JSON.stringify(row.details) }))
-    const parameters = incomingParameters(this.#dialect, scheduleColumns, incoming)
-    await this.#transaction.query(this.#statements.putSchedules, parameters)
+    const incoming = incomingRows(this.#dialect, scheduleColumns, rows, (row, field) =>
+      field === 'details' ? JSON.stringify(row.details) : row[field],
+    )
+    await this.#transaction.query(this.#statements.putSchedules(incoming), incoming.parameters)
   }
 
   async removeSchedules(ids: readonly string[]): Promise<void> {
     await this.#transaction.query(this.#statements.removeSchedules, [ids])
-  }
-
-  #incoming(rows: readonly JobRow[]): readonly unknown[] {
-    return incomingParameters(this.#dialect, columns, rows.map(toIncoming))
   }
 
   async #ids(sql: string, parameters: readonly unknown[]): Promise<readonly string[]> {

@@ -12,6 +12,8 @@ export const columns = [
   { column: 'ordinal', field: 'ordinal', type: 'integer' },
   { column: 'run', field: 'run', type: 'integer' },
   { column: 'version', field: 'version', type: 'integer' },
+  { column: 'attempt', field: 'attempt', type: 'integer' },
+  { column: 'started_at', field: 'startedAt', type: 'bigint' },
   { column: 'due_at', field: 'dueAt', type: 'bigint' },
   { column: 'send_at', field: 'sendAt', type: 'bigint' },
   { column: 'is_sent', field: 'isSent', type: 'integer' },
@@ -32,6 +34,9 @@ export type Column = (typeof columns)[number]
 
 /** Which job a change is of: named apart from the column, so that `RETURNING id` says which of the two. */
 export const jobColumn = { column: 'id', field: 'job', type: 'text' } as const
+
+/** What a change of some columns is made of. */
+export type ChangedField = keyof JobRow | typeof jobColumn.field
 
 export const keyColumns = [
   { field: 'key', type: 'text' },
@@ -66,6 +71,8 @@ export interface StoredJob {
   readonly ordinal: number
   readonly run: number
   readonly version: number
+  readonly attempt: number
+  readonly started_at: Moment | null
   readonly due_at: Moment
   readonly send_at: Moment
   readonly is_sent: number
@@ -93,6 +100,8 @@ export function fromStored(stored: StoredJob): JobRow {
     ordinal: stored.ordinal,
     run: stored.run,
     version: stored.version,
+    attempt: stored.attempt,
+    startedAt: optionalMoment(stored.started_at),
     dueAt: Number(stored.due_at),
     sendAt: Number(stored.send_at),
     isSent: stored.is_sent === 1,
@@ -112,36 +121,52 @@ export function fromStored(stored: StoredJob): JobRow {
 
 type Columns<Field extends string> = readonly { readonly field: Field; readonly type: FieldType }[]
 
-/** The rows of a statement that writes many, with a column for each field. */
-export function incomingRows(dialect: Dialect, of: Columns<string>): string {
-  return dialect.rows(
-    1,
-    of.map(({ field, type }) => ({ name: field, type })),
-  )
+/** Rows as the parameters of a statement that writes them. */
+export interface Incoming<Field extends string> {
+  /** The table that the statement reads them from. */
+  readonly table: string
+  readonly parameters: readonly unknown[]
+  /** Of the value of a field. */
+  expression(field: Field): string
 }
 
-/** The parameters of `incomingRows`. */
-export function incomingParameters<Field extends string>(
+/** Of at least one row. What is the same in all of them is given once. */
+export function incomingRows<Field extends string, Row>(
   dialect: Dialect,
   of: Columns<Field>,
-  rows: readonly { readonly [Name in Field]: unknown }[],
-): readonly unknown[] {
-  return dialect.rowParameters(of.map(({ field }) => rows.map((row) => row[field] ?? null)))
+  rows: readonly Row[],
+  valueIn: (row: Row, field: Field) => unknown,
+): Incoming<Field> {
+  const all = of.map((column) => ({
+    ...column,
+    values: rows.map((row) => valueIn(row, column.field) ?? null),
+  }))
+  const isSame = ({ values }: { readonly values: readonly unknown[] }) =>
+    values.every((value) => value === values[0])
+  // The first tells how many there are.
+  const varying = all.filter((column, index) => index === 0 || !isSame(column))
+  const same = all.filter((column) => !varying.includes(column))
+  const expressions = new Map(
+    same.map(({ field, type }, index) => [field, dialect.typed(`$${index + 1}`, type)]),
+  )
+  return {
+    table: dialect.rows(
+      same.length + 1,
+      varying.map(({ field, type }) => ({ name: field, type })),
+    ),
+    parameters: [
+      ...same.map(({ values }) => values[0]),
+      ...dialect.rowParameters(varying.map(({ values }) => values)),
+    ],
+    expression: (field) => expressions.get(field) ?? `incoming."${field}"`,
+  }
 }
 
-/** Fields as their columns have them. */
-export function toIncoming(row: JobRow): { readonly [Field in keyof JobRow]: unknown } {
-  return { ...row, isSent: row.isSent ? 1 : 0, details: JSON.stringify(row.details) }
-}
-
-/** The parameters of a statement that changes some columns of rows. */
-export function changeParameters(
-  dialect: Dialect,
-  changed: readonly Column[],
-  rows: readonly JobRow[],
-): readonly unknown[] {
-  const incoming = rows.map((row) => ({ ...toIncoming(row), job: row.id }))
-  return incomingParameters(dialect, [jobColumn, ...changed], incoming)
+/** A field of a job as its column has it. */
+export function columnValue(row: JobRow, field: ChangedField): unknown {
+  if (field === 'job') return row.id
+  if (field === 'details') return JSON.stringify(row.details)
+  return field === 'isSent' ? Number(row.isSent) : row[field]
 }
 
 /** A schedule as a query answers. */

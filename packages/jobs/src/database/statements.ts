@@ -1,13 +1,13 @@
 import type { Dialect } from '@waybill/database'
+import type { ScheduleRow } from '../schedule.ts'
+import type { JobKey, JobRow } from '../store.ts'
 import {
+  type ChangedField,
   type Column,
   columnNames,
   columns,
   columnsWithoutData,
-  incomingRows,
-  jobColumn,
-  keyColumns,
-  scheduleColumns,
+  type Incoming,
 } from './row-columns.ts'
 
 /** The statements of a job store, written once for a database. */
@@ -16,36 +16,41 @@ export function statementsOf(dialect: Dialect) {
   const jobs = table('jobs')
   const keys = table('job_keys')
   const schedules = table('job_schedules')
-  const incoming = incomingRows(dialect, columns)
-  const updateOf = (changed: readonly Column[]) => {
-    const set = changed.map(({ column, field }) => `${column} = incoming."${field}"`).join(', ')
-    const from = incomingRows(dialect, [jobColumn, ...changed])
-    return `UPDATE ${jobs} AS job SET ${set} FROM ${from} WHERE job.id = incoming."job"`
+  const updateOf = (changed: readonly Column[], { table: from, expression }: Incoming<ChangedField>) => {
+    const set = changed.map(({ column, field }) => `${column} = ${expression(field)}`).join(', ')
+    return `UPDATE ${jobs} AS job SET ${set} FROM ${from} WHERE job.id = ${expression('job')}`
   }
   const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
   // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
-  const toSend = (named: string) =>
-    `SELECT id FROM (${priorities
+  const due = (named: string) =>
+    `(${priorities
       .map(
         (priority) =>
-          `SELECT * FROM (SELECT id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ${named} ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}) AS of_${priority}`,
+          `SELECT * FROM (SELECT id AS due_id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ${named} ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}) AS of_${priority}`,
       )
       .join('\nUNION ALL ')}) AS due LIMIT $4`
+  const isNamed = (parameter: string) => `AND ${isIn('name', parameter, 'text')}`
+  const beginDue = (named: string) =>
+    `WITH due AS MATERIALIZED (SELECT due_id FROM ${due(named)})
+UPDATE ${jobs} AS job SET state = 'active', owner = $5, lease_until = $6, attempt = job.attempt + 1, started_at = $3, updated_at = $3, version = job.version + 1
+FROM due WHERE job.id = due_id RETURNING ${columnNames}`
   return {
     find: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')}`,
     // In one order, so that two transactions never wait for each other.
     lock: `SELECT ${columnNames} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
     lockWithoutData: `SELECT ${columnsWithoutData} FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
-    insert: `INSERT INTO ${jobs} (${columnNames})
-SELECT ${columns.map(({ field }) => `incoming."${field}"`).join(', ')} FROM ${incoming} WHERE true
+    insert: ({ table: from, expression }: Incoming<keyof JobRow>) =>
+      `INSERT INTO ${jobs} (${columnNames})
+SELECT ${columns.map(({ field }) => expression(field)).join(', ')} FROM ${from} WHERE true
 ON CONFLICT (id) DO NOTHING RETURNING id`,
-    /** Of some columns, whose values are given after the ids. */
-    update: (changed: readonly Column[]) => updateOf(changed),
+    update: (changed: readonly Column[], incoming: Incoming<ChangedField>) => updateOf(changed, incoming),
     /** Of those that nobody has changed since. */
-    replace: (changed: readonly Column[]) =>
-      `${updateOf(changed)} AND job.version = incoming."version" - 1 RETURNING id`,
-    toSend: toSend(''),
-    toSendNamed: toSend(`AND ${isIn('name', '$5', 'text')}`),
+    replace: (changed: readonly Column[], incoming: Incoming<ChangedField>) =>
+      `${updateOf(changed, incoming)} AND job.version = ${incoming.expression('version')} - 1 RETURNING id`,
+    toSend: `SELECT due_id AS id FROM ${due('')}`,
+    toSendNamed: `SELECT due_id AS id FROM ${due(isNamed('$5'))}`,
+    beginDue: beginDue(''),
+    beginDueNamed: beginDue(isNamed('$7')),
     leaseEnded: `SELECT id FROM ${jobs} WHERE state = 'active' AND lease_until <= $1 ORDER BY lease_until LIMIT $2 ${lockingFree}`,
     counts: `SELECT CASE WHEN state = 'waiting' AND due_at > $1 THEN 'delayed' ELSE state END AS shown, count(*) AS number FROM ${jobs}`,
     sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,
@@ -68,13 +73,15 @@ DELETE FROM ${jobs} WHERE id IN (SELECT id FROM expired) RETURNING 1 AS one`,
     removeKeys: `DELETE FROM ${keys} WHERE until_at <= $1 AND NOT EXISTS
 (SELECT 1 FROM ${jobs} AS job WHERE job.id = ${keys}.job AND job.state NOT IN ('completed', 'failed', 'cancelled'))`,
     keys: `SELECT key, job, until_at FROM ${keys} WHERE ${isIn('key', '$1', 'text')}`,
-    putKeys: `INSERT INTO ${keys} (key, job, until_at) SELECT incoming."key", incoming."job", incoming."until" FROM ${incomingRows(dialect, keyColumns)} WHERE true
+    putKeys: ({ table: from, expression }: Incoming<keyof JobKey>) =>
+      `INSERT INTO ${keys} (key, job, until_at) SELECT ${expression('key')}, ${expression('job')}, ${expression('until')} FROM ${from} WHERE true
 ON CONFLICT (key) DO UPDATE SET job = excluded.job, until_at = excluded.until_at`,
     releaseKeys: `DELETE FROM ${keys} WHERE ${isIn('job', '$1', 'text')} AND (until_at IS NULL OR until_at <= $2)`,
     children: `SELECT id FROM ${jobs} WHERE ${isIn('parent', '$1', 'text')}`,
     lockSchedules: `SELECT id, next_at, details FROM ${schedules} WHERE ${isIn('id', '$1', 'text')} ORDER BY id ${locking}`,
     dueSchedules: `SELECT id FROM ${schedules} WHERE next_at <= $1 ORDER BY next_at LIMIT $2 ${lockingFree}`,
-    putSchedules: `INSERT INTO ${schedules} (id, next_at, details) SELECT incoming."id", incoming."nextAt", incoming."details" FROM ${incomingRows(dialect, scheduleColumns)} WHERE true
+    putSchedules: ({ table: from, expression }: Incoming<keyof ScheduleRow>) =>
+      `INSERT INTO ${schedules} (id, next_at, details) SELECT ${expression('id')}, ${expression('nextAt')}, ${expression('details')} FROM ${from} WHERE true
 ON CONFLICT (id) DO UPDATE SET next_at = excluded.next_at, details = excluded.details`,
     removeSchedules: `DELETE FROM ${schedules} WHERE ${isIn('id', '$1', 'text')}`,
     schedules: `SELECT id, next_at, details FROM ${schedules} WHERE id > $1 ORDER BY id LIMIT $2`,

@@ -53,7 +53,7 @@ export class HandOut {
     const { owner, leaseMs, names, mayWait } = taker
     const wanted = { ...of, names }
     return await taker.receive(() =>
-      mayWait ? book.claim(wanted, resendMs) : book.takeDue(wanted, owner, leaseMs),
+      mayWait ? book.claim(wanted, resendMs) : book.takeDue(wanted, { owner, leaseMs }),
     )
   }
 }

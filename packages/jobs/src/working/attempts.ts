@@ -155,7 +155,7 @@ export class Attempts {
       get signal() {
         return live.signal
       },
-      attempt: row.details.attempt,
+      attempt: row.attempt,
       attempts: row.details.attempts,
       progress: (value) => {
         live.tell(value)
@@ -196,7 +196,8 @@ export class Attempts {
   }
 
   async #failed(definition: JobDefinition, live: LiveRun, thrown: unknown): Promise<Outcome> {
-    const { attempt, attempts } = live.row.details
+    const { attempt, details } = live.row
+    const { attempts } = details
     const told = await this.#told(live)
     const error = toJobError(thrown)
     try {
