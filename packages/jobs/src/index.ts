@@ -38,6 +38,7 @@ export type {
   JobRows,
   JobStore,
   Lease,
+  RowChange,
   StoredState,
   ToSend,
 } from './store.ts'

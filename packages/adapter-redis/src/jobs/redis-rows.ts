@@ -1,4 +1,4 @@
-import type { JobKey, JobRow, JobRows, ScheduleRow, ToSend } from '@waybill/jobs'
+import type { JobKey, JobRow, JobRows, RowChange, ScheduleRow, ToSend } from '@waybill/jobs'
 import { asArray, asNumber, asUtf8 } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import { idIn, partsOf, priorities } from './job-keys.ts'
@@ -6,6 +6,9 @@ import type { JobReader } from './job-reader.ts'
 import type { Kinds } from './kinds.ts'
 import { SeenValues } from './seen-values.ts'
 import { fromRevised, holderIn, type StoredJob, scheduleIn } from './stored-job.ts'
+
+/** Rows that were written, and how they are stored. */
+export type WrittenRows = WeakMap<JobRow, StoredJob>
 
 /** How many jobs are looked through at once. */
 const pageSize = 500
@@ -23,14 +26,24 @@ export class RedisRows implements JobRows {
   hasNew = false
   readonly #reader: JobReader
   readonly #kinds: Kinds
-  readonly #taken: ReadonlySet<string>
+  /** Ids of jobs that were not read, but taken for free, or for what they were when they were written. */
+  readonly unread = new Set<string>()
+  readonly #unsure: ReadonlySet<string>
+  readonly #written: WrittenRows
 
-  /** Ids in `taken` turned out to be taken when they were thought to be free. */
-  constructor(reader: JobReader, kinds: Kinds, now: number, taken: ReadonlySet<string>) {
+  /** Of ids in `unsure` it turned out that they have to be read. */
+  constructor(
+    reader: JobReader,
+    kinds: Kinds,
+    now: number,
+    unsure: ReadonlySet<string>,
+    written: WrittenRows,
+  ) {
     this.#reader = reader
     this.#kinds = kinds
     this.now = now
-    this.#taken = taken
+    this.#unsure = unsure
+    this.#written = written
   }
 
   announce(): void {
@@ -69,14 +82,27 @@ export class RedisRows implements JobRows {
 
   /** What nobody has read is taken for free: if it is not, the transaction runs again and knows. */
   async insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>> {
-    await this.lock(rows.map(({ id }) => id).filter((id) => this.#taken.has(id)))
+    await this.lock(rows.map(({ id }) => id).filter((id) => this.#unsure.has(id)))
     const free = rows.filter(({ id }) => this.jobs.get(id) === undefined)
     for (const row of free) {
-      if (!this.jobs.has(row.id)) this.jobs.note(row.id, undefined)
+      if (!this.jobs.has(row.id)) this.#assume(row.id, undefined)
       this.#put(row)
     }
     this.hasNew ||= free.length > 0
     return new Set(free.map(({ id }) => id))
+  }
+
+  async replace(changes: readonly RowChange[]): Promise<ReadonlySet<string>> {
+    const replaced = new Set<string>()
+    for (const { before, after } of changes) {
+      const { id } = before
+      const written = this.#written.get(before)
+      if (written === undefined || this.#unsure.has(id) || this.jobs.has(id)) continue
+      this.#assume(id, written)
+      this.#put(after)
+      replaced.add(id)
+    }
+    return replaced
   }
 
   async update(rows: readonly JobRow[]): Promise<void> {
@@ -157,6 +183,11 @@ export class RedisRows implements JobRows {
 
   async removeSchedules(ids: readonly string[]): Promise<void> {
     for (const id of ids) this.scheduled.put(id, undefined)
+  }
+
+  #assume(id: string, job: StoredJob | undefined): void {
+    this.jobs.note(id, job && { revision: job.revision, value: job })
+    this.unread.add(id)
   }
 
   #put(row: JobRow): void {

@@ -6,8 +6,8 @@ import { asArray, asNumber } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import type { JobReader } from './job-reader.ts'
 import type { Kinds } from './kinds.ts'
-import { RedisRows } from './redis-rows.ts'
-import { revised } from './stored-job.ts'
+import { RedisRows, type WrittenRows } from './redis-rows.ts'
+import { isLateAt, revised } from './stored-job.ts'
 import {
   removeHolder,
   removeJob,
@@ -26,8 +26,8 @@ const mostJobs = 5000
 
 interface Committed {
   readonly isDone: boolean
-  /** Ids that were taken for free and are not. */
-  readonly taken: readonly string[]
+  /** Ids of jobs that are not as they were thought to be. */
+  readonly stale: readonly string[]
 }
 
 /**
@@ -40,6 +40,8 @@ export class Transactions {
   readonly #kinds: Kinds
   readonly #clock: ServerClock
   readonly #instance = randomUUID().slice(0, 8)
+  /** What was written, by the rows that those who wrote it may have kept. */
+  readonly #written: WrittenRows = new WeakMap()
   #count = 0
 
   constructor(connection: SharedConnection, reader: JobReader, kinds: Kinds, clock: ServerClock) {
@@ -50,24 +52,27 @@ export class Transactions {
   }
 
   async run<Result>(work: (rows: RedisRows) => Promise<Result>): Promise<Result> {
-    const taken = new Set<string>()
+    const unsure = new Set<string>()
     for (let tries = 1; tries <= mostTries; tries += 1) {
       await this.#clock.ready()
-      const rows = new RedisRows(this.#reader, this.#kinds, this.#clock.now(), taken)
+      const rows = new RedisRows(this.#reader, this.#kinds, this.#clock.now(), unsure, this.#written)
       const result = await work(rows)
-      const committed = await this.#commit(rows)
-      if (committed.isDone) return result
-      for (const id of committed.taken) taken.add(id)
-      if (committed.taken.length === 0)
-        await sleep(this.#clock, Math.random() * Math.min(mostRestMs, 2 * tries))
+      const { isDone, stale } = await this.#commit(rows)
+      if (isDone) return result
+      const unread = stale.filter((id) => rows.unread.has(id))
+      for (const id of unread) unsure.add(id)
+      // What nobody has read is read the next time; others change what was read.
+      if (unread.length === 0) await sleep(this.#clock, Math.random() * Math.min(mostRestMs, 2 * tries))
     }
     const what = `Others were faster at changing the same jobs, ${mostTries} times in a row`
     throw new MessagingError('failed', what, { retryable: true })
   }
 
   async #commit(rows: RedisRows): Promise<Committed> {
-    const commands = this.#commandsOf(rows)
-    if (commands.size === 0) return { isDone: true, taken: [] }
+    this.#count += 1
+    const revision = `${this.#instance}.${this.#count.toString(36)}`
+    const commands = this.#commandsOf(rows, revision)
+    if (commands.size === 0) return { isDone: true, stale: [] }
     const { keys } = this.#reader
     const hashes = [
       [keys.heads, rows.jobs.checks],
@@ -76,8 +81,9 @@ export class Transactions {
       [keys.queues, rows.queues.checks],
     ] as const
     const checked = hashes.filter(([, checks]) => checks.length > 0)
+    // Of a job that was not read again the lease may have been renewed.
     const leases = rows.jobs.reads.flatMap(({ row: { id, leaseUntil } }) =>
-      leaseUntil === undefined ? [] : [[id, leaseUntil] as const],
+      leaseUntil === undefined || rows.unread.has(id) ? [] : [[id, leaseUntil] as const],
     )
     const pairs = [...checked.flatMap(([, checks]) => checks), ...leases]
     const args = {
@@ -88,17 +94,17 @@ export class Transactions {
     }
     const call = { keys: { all: commands.keys }, args, values: [...pairs.flat(), ...commands.values] }
     const { fields } = await this.#connection.run(rows.hasNew ? 'jobAdd' : 'jobChange', call)
-    const stale = asArray(fields.stale).map((place) => pairs[asNumber(place)])
-    // Jobs come first among the pairs.
-    const taken = stale.flatMap((pair) => (pair?.[1] === '' && rows.jobs.has(pair[0]) ? [pair[0]] : []))
-    return { isDone: stale.length === 0, taken }
+    const stale = asArray(fields.stale).flatMap((place) => pairs[asNumber(place)]?.[0] ?? [])
+    if (stale.length > 0) return { isDone: false, stale: stale.filter((id) => rows.jobs.has(id)) }
+    for (const [, job] of rows.jobs.changes)
+      if (job !== undefined)
+        this.#written.set(job.row, { row: job.row, revision, isLate: isLateAt(job.row, rows.now) })
+    return { isDone: true, stale }
   }
 
-  #commandsOf(rows: RedisRows): Commands {
+  #commandsOf(rows: RedisRows, revision: string): Commands {
     const { keys } = this.#reader
     const commands = new Commands()
-    this.#count += 1
-    const revision = `${this.#instance}.${this.#count.toString(36)}`
     const changes = rows.jobs.changes
     if (changes.length > mostJobs) throw tooMany(changes.length)
     for (const [id, job] of changes) {
