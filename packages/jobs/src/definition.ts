@@ -8,7 +8,7 @@ import {
   type RetryPolicy,
 } from '@waybill/core'
 import { ConfigurationError, parseOptions } from '@waybill/core/driver'
-import { durationOption } from '@waybill/core/driver-kit'
+import { durationOption, partialRetrySchema } from '@waybill/core/driver-kit'
 import { z } from 'zod'
 
 /** What is kept of jobs that have ended. The one that is reached first counts. */
@@ -112,9 +112,7 @@ const optionsSchema = z.strictObject({
   output: schemaSchema.optional(),
   progress: schemaSchema.optional(),
   queue: nameSchema.optional(),
-  retry: z
-    .custom<RetryPolicy>((value) => typeof value === 'object' && value !== null, 'expected a retry policy')
-    .default({}),
+  retry: partialRetrySchema().default({}),
   timeout: durationOption({ min: 1 }).optional(),
   concurrency: z.int().min(1).max(10_000).optional(),
   globalConcurrency: z.int().min(1).max(10_000).optional(),

@@ -10,6 +10,8 @@ import { validated } from './validated.ts'
 const dayMs = 86_400_000
 const keptMs = { completed: 7 * dayMs, failed: 30 * dayMs }
 
+const defaultOptions = addSchema.parse({})
+
 /** How long a message is kept for people, once it was sent. */
 const keptMessageMs = dayMs
 
@@ -19,13 +21,12 @@ const keptMessageMs = dayMs
  * @throws {InvalidMessageError} with every problem of the data.
  * @throws {ConfigurationError} with every problem of the options.
  */
-export async function newJob(definition: JobDefinition, data: unknown, options: AddOptions = {}) {
+export async function newJob(definition: JobDefinition, data: unknown, options?: AddOptions) {
   requireJob(definition, 'job')
-  const { transaction, id, delay, priority, attempts, deduplicate, removeAfter } = parseOptions(
-    addSchema,
-    options,
-    `options of job ${definition.name}`,
-  )
+  const { transaction, id, delay, priority, attempts, deduplicate, removeAfter } =
+    options === undefined
+      ? defaultOptions
+      : parseOptions(addSchema, options, `options of job ${definition.name}`)
   const { settings } = definition
   const keep = removeAfter ?? settings.removeAfter.age
   const job: NewJob = {

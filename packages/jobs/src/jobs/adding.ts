@@ -35,11 +35,11 @@ export class Adding {
     this.#addTogether = addingTogether(host.book)
   }
 
-  async add(definition: JobDefinition, data: unknown, options: AddOptions = {}): Promise<Job> {
+  async add(definition: JobDefinition, data: unknown, options?: AddOptions): Promise<Job> {
     requireJob(definition, 'add')
     const { transaction, job } = await newJob(definition, data, options)
     // A job of this id or key may be in the middle of a transaction that has yet to commit: others must not wait for it too.
-    const mayWait = transaction !== undefined || options.id !== undefined || job.deduplicate !== undefined
+    const mayWait = transaction !== undefined || options?.id !== undefined || job.deduplicate !== undefined
     const added = mayWait ? await this.#addAlone(job, transaction) : await this.#addTogether(job)
     this.#host.serve(definition)
     return new Job(this.#host.handles, definition, added.row.id, added.isNew)
