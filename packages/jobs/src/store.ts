@@ -143,9 +143,9 @@ export interface JobRows {
   toSend(of: ToSend, limit: number): Promise<readonly string[]>
   /**
    * Begins runs of up to `limit` jobs that are due, and resolves with them as they are then. A store that has it finds them and
-   * changes them in one step.
+   * changes them in one step, which may be done whatever becomes of the transaction. Undefined: it cannot this time.
    */
-  beginDue?(of: ToSend, limit: number, lease: Lease): Promise<readonly JobRow[]>
+  beginDue?(of: ToSend, limit: number, lease: Lease): Promise<readonly JobRow[] | undefined>
   /** How many jobs of a queue run, or are to run once their message arrives; no other transaction counts them until this one ends. */
   running(queue: string): Promise<number>
   /** Up to `limit` ids of active jobs whose lease has run out. */

@@ -1,5 +1,7 @@
-import type { JobKey, JobRow, JobRows, RowChange, ScheduleRow, ToSend } from '@waybill/jobs'
+import type { JobKey, JobRow, JobRows, Lease, RowChange, ScheduleRow, ToSend } from '@waybill/jobs'
+import type { SharedConnection } from '../connection/shared-connection.ts'
 import { asArray, asNumber, asUtf8 } from '../wire/reply.ts'
+import { beginRuns } from './begin-runs.ts'
 import { Commands } from './commands.ts'
 import { idIn, partsOf, priorities } from './job-keys.ts'
 import type { JobReader } from './job-reader.ts'
@@ -7,8 +9,16 @@ import type { Kinds } from './kinds.ts'
 import { SeenValues } from './seen-values.ts'
 import { fromRevised, holderIn, type StoredJob, scheduleIn } from './stored-job.ts'
 
-/** Rows that were written, and how they are stored. */
-export type WrittenRows = WeakMap<JobRow, StoredJob>
+/** What all transactions of a store have in common. */
+export interface RedisRowsContext {
+  readonly connection: SharedConnection
+  readonly reader: JobReader
+  readonly kinds: Kinds
+  /** What was written, by the rows that whoever wrote it may have kept. */
+  readonly written: WeakMap<JobRow, StoredJob>
+  /** Another one with each call. */
+  nextRevision(): string
+}
 
 /** How many jobs are looked through at once. */
 const pageSize = 500
@@ -24,26 +34,16 @@ export class RedisRows implements JobRows {
   isAnnounced = false
   /** There are jobs that were not there. */
   hasNew = false
-  readonly #reader: JobReader
-  readonly #kinds: Kinds
   /** Ids of jobs that were not read, but taken for free, or for what they were when they were written. */
   readonly unread = new Set<string>()
+  readonly #context: RedisRowsContext
   readonly #unsure: ReadonlySet<string>
-  readonly #written: WrittenRows
 
   /** Of ids in `unsure` it turned out that they have to be read. */
-  constructor(
-    reader: JobReader,
-    kinds: Kinds,
-    now: number,
-    unsure: ReadonlySet<string>,
-    written: WrittenRows,
-  ) {
-    this.#reader = reader
-    this.#kinds = kinds
+  constructor(context: RedisRowsContext, now: number, unsure: ReadonlySet<string>) {
+    this.#context = context
     this.now = now
     this.#unsure = unsure
-    this.#written = written
   }
 
   announce(): void {
@@ -53,7 +53,7 @@ export class RedisRows implements JobRows {
   async lock(ids: readonly string[]): Promise<readonly JobRow[]> {
     const unread = [...new Set(ids)].filter((id) => !this.jobs.has(id))
     if (unread.length > 0) {
-      const found = new Map((await this.#reader.jobs(unread)).map((job) => [job.row.id, job]))
+      const found = new Map((await this.#context.reader.jobs(unread)).map((job) => [job.row.id, job]))
       for (const id of unread) {
         const job = found.get(id)
         this.jobs.note(id, job && { revision: job.revision, value: job })
@@ -66,7 +66,7 @@ export class RedisRows implements JobRows {
   async lockKeys(): Promise<void> {}
 
   async keys(keys: readonly string[]): Promise<readonly JobKey[]> {
-    await this.#readInto(this.holders, this.#reader.keys.holders, keys, holderIn)
+    await this.#readInto(this.holders, this.#context.reader.keys.holders, keys, holderIn)
     return keys.flatMap((key) => this.holders.get(key) ?? [])
   }
 
@@ -96,7 +96,7 @@ export class RedisRows implements JobRows {
     const replaced = new Set<string>()
     for (const { before, after } of changes) {
       const { id } = before
-      const written = this.#written.get(before)
+      const written = this.#context.written.get(before)
       if (written === undefined || this.#unsure.has(id) || this.jobs.has(id)) continue
       this.#assume(id, written)
       this.#put(after)
@@ -119,9 +119,9 @@ export class RedisRows implements JobRows {
 
   async toSend({ queue, names, isSent }: ToSend, limit: number): Promise<readonly string[]> {
     const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', 0, limit]
-    const { asked, replies } = await this.#kinds.read({ queue }, (commands, kinds) => {
+    const { asked, replies } = await this.#context.kinds.read({ queue }, (commands, kinds) => {
       for (const priority of priorities)
-        commands.add('ZRANGE', this.#reader.keys.toSend(queue, isSent, priority), ...range)
+        commands.add('ZRANGE', this.#context.reader.keys.toSend(queue, isSent, priority), ...range)
       return kinds
     })
     const hasOthers = names !== undefined && asked.some((kind) => !names.includes(partsOf(kind).name))
@@ -133,11 +133,11 @@ export class RedisRows implements JobRows {
   async #namedToSend({ queue, names, isSent }: Required<ToSend>, limit: number): Promise<readonly string[]> {
     const ids: string[] = []
     for (const priority of priorities) {
-      const key = this.#reader.keys.toSend(queue, isSent, priority)
+      const key = this.#context.reader.keys.toSend(queue, isSent, priority)
       for (let from = 0; ids.length < limit; from += pageSize) {
         const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', from, pageSize]
-        const page = await this.#reader.members(new Commands().add('ZRANGE', key, ...range))
-        const rows = await this.#reader.rows(page.map(idIn))
+        const page = await this.#context.reader.members(new Commands().add('ZRANGE', key, ...range))
+        const rows = await this.#context.reader.rows(page.map(idIn))
         ids.push(...rows.filter(({ name }) => names?.includes(name)).map(({ id }) => id))
         if (page.length < pageSize) break
       }
@@ -145,9 +145,23 @@ export class RedisRows implements JobRows {
     return ids.slice(0, limit)
   }
 
+  async beginDue(
+    { queue, names, isSent }: ToSend,
+    limit: number,
+    lease: Lease,
+  ): Promise<readonly JobRow[] | undefined> {
+    if (names === undefined) return undefined
+    const { connection, reader, written } = this.#context
+    const revision = this.#context.nextRevision()
+    const of = { queue, names, isSent }
+    const begun = await beginRuns(connection, reader.keys, { of, limit, ...lease, now: this.now, revision })
+    for (const job of begun ?? []) written.set(job.row, job)
+    return begun?.map(({ row }) => row)
+  }
+
   async running(queue: string): Promise<number> {
-    const { keys } = this.#reader
-    const { replies } = await this.#kinds.read({ queue }, (commands, kinds) => {
+    const { keys } = this.#context.reader
+    const { replies } = await this.#context.kinds.read({ queue }, (commands, kinds) => {
       commands.add('HGET', keys.queues, queue)
       for (const priority of priorities) commands.add('ZCARD', keys.toSend(queue, true, priority))
       for (const kind of kinds) commands.add('ZCARD', keys.ofKind(kind, 'active'))
@@ -159,22 +173,22 @@ export class RedisRows implements JobRows {
   }
 
   async leaseEnded(limit: number): Promise<readonly string[]> {
-    return await this.#due(this.#reader.keys.leases, limit)
+    return await this.#due(this.#context.reader.keys.leases, limit)
   }
 
   async children(parents: readonly string[]): Promise<readonly string[]> {
     const commands = new Commands()
-    for (const parent of parents) commands.add('ZRANGE', this.#reader.keys.children(parent), 0, -1)
-    return parents.length === 0 ? [] : (await this.#reader.members(commands)).map(idIn)
+    for (const parent of parents) commands.add('ZRANGE', this.#context.reader.keys.children(parent), 0, -1)
+    return parents.length === 0 ? [] : (await this.#context.reader.members(commands)).map(idIn)
   }
 
   async lockSchedules(ids: readonly string[]): Promise<readonly ScheduleRow[]> {
-    await this.#readInto(this.scheduled, this.#reader.keys.schedules, ids, scheduleIn)
+    await this.#readInto(this.scheduled, this.#context.reader.keys.schedules, ids, scheduleIn)
     return ids.flatMap((id) => this.scheduled.get(id) ?? [])
   }
 
   async dueSchedules(limit: number): Promise<readonly string[]> {
-    return await this.#due(this.#reader.keys.scheduleTimes, limit)
+    return await this.#due(this.#context.reader.keys.scheduleTimes, limit)
   }
 
   async putSchedules(rows: readonly ScheduleRow[]): Promise<void> {
@@ -197,7 +211,7 @@ export class RedisRows implements JobRows {
 
   async #due(key: string, limit: number): Promise<readonly string[]> {
     const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', 0, limit]
-    return await this.#reader.members(new Commands().add('ZRANGE', key, ...range))
+    return await this.#context.reader.members(new Commands().add('ZRANGE', key, ...range))
   }
 
   async #readInto<Value>(
@@ -207,7 +221,7 @@ export class RedisRows implements JobRows {
     valueIn: (field: string, json: string) => Value,
   ): Promise<void> {
     const unread = [...new Set(fields)].filter((field) => !seen.has(field))
-    const found = await this.#reader.values(key, unread)
+    const found = await this.#context.reader.values(key, unread)
     for (const field of unread) {
       const text = found.get(field)
       const { revision, json } = fromRevised(text ?? '')

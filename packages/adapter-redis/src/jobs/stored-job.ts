@@ -17,9 +17,25 @@ export function textField(field: (typeof textFields)[number], id: string): strin
   return `${field[0]}:${id}`
 }
 
-/** What a head holds; the lease is apart, for it is renewed without the rest. */
-export function headOf({ data, output, progress, leaseUntil, ...head }: JobRow, isLate: boolean): string {
-  return JSON.stringify({ ...head, isLate })
+/**
+ * What a head holds: a line of what changes when a run begins, which scripts understand, and the rest. The lease is apart, for it is
+ * renewed without them.
+ */
+export function headOf(row: JobRow, isLate: boolean): string {
+  const { data, output, progress, leaseUntil, ...head } = row
+  const { name, state, owner, attempt, startedAt, version, createdAt, updatedAt, ...rest } = head
+  const moving = { name, state, owner, attempt, startedAt, version, createdAt, updatedAt, isLate }
+  return `${JSON.stringify(moving)}\n${JSON.stringify(rest)}`
+}
+
+type Moving = 'name' | 'state' | 'owner' | 'attempt' | 'startedAt' | 'version' | 'createdAt' | 'updatedAt'
+
+/** The other way round; without texts and lease. */
+export function rowInHead(text: string): JobRow & { readonly isLate: boolean } {
+  const end = text.indexOf('\n')
+  const moving: Pick<JobRow, Moving> & { readonly isLate: boolean } = JSON.parse(text.slice(0, end))
+  const rest: Omit<JobRow, Moving> = JSON.parse(text.slice(end + 1))
+  return { ...moving, ...rest }
 }
 
 /** Waits for a time that has not come. */
@@ -34,7 +50,7 @@ export function storedJob(
   [data, output, progress]: readonly Text[],
   lease: Text,
 ): StoredJob {
-  const { isLate, ...head }: Omit<JobRow, 'data'> & { readonly isLate: boolean } = JSON.parse(json)
+  const { isLate, ...head } = rowInHead(json)
   const leaseUntil = lease === undefined ? undefined : Number(lease)
   return { revision, isLate, row: { ...head, leaseUntil, data, output, progress } }
 }

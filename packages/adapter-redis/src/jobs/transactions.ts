@@ -6,7 +6,7 @@ import { asArray, asNumber } from '../wire/reply.ts'
 import { Commands } from './commands.ts'
 import type { JobReader } from './job-reader.ts'
 import type { Kinds } from './kinds.ts'
-import { RedisRows, type WrittenRows } from './redis-rows.ts'
+import { RedisRows, type RedisRowsContext } from './redis-rows.ts'
 import { isLateAt, revised } from './stored-job.ts'
 import {
   removeHolder,
@@ -35,19 +35,17 @@ interface Committed {
  * of it runs again.
  */
 export class Transactions {
-  readonly #connection: SharedConnection
-  readonly #reader: JobReader
-  readonly #kinds: Kinds
+  readonly #context: RedisRowsContext
   readonly #clock: ServerClock
-  readonly #instance = randomUUID().slice(0, 8)
-  /** What was written, by the rows that those who wrote it may have kept. */
-  readonly #written: WrittenRows = new WeakMap()
-  #count = 0
 
   constructor(connection: SharedConnection, reader: JobReader, kinds: Kinds, clock: ServerClock) {
-    this.#kinds = kinds
-    this.#connection = connection
-    this.#reader = reader
+    const instance = randomUUID().slice(0, 8)
+    let count = 0
+    const nextRevision = () => {
+      count += 1
+      return `${instance}.${count.toString(36)}`
+    }
+    this.#context = { connection, reader, kinds, written: new WeakMap(), nextRevision }
     this.#clock = clock
   }
 
@@ -55,7 +53,7 @@ export class Transactions {
     const unsure = new Set<string>()
     for (let tries = 1; tries <= mostTries; tries += 1) {
       await this.#clock.ready()
-      const rows = new RedisRows(this.#reader, this.#kinds, this.#clock.now(), unsure, this.#written)
+      const rows = new RedisRows(this.#context, this.#clock.now(), unsure)
       const result = await work(rows)
       const { isDone, stale } = await this.#commit(rows)
       if (isDone) return result
@@ -69,11 +67,11 @@ export class Transactions {
   }
 
   async #commit(rows: RedisRows): Promise<Committed> {
-    this.#count += 1
-    const revision = `${this.#instance}.${this.#count.toString(36)}`
+    const { connection, reader, written, nextRevision } = this.#context
+    const revision = nextRevision()
     const commands = this.#commandsOf(rows, revision)
     if (commands.size === 0) return { isDone: true, stale: [] }
-    const { keys } = this.#reader
+    const { keys } = reader
     const hashes = [
       [keys.heads, rows.jobs.checks],
       [keys.holders, rows.holders.checks],
@@ -93,17 +91,17 @@ export class Transactions {
       ...(rows.isAnnounced && { channel: keys.changed }),
     }
     const call = { keys: { all: commands.keys }, args, values: [...pairs.flat(), ...commands.values] }
-    const { fields } = await this.#connection.run(rows.hasNew ? 'jobAdd' : 'jobChange', call)
+    const { fields } = await connection.run(rows.hasNew ? 'jobAdd' : 'jobChange', call)
     const stale = asArray(fields.stale).flatMap((place) => pairs[asNumber(place)]?.[0] ?? [])
     if (stale.length > 0) return { isDone: false, stale: stale.filter((id) => rows.jobs.has(id)) }
     for (const [, job] of rows.jobs.changes)
       if (job !== undefined)
-        this.#written.set(job.row, { row: job.row, revision, isLate: isLateAt(job.row, rows.now) })
+        written.set(job.row, { row: job.row, revision, isLate: isLateAt(job.row, rows.now) })
     return { isDone: true, stale }
   }
 
   #commandsOf(rows: RedisRows, revision: string): Commands {
-    const { keys } = this.#reader
+    const { keys } = this.#context.reader
     const commands = new Commands()
     const changes = rows.jobs.changes
     if (changes.length > mostJobs) throw tooMany(changes.length)

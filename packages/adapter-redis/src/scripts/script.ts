@@ -33,7 +33,7 @@ export const markScripts: readonly ScriptName[] = ['markBegin', 'markExtend', 'm
 export const rateLimitScripts: readonly ScriptName[] = ['rateLimitTake']
 
 /** What the job store needs. */
-export const jobScripts: readonly ScriptName[] = ['jobRead', 'jobAdd', 'jobChange', 'jobRenew']
+export const jobScripts: readonly ScriptName[] = ['jobRead', 'jobAdd', 'jobChange', 'jobBegin', 'jobRenew']
 
 /** Those that the driver needs. */
 export const driverScripts: readonly ScriptName[] = [

@@ -1,7 +1,7 @@
 import type { MessagingError } from '@waybill/core'
 import type { Transaction } from '@waybill/database'
 import { hasEnded, type JobError } from '../job.ts'
-import type { JobRow, JobRows, JobStore, Lease, ToSend } from '../store.ts'
+import type { JobRow, JobRows, JobStore, Lease } from '../store.ts'
 import { type AddedJob, addEach, addJobs } from './adding.ts'
 import { writeEndings } from './ending.ts'
 import { begun, changed, ended, waiting, withAttempt } from './job-change.ts'
@@ -83,9 +83,10 @@ export class JobBook {
   /** Begins runs of jobs that nobody was told of. */
   async takeDue(wanted: Wanted, lease: Lease): Promise<readonly JobRow[]> {
     return await this.store.transaction(async (rows) => {
-      if (rows.beginDue !== undefined) {
-        const begin = (of: ToSend, limit: number) => rows.beginDue?.(of, limit, lease) ?? []
-        return sorted(await findDue(rows, wanted, begin))
+      // How many may run is counted in the transaction, and has to be true of it as a whole.
+      if (wanted.mostRunning === undefined) {
+        const begun = await beginDue(rows, wanted, lease)
+        if (begun !== undefined) return begun
       }
       const taken = (await dueJobs(rows, wanted)).map((row) => begun(row, rows.now, lease))
       await rows.update(taken)
@@ -266,22 +267,31 @@ export class JobBook {
   }
 }
 
-/** In their order; nobody else changes them until the transaction ends. */
-async function dueJobs(rows: JobRows, wanted: Wanted, withoutData = false): Promise<readonly JobRow[]> {
-  const ids = await findDue(rows, wanted, (of, limit) => rows.toSend(of, limit))
-  const found = await rows.lock([...new Set(ids)], { withoutData })
-  return sorted(found.filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now))
+/** Undefined: the store cannot. */
+async function beginDue(
+  rows: JobRows,
+  { queue, names, room, lost }: Wanted,
+  lease: Lease,
+): Promise<readonly JobRow[] | undefined> {
+  const fresh = room > 0 ? await rows.beginDue?.({ queue, names, isSent: false }, room, lease) : []
+  const again = lost > 0 ? await rows.beginDue?.({ queue, names, isSent: true }, lost, lease) : []
+  if (fresh === undefined) return undefined
+  // What has begun is to be run, even if the others cannot begin in this way.
+  if (again === undefined && fresh.length === 0) return undefined
+  return sorted([...fresh, ...(again ?? [])])
 }
 
-async function findDue<Found>(
+/** In their order; nobody else changes them until the transaction ends. */
+async function dueJobs(
   rows: JobRows,
   { queue, names, room: free, mostRunning, lost }: Wanted,
-  find: (of: ToSend, limit: number) => Promise<readonly Found[]> | readonly Found[],
-): Promise<readonly Found[]> {
+  withoutData = false,
+): Promise<readonly JobRow[]> {
   const room = mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
-  const fresh = room > 0 ? await find({ queue, names, isSent: false }, room) : []
-  const again = lost > 0 ? await find({ queue, names, isSent: true }, lost) : []
-  return [...fresh, ...again]
+  const fresh = room > 0 ? await rows.toSend({ queue, names, isSent: false }, room) : []
+  const again = lost > 0 ? await rows.toSend({ queue, names, isSent: true }, lost) : []
+  const found = await rows.lock([...new Set([...fresh, ...again])], { withoutData })
+  return sorted(found.filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now))
 }
 
 /** By priority and time. */
