@@ -146,9 +146,7 @@ export function incomingRows<Field extends string, Row>(
   // The first tells how many there are.
   const varying = all.filter((column, index) => index === 0 || !isSame(column))
   const same = all.filter((column) => !varying.includes(column))
-  const expressions = new Map(
-    same.map(({ field, type }, index) => [field, dialect.typed(`$${index + 1}`, type)]),
-  )
+  const expressions = new Map(same.map(({ field, type }, index) => [field, `CAST($${index + 1} AS ${type})`]))
   return {
     table: dialect.rows(
       same.length + 1,
