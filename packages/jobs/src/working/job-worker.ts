@@ -12,12 +12,12 @@ import { durationOption, newId, within } from '@waybill/core/driver-kit'
 import { z } from 'zod'
 import type { JobBook } from '../book/job-book.ts'
 import { type JobDefinition, type JobMessage, jobTopic, requireJob, workerGroup } from '../definition.ts'
-import type { Taker } from '../sending/hand-out.ts'
 import { Attempts, type Handled } from './attempts.ts'
 import type { JobHandler } from './job-context.ts'
 import { Slots } from './slots.ts'
 import { storeBackoff } from './store-backoff.ts'
 import { StoreTaker } from './store-taker.ts'
+import type { Taker } from './taker.ts'
 
 export interface WorkerOptions {
   /** How many jobs run at once, of each queue. Default: 10. */

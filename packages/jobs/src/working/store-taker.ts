@@ -1,10 +1,10 @@
 import type { MessagingError, WorkerHealth } from '@waybill/core'
 import { toMessagingError } from '@waybill/core/driver'
 import { type JobDefinition, workerGroup } from '../definition.ts'
-import type { Taker } from '../sending/hand-out.ts'
 import type { JobRow } from '../store.ts'
 import type { Attempts, Handled } from './attempts.ts'
 import { Limits, type LimitsHost } from './limits.ts'
+import type { Taker } from './taker.ts'
 
 export interface StoreTakerSettings extends LimitsHost {
   /** What stands for the queue in `health()`. */

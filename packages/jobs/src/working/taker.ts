@@ -1,0 +1,15 @@
+import type { JobRow } from '../store.ts'
+
+/** A worker of this process that takes jobs of a queue from the store. */
+export interface Taker {
+  readonly owner: string
+  readonly leaseMs: number
+  /** Whose jobs it runs. */
+  readonly names: readonly string[]
+  /** Some of them may have to wait before they begin, so that they are only set aside for it. */
+  readonly mayWait: boolean
+  /** How many more it can have. */
+  room(): number
+  /** Gets what is asked for; resolves with how many jobs that is. */
+  receive(ask: () => Promise<readonly JobRow[]>): Promise<number>
+}
