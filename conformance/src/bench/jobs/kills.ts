@@ -27,7 +27,7 @@ export type ProgramOf = () => Promise<string>
 export function deadWorker(servers: Servers, program: ProgramOf, end: Broker, kind: StoreName): Case {
   return {
     number: 603,
-    part: `${kind}-${end}`,
+    part: `${kind}-${end}`.replace(' ', '-'),
     title: `What a killed worker had runs again, over ${end} and in ${kind}, in the time that the driver states and with the attempt counted; a long job keeps its lease`,
     timeoutMs: 120_000,
     async run(context) {

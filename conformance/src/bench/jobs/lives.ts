@@ -11,7 +11,7 @@ import { taskOf } from './tasks.ts'
 export function lives(servers: Servers, end: Broker, kind: StoreName): Case {
   return {
     number: 601,
-    part: `${kind}-${end}`,
+    part: `${kind}-${end}`.replace(' ', '-'),
     title: `Jobs over ${end}, kept in ${kind}, run, fail and run again, wait for their time and their turn, and are cancelled`,
     timeoutMs: 120_000,
     async run(context) {

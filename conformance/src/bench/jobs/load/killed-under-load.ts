@@ -10,7 +10,7 @@ import { runLoad } from './run-load.ts'
 export function killedUnderLoad(servers: Servers, end: 'redis' | 'no broker', kind: StoreName): Case {
   return {
     number: 608,
-    part: `${kind}-${end}`,
+    part: `${kind}-${end}`.replace(' ', '-'),
     title: `Of 2,000 jobs over ${end} and in ${kind}, some of which fail, each other has its effect once and the counts add up at every look, though workers are killed`,
     timeoutMs: 180_000,
     async run(context) {
