@@ -7,6 +7,8 @@ interface Marks {
   readonly none: string
 }
 
+type Values = readonly unknown[]
+
 const usual: Marks = { separator: '\u001f', none: '\u001e' }
 
 /**
@@ -20,21 +22,23 @@ export function textRows(first: number, names: readonly string[]): string {
   return `ROWS FROM (${texts.join(', ')}) WITH ORDINALITY AS incoming(${columns.join(', ')}, n)`
 }
 
-export function textRowParameters(columns: readonly (readonly unknown[])[]): readonly string[] {
-  const made = { separator: `\u001f${randomUUID()}`, none: `\u001e${randomUUID()}` }
-  return joined(columns, usual) ?? joined(columns, made) ?? []
+export function textRowParameters(columns: readonly Values[]): readonly string[] {
+  const texts = columns.map((values) => joined(values, usual))
+  if (columns.every((values, index) => isClear(values, texts[index] ?? '', usual))) {
+    return [...texts, usual.separator, usual.none]
+  }
+  const made: Marks = { separator: `\u001f${randomUUID()}`, none: `\u001e${randomUUID()}` }
+  return [...columns.map((values) => joined(values, made)), made.separator, made.none]
 }
 
-/** Undefined when a value has one of the marks in it. */
-function joined(columns: readonly (readonly unknown[])[], marks: Marks): readonly string[] | undefined {
-  const { separator, none } = marks
-  const texts: string[] = []
-  for (const column of columns) {
-    const text = column.join(separator)
-    if (text.includes(none) || countOf(separator, text) !== column.length - 1) return undefined
-    texts.push(column.includes(null) ? column.map((value) => value ?? none).join(separator) : text)
-  }
-  return [...texts, separator, none]
+function joined(values: Values, { separator, none }: Marks): string {
+  return (values.includes(null) ? values.map((value) => value ?? none) : values).join(separator)
+}
+
+/** Whether no value has a mark in it. */
+function isClear(values: Values, text: string, { separator, none }: Marks): boolean {
+  const absent = values.includes(null) ? values.filter((value) => value === null).length : 0
+  return countOf(separator, text) === values.length - 1 && countOf(none, text) === absent
 }
 
 function countOf(part: string, text: string): number {
