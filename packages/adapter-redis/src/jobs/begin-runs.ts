@@ -12,12 +12,18 @@ export interface BeginRuns extends Lease {
   readonly revision: string
 }
 
+export interface BegunRuns {
+  readonly jobs: readonly StoredJob[]
+  /** They are as large as one answer may be, so there may be more. */
+  readonly isCut: boolean
+}
+
 /** Begins runs of jobs that are due, in one step. Undefined: jobs of other names are in between, and nothing was done. */
 export async function beginRuns(
   connection: SharedConnection,
   keys: JobKeys,
   { of: { queue, names, isSent }, limit, owner, leaseMs, now, revision }: BeginRuns,
-): Promise<readonly StoredJob[] | undefined> {
+): Promise<BegunRuns | undefined> {
   const kinds = names.map((name) => kindOf({ queue, name }))
   const ofKinds = (index: Parameters<JobKeys['ofKind']>[1]) => kinds.map((kind) => keys.ofKind(kind, index))
   const leaseUntil = now + leaseMs
@@ -43,5 +49,5 @@ export async function beginRuns(
     const known = texts.map((text) => (text === '' ? undefined : text))
     jobs.push(storedJob(fromRevised(head), known, String(leaseUntil)))
   }
-  return jobs
+  return { jobs, isCut: fields.isCut === true }
 }

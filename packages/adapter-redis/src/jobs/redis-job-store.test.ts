@@ -51,6 +51,21 @@ describe.skipIf(url === undefined)('on TEST_REDIS', () => {
   })
 })
 
+describe.skipIf(url === undefined)('on TEST_REDIS', () => {
+  test('jobs that are large begin as many at once as small ones', async () => {
+    await using store = redisJobStore(url ?? '', { store: `large_${Date.now().toString(36)}` })
+    const data = JSON.stringify('x'.repeat(600_000))
+    await store.transaction((rows) =>
+      rows.insert(Array.from({ length: 5 }, (_, n) => ({ ...rowOf(`job/${n}`, rows.now), data }))),
+    )
+    const of = { queue: 'work', names: ['work'], isSent: false }
+    const lease = { owner: 'worker', leaseMs: 1000 }
+    const begin = (limit: number) => store.transaction(async (rows) => rows.beginDue?.(of, limit, lease))
+    expect(await begin(4)).toHaveLength(4)
+    expect(await begin(4)).toHaveLength(1)
+  })
+})
+
 // A cluster has the same scripts, and is looked at by more than one connection.
 describe.skipIf(url === undefined)('on TEST_REDIS', () => {
   test('who counts what runs of a queue starts over when another has sent of it meanwhile', async () => {

@@ -152,11 +152,22 @@ export class RedisRows implements JobRows {
   ): Promise<readonly JobRow[] | undefined> {
     if (names === undefined) return undefined
     const { connection, reader, written } = this.#context
-    const revision = this.#context.nextRevision()
     const of = { queue, names, isSent }
-    const begun = await beginRuns(connection, reader.keys, { of, limit, ...lease, now: this.now, revision })
-    for (const job of begun ?? []) written.set(job.row, job)
-    return begun?.map(({ row }) => row)
+    const rows: JobRow[] = []
+    for (let isCut = true; isCut && rows.length < limit; ) {
+      const revision = this.#context.nextRevision()
+      const run = { of, limit: limit - rows.length, ...lease, now: this.now, revision }
+      const begun = await beginRuns(connection, reader.keys, run).catch((error: unknown) => {
+        // Those that have begun are to be run.
+        if (rows.length === 0) throw error
+        return undefined
+      })
+      if (begun === undefined) return rows.length === 0 ? undefined : rows
+      for (const job of begun.jobs) written.set(job.row, job)
+      rows.push(...begun.jobs.map(({ row }) => row))
+      isCut = begun.isCut
+    }
+    return rows
   }
 
   async running(queue: string): Promise<number> {

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Begins runs of jobs that are due, up to `limit` of them and a megabyte. keys: heads, texts, owners, leases, queued (by priority),
 -- and of each name: waiting, delayed, due, active, changed. args: names, limit, now, leaseUntil, owner, revision.
--- Answers { isMixed: there are jobs of other names before some of these, and no run was begun }, and as values of each job: its
--- head, data, output and progress.
+-- Answers { isMixed: there are jobs of other names before some of these, and no run was begun; isCut: that was a megabyte, and there
+-- may be more }, and as values of each job: its head, data, output and progress.
 -- include arguments
 local places = {}
 for index, name in ipairs(args.names) do places[name] = index end
-local answer = { '{}' }
+local answer = {}
 local begun = {}
 local bytes, count = 0, 0
 local mostBytes = 1024 * 1024
@@ -30,6 +30,7 @@ for _, queued in ipairs(keys.queued) do
   end
 end
 
+answer[1] = bytes >= mostBytes and count < args.limit and '{"isCut":true}' or '{}'
 for _, each in ipairs(begun) do
   local head, place, id = each.head, each.place, each.id
   local created = string.format('%015.0f:%s', head.createdAt, id)
