@@ -91,6 +91,10 @@ const idSchema = z
   .min(1)
   .max(200)
   .refine((id) => !id.includes('\0'), 'has the character NUL, which cannot be stored')
+  .refine(
+    (id) => !/\p{Surrogate}/u.test(id),
+    'has half a character (a lone surrogate), which cannot be stored',
+  )
 
 const deduplicateSchema = z.preprocess(
   (value) => (typeof value === 'string' ? { key: value } : value),

@@ -72,6 +72,29 @@ for (const testStore of stores()) {
       expect((await job.get())?.attempt).toBe(1)
     })
 
+    test('an id that cannot be stored as it is is refused', async () => {
+      const { jobs } = await testStore.open()
+      for (const id of ['a\0b', '\ud800', 'a\udc00b'])
+        await expect(jobs.add(Plain, { text: 'a' }, { id })).rejects.toMatchObject({
+          name: 'ConfigurationError',
+        })
+      const id = '\ud83d\ude00'
+      expect((await jobs.add(Plain, { text: 'a' }, { id })).id).toBe(id)
+    })
+
+    test('an error without a message fails the attempt as any does', async () => {
+      const { jobs } = await testStore.open()
+      const Once = defineJob('once', { input: z.object({}), retry: { attempts: 1 } })
+      const nameless = Object.assign(new Error(), { name: undefined, message: undefined })
+      await jobs
+        .worker()
+        .handle(Once, () => Promise.reject(nameless))
+        .start()
+      const job = await jobs.add(Once, {})
+      await expect(job.result({ timeout: '20s' })).rejects.toMatchObject({ state: 'failed' })
+      expect(await job.get()).toMatchObject({ error: { name: 'Error', message: '' } })
+    })
+
     test('what cannot succeed is not tried again', async () => {
       const { jobs } = await testStore.open()
       let runs = 0

@@ -354,6 +354,7 @@ export class Jobs implements AsyncDisposable {
         wake: () => this.#dispatcher.wake(),
         serve: (definition) => this.#serve(definition),
         failed: (what, error) => this.#failed(what, error),
+        handOutError: () => this.#dispatcher.handOutError,
       },
       options,
     )

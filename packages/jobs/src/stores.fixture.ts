@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { redisJobStore } from '@waybill/adapter-redis/jobs'
 import { type Bus, connect } from '@waybill/core'
+import { type Clock, systemClock } from '@waybill/core/driver'
 import type { Database } from '@waybill/database'
 import { postgres } from '@waybill/postgres'
 import { sqlite } from '@waybill/sqlite'
@@ -105,4 +106,26 @@ export function stores(): readonly TestStore[] {
 /** Waits until a condition holds. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** A store whose calls go through `around`, which may fail, or answer late. */
+export function storeAround(
+  store: JobStore,
+  around: (name: string, call: () => Promise<unknown>) => Promise<unknown>,
+): JobStore {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (name === 'onChange') return value.bind(target)
+      return (...parameters: unknown[]) =>
+        around(String(name), async () => await value.apply(target, parameters))
+    },
+  })
+}
+
+/** The process's clock, but that it waits for a hundredth of the time only. */
+export const hastyClock: Clock = {
+  ...systemClock,
+  after: (delayMs, callback, options) => systemClock.after(delayMs / 100, callback, options),
 }

@@ -1,22 +1,23 @@
-import { type Bus, exponential } from '@waybill/core'
-import { sleep } from '@waybill/core/driver'
-import { Change } from '@waybill/core/driver-kit'
+import type { Bus, MessagingError } from '@waybill/core'
+import { Errand, type ErrandHost } from './errand.ts'
 import { HandOut, type HandOutHost } from './hand-out.ts'
 import { JobSender, type JobSenderHost } from './job-sender.ts'
+import type { QueueTurn } from './queue-turn.ts'
 
 export interface DispatcherHost extends JobSenderHost, HandOutHost {
   readonly pollMs: number
   /** Undefined: its jobs are taken from the store. */
   busOf(queue: string): Bus | undefined
-  /** What is done at each turn besides. Resolves with whether there is more at once. */
+  /** What is done besides. Resolves with whether there is more at once. */
   sweep(): Promise<boolean>
 }
 
-const crowdedMs = 100
-
-// Of changes that come in crowds one look is enough.
-const restMs = 10
-const backoff = exponential({ initial: 200, max: 10_000 })
+/** Queues that are served together. */
+interface Line {
+  /** With how many jobs of each may run. */
+  readonly queues: Map<string, number | undefined>
+  readonly errand: Errand
+}
 
 /**
  * Gets the jobs that are due to workers, by messages or from the store, and takes care of those whose workers have died. Any number
@@ -24,104 +25,113 @@ const backoff = exponential({ initial: 200, max: 10_000 })
  */
 export class Dispatcher {
   readonly #host: DispatcherHost
-  /** With how many jobs of each may run. */
-  readonly #queues = new Map<string, number | undefined>()
   readonly #sender: JobSender
   readonly #handOut: HandOut
-  readonly #woken = new Change()
-  readonly #over = new AbortController()
-  #isDue = true
-  #lookedForLostAt = Number.NEGATIVE_INFINITY
-  #running: Promise<void> | undefined
+  /** Queues without a bus, and what is done besides. */
+  readonly #home: Line
+  /** Those of each bus: one that does not answer holds up no others. */
+  readonly #lines = new Map<Bus, Line>()
+  #isOver = false
 
   constructor(host: DispatcherHost) {
     this.#host = host
     this.#sender = new JobSender(host)
     this.#handOut = new HandOut(host)
+    this.#home = this.#homeLine()
+  }
+
+  /** Why workers get nothing from the store. */
+  get handOutError(): MessagingError | undefined {
+    return this.#home.errand.error
   }
 
   /** From now on workers get what is due in the queue, while no more than so many of it run. */
   serve(queue: string, mostRunning?: number): void {
-    const limits = [mostRunning, this.#queues.get(queue)].filter((each) => each !== undefined)
-    this.#queues.set(queue, limits.length === 0 ? undefined : Math.min(...limits))
-    this.start()
-  }
-
-  start(): void {
-    if (this.#over.signal.aborted) return
-    this.#running ??= this.#run()
-    this.wake()
+    if (this.#isOver) return
+    const { queues, errand } = this.#lineOf(queue)
+    const limits = [mostRunning, queues.get(queue)].filter((each) => each !== undefined)
+    queues.set(queue, limits.length === 0 ? undefined : Math.min(...limits))
+    errand.start()
+    this.#home.errand.start()
   }
 
   wake(): void {
-    this.#isDue = true
-    this.#woken.notify()
+    for (const errand of this.#errands()) errand.wake()
   }
 
   async stop(): Promise<void> {
-    this.#over.abort()
-    await this.#running
+    this.#isOver = true
+    await Promise.all(this.#errands().map((errand) => errand.stop()))
   }
 
-  async #run(): Promise<void> {
-    const { clock } = this.#host.book.store
-    const over = this.#over.signal
-    const forget = this.#host.book.store.onChange(() => this.wake())
-    for (let failures = 0; !over.aborted; ) {
-      this.#isDue = false
-      try {
-        const hasMore = await this.#turn()
-        failures = 0
-        if (hasMore) continue
-        await this.#pause()
-        // A store that tells of everything needs no rest, and tests that stop its clock get none.
-        if (!this.#host.book.store.tellsAll) await sleep(clock, restMs, over)
-      } catch (error) {
-        failures += 1
-        if (!over.aborted) this.#host.failed('sending jobs', error)
-        await sleep(clock, backoff(failures), over)
+  #errands(): readonly Errand[] {
+    return [this.#home, ...this.#lines.values()].map(({ errand }) => errand)
+  }
+
+  #lineOf(queue: string): Line {
+    const bus = this.#host.busOf(queue)
+    if (bus === undefined) return this.#home
+    const line = this.#lines.get(bus) ?? this.#line(bus)
+    this.#lines.set(bus, line)
+    return line
+  }
+
+  #homeLine(): Line {
+    const { book, sweep, takersOf } = this.#host
+    const queues: Line['queues'] = new Map()
+    const looks = this.#looks(queues)
+    const errand = this.#errand({
+      what: 'looking after jobs',
+      turn: async () => {
+        const hasMore = await sweep()
+        return (await anyOf(looks(), (look) => this.#handOut.turn(look))) || hasMore
+      },
+      nextAt: async () => {
+        const served = [...queues.keys()].filter((queue) => takersOf(queue).length > 0)
+        const moments = [await book.store.nextSendAt(served), await book.store.nextSweepAt()]
+        return Math.min(...moments.map((moment) => moment ?? Number.POSITIVE_INFINITY))
+      },
+    })
+    return { queues, errand }
+  }
+
+  #line(bus: Bus): Line {
+    const queues: Line['queues'] = new Map()
+    const looks = this.#looks(queues)
+    const errand = this.#errand({
+      what: 'sending jobs',
+      turn: () => anyOf(looks(), (look) => this.#sender.turn(bus, look)),
+      nextAt: () => this.#host.book.store.nextSendAt([...queues.keys()]),
+    })
+    return { queues, errand }
+  }
+
+  #errand(of: Pick<ErrandHost, 'what' | 'turn' | 'nextAt'>): Errand {
+    const { book, pollMs } = this.#host
+    const failed = (what: string, error: unknown) => this.#host.failed(what, error)
+    return new Errand({ ...of, store: book.store, pollMs, failed })
+  }
+
+  /** What is looked at in a turn, until it is over. */
+  #looks(queues: Line['queues']): () => Iterable<QueueTurn> {
+    const { book, pollMs } = this.#host
+    let lookedForLostAt = Number.NEGATIVE_INFINITY
+    const isOver = () => this.#isOver
+    return function* () {
+      const now = book.store.clock.monotonic()
+      const looksForLost = book.store.tellsAll || now - lookedForLostAt >= pollMs
+      if (looksForLost) lookedForLostAt = now
+      for (const [queue, mostRunning] of queues) {
+        if (isOver()) return
+        yield { queue, mostRunning, looksForLost }
       }
     }
-    forget()
   }
+}
 
-  async #turn(): Promise<boolean> {
-    let hasMore = await this.#host.sweep()
-    const { book, pollMs } = this.#host
-    const now = book.store.clock.monotonic()
-    const looksForLost = book.store.tellsAll || now - this.#lookedForLostAt >= pollMs
-    if (looksForLost) this.#lookedForLostAt = now
-    for (const [queue, mostRunning] of this.#queues) {
-      if (this.#over.signal.aborted) return false
-      const bus = this.#host.busOf(queue)
-      const turn = { queue, mostRunning, looksForLost }
-      const hasSome = bus === undefined ? await this.#handOut.turn(turn) : await this.#sender.turn(bus, turn)
-      hasMore ||= hasSome
-    }
-    return hasMore
-  }
-
-  /** Until somebody wakes it, the next job is due, or it looks without a cause. */
-  async #pause(): Promise<void> {
-    const { book, pollMs } = this.#host
-    const { clock } = book.store
-    if (this.#isDue) return
-    const moments = [await book.store.nextSendAt(this.#served()), await book.store.nextSweepAt()]
-    const next = Math.min(...moments.map((moment) => moment ?? Number.POSITIVE_INFINITY))
-    const dueMs = next - clock.now()
-    // What is due already came in between, or there is no room for it.
-    const waitMs = Math.min(pollMs, dueMs > 0 ? dueMs : crowdedMs)
-    if (this.#isDue) return
-    const waiting = new AbortController()
-    const signal = AbortSignal.any([waiting.signal, this.#over.signal])
-    await Promise.race([sleep(clock, waitMs, signal), this.#woken.next(signal)])
-    waiting.abort()
-  }
-
-  /** Queues whose jobs can go from here. */
-  #served(): readonly string[] {
-    return [...this.#queues.keys()].filter(
-      (queue) => this.#host.busOf(queue) !== undefined || this.#host.takersOf(queue).length > 0,
-    )
-  }
+/** Whether any of them resolves with true. All are done, one after the other. */
+async function anyOf<Each>(all: Iterable<Each>, ask: (each: Each) => Promise<boolean>): Promise<boolean> {
+  let has = false
+  for (const each of all) if (await ask(each)) has = true
+  return has
 }

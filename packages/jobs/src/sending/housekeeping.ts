@@ -32,23 +32,24 @@ export class Housekeeping {
     const isDue = next !== undefined && next <= store.clock.now()
     const hasMoreRuns = isDue && (await this.#schedules.run())
     const hasMoreLost = isDue && (await this.#book.recover(batchSize)) === batchSize
-    const now = store.clock.monotonic()
-    if (now - this.#cleanedAt >= cleanEveryMs) {
-      this.#cleanedAt = now
-      await this.#clean()
-    }
-    return hasMoreRuns || hasMoreLost
+    const hasMoreOld = await this.#clean()
+    return hasMoreRuns || hasMoreLost || hasMoreOld
   }
 
-  async #clean(): Promise<void> {
+  /** So much at a turn, since what is due does not wait for what is over. Resolves with whether there is more. */
+  async #clean(): Promise<boolean> {
     const { store } = this.#book
-    for (;;) if ((await store.removeExpired(batchSize)) < batchSize) break
+    const now = store.clock.monotonic()
+    if (now - this.#cleanedAt < cleanEveryMs) return false
+    this.#cleanedAt = now
+    let hasMore = (await store.removeExpired(batchSize)) >= batchSize
     for (const { name, settings } of this.#definitions.values()) {
       const { count } = settings.removeAfter
       if (count === undefined) continue
-      for (const state of keptStates) {
-        for (;;) if ((await store.removeBeyond(name, state, count, batchSize)) < batchSize) break
-      }
+      for (const state of keptStates)
+        if ((await store.removeBeyond(name, state, count, batchSize)) >= batchSize) hasMore = true
     }
+    if (hasMore) this.#cleanedAt = now - cleanEveryMs
+    return hasMore
   }
 }

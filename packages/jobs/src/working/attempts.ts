@@ -37,6 +37,8 @@ export class Attempts {
   readonly #take: (run: Run) => Promise<JobRow | undefined>
   readonly #finish: (outcome: Outcome) => Promise<boolean>
   readonly #unclaim: (run: Run) => Promise<void>
+  /** Nothing is to begin any more. */
+  #isInterrupted = false
 
   constructor(host: AttemptsHost) {
     this.#host = host
@@ -71,8 +73,14 @@ export class Attempts {
 
   /** Of a job that was taken. Resolves when whatever became of it is in the store. */
   async run(handled: Handled, row: JobRow, takenAt: number, leave: () => void): Promise<void> {
-    const { leaseMs } = this.#host
-    const live = new LiveRun(row, this.#host.book.store.clock, takenAt + leaseMs * 0.9)
+    const live = this.#liveRun(row, takenAt)
+    const isLate = this.#host.book.store.clock.monotonic() >= live.leaseEnd
+    // Another worker may have it already, or this one takes no time for it: nothing was done, so no attempt is used up.
+    if (isLate || this.#isInterrupted) {
+      leave()
+      if (isLate) this.#host.failed(`beginning job ${live.id}`, tooLate())
+      return await this.#release(live)
+    }
     this.#runs.add(live)
     let outcome: Outcome | undefined
     try {
@@ -99,18 +107,25 @@ export class Attempts {
 
   /** Gives back a job that was taken, and on which nothing was done. */
   async release(row: JobRow, takenAt: number): Promise<void> {
-    const { leaseMs } = this.#host
-    const live = new LiveRun(row, this.#host.book.store.clock, takenAt + leaseMs * 0.9)
-    await this.#store(live, { id: live.id, run: live.run, taken: row, kind: 'released' })
+    await this.#release(this.#liveRun(row, takenAt))
   }
 
   /** What runs ends now, and its jobs are given back. */
   interrupt(reason: Error): void {
+    this.#isInterrupted = true
     for (const live of this.#runs.all) live.interrupt('stopped', reason)
   }
 
   end(): void {
     this.#runs.end()
+  }
+
+  #liveRun(row: JobRow, takenAt: number): LiveRun {
+    return new LiveRun(row, this.#host.book.store.clock, takenAt + this.#host.leaseMs * 0.9)
+  }
+
+  async #release(live: LiveRun): Promise<void> {
+    await this.#store(live, { id: live.id, run: live.run, taken: live.row, kind: 'released' })
   }
 
   async #attempt({ definition, handler }: Handled, live: LiveRun): Promise<Outcome | undefined> {
@@ -258,7 +273,13 @@ function notCommitted(): Error {
   return new Error('The transaction that was to complete the job did not commit')
 }
 
+function tooLate(): MessagingError {
+  const what = 'The job store took longer than the lease to hand it out'
+  return new MessagingError('timeout', `${what}, so it is given back`, { retryable: true })
+}
+
 function toJobError(thrown: unknown): JobError {
-  const { name, message } = toError(thrown)
+  // There are libraries whose errors have no message.
+  const { name = 'Error', message = '' }: Partial<Error> = toError(thrown)
   return { name, message: message.replaceAll('\0', '').slice(0, 10_000) }
 }

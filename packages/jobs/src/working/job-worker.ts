@@ -37,6 +37,8 @@ export interface WorkerHost {
   wake(): void
   serve(definition: JobDefinition): void
   failed(what: string, error: unknown): void
+  /** Why workers get nothing from the store. */
+  handOutError(): MessagingError | undefined
 }
 
 const mostConcurrency = 10_000
@@ -76,6 +78,7 @@ export class JobWorker {
   /** By queue, of those without a bus. */
   readonly #takers = new Map<string, StoreTaker>()
   #isStarted = false
+  #isStopped = false
 
   /** @internal Made by `jobs.worker()`; the parameters may change in any version. */
   constructor(host: WorkerHost, options: WorkerOptions = {}) {
@@ -132,7 +135,7 @@ export class JobWorker {
    * @throws as `consumer.start`.
    */
   async start(options: StartOptions = {}): Promise<void> {
-    if (this.#isStarted) throw new MessagingError('closed', 'The worker was started before; make another')
+    if (this.#isStarted || this.#isStopped) throw notAgain()
     if (this.#handled.size === 0)
       throw new ConfigurationError('worker', [{ path: 'handle', message: 'it has no handler' }])
     this.#isStarted = true
@@ -152,6 +155,8 @@ export class JobWorker {
     }
     this.#consumers = [...consumers.values()]
     await Promise.all(this.#consumers.map((consumer) => consumer.start(options)))
+    // Nobody would look after its leases any more.
+    if (this.#isStopped) throw notAgain()
     for (const [queue, handled] of ofStore) this.#takers.set(queue, this.#taker(queue, handled))
     for (const { definition } of this.#handled.values()) this.#host.serve(definition)
   }
@@ -166,6 +171,7 @@ export class JobWorker {
    */
   async stop(options: StopOptions = {}): Promise<void> {
     const { timeout } = parseOptions(stopSchema, options, 'stop options')
+    this.#isStopped = true
     const { clock } = this.#host.book.store
     const cancel = clock.after(timeout, () =>
       this.#attempts.interrupt(new MessagingError('closed', 'The worker stops')),
@@ -237,6 +243,7 @@ export class JobWorker {
       clock: this.#host.book.store.clock,
       wake: () => this.#host.wake(),
       failed: (what, error) => this.#host.failed(what, error),
+      error: () => this.#host.handOutError(),
     })
   }
 
@@ -254,4 +261,8 @@ export class JobWorker {
     this.#slots.set(queue, slots)
     return slots
   }
+}
+
+function notAgain(): MessagingError {
+  return new MessagingError('closed', 'The worker was started or stopped before; make another')
 }

@@ -1,6 +1,5 @@
 import { memoryRateLimitStore, type RateLimitStore } from '@waybill/core'
 import { type Clock, MessagingError, sleep } from '@waybill/core/driver'
-import { within } from '@waybill/core/driver-kit'
 import { type JobDefinition, workerGroup } from '../definition.ts'
 import { Slots } from './slots.ts'
 import { storeBackoff } from './store-backoff.ts'
@@ -19,7 +18,8 @@ export class Limits {
   readonly #host: LimitsHost
   readonly #slots: Slots
   readonly #rates: RateLimitStore
-  readonly #over = new AbortController()
+  /** Fires for those who wait now. */
+  #over = new AbortController()
   /** They ask in turn, so that few ask in vain. */
   #line: Promise<unknown> = Promise.resolve()
 
@@ -31,10 +31,11 @@ export class Limits {
     this.#rates = rateLimit?.store ?? memoryRateLimitStore({ clock: host.clock })
   }
 
-  /** Resolves when a job may begin; `leave` is owed then. False: none may any more. */
+  /** Resolves when a job may begin; `leave` is owed then. False: it was turned away. */
   async enter(): Promise<boolean> {
+    const over = this.#over.signal
     if (!(await this.#slots.enter())) return false
-    const turn = this.#line.then(() => this.#pass())
+    const turn = this.#line.then(() => this.#pass(over))
     this.#line = turn
     if (await turn) return true
     this.#slots.leave()
@@ -45,17 +46,18 @@ export class Limits {
     this.#slots.leave()
   }
 
-  end(): void {
-    this.#slots.end()
+  /** Turns away everybody who waits. */
+  turnAway(): void {
     this.#over.abort()
+    this.#over = new AbortController()
+    this.#slots.turnAway()
   }
 
-  async #pass(): Promise<boolean> {
-    const over = this.#over.signal
+  async #pass(over: AbortSignal): Promise<boolean> {
     for (let failures = 0; !over.aborted; ) {
       let waitMs: number
       try {
-        waitMs = await this.#take()
+        waitMs = await this.#take(over)
         failures = 0
       } catch (error) {
         failures += 1
@@ -69,14 +71,20 @@ export class Limits {
   }
 
   /** 0, or in how many milliseconds to ask again. */
-  async #take(): Promise<number> {
+  async #take(over: AbortSignal): Promise<number> {
     const { message, settings } = this.#definition
     if (settings.rateLimit === undefined) return 0
     const { max, per } = settings.rateLimit
     // The same as that of consumers, with whom a store may be shared.
     const name = `${message.topic.name} ${workerGroup} ${message.type}`
+    const answered = new AbortController()
     const asked = Promise.resolve(this.#rates.take({ name, key: '', max, perMs: per }))
-    if (!(await within(this.#host.clock, answerWithinMs, asked)))
+    const answer = () => answered.abort()
+    asked.then(answer, answer)
+    // Nobody waits for an answer that is no longer of use.
+    await sleep(this.#host.clock, answerWithinMs, AbortSignal.any([answered.signal, over]))
+    if (over.aborted) return 0
+    if (!answered.signal.aborted)
       throw new MessagingError('timeout', `The rate limit store has not answered within ${answerWithinMs} ms`)
     const waitMs: unknown = await asked
     if (typeof waitMs === 'number' && !Number.isNaN(waitMs)) return waitMs

@@ -35,6 +35,9 @@ export class Runs {
   }
 
   add(run: LiveRun): void {
+    // The worker has it anew: it stood still until the lease of the run before was over.
+    const before = this.#live.get(run.id)
+    if (before !== undefined) this.#lose(before)
     this.#live.set(run.id, run)
     this.#added.notify()
     if (this.#isWatching) return

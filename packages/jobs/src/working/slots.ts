@@ -37,6 +37,11 @@ export class Slots {
   /** Turns everybody away, now and from now on. */
   end(): void {
     this.#isOver = true
+    this.turnAway()
+  }
+
+  /** Turns away everybody who waits. */
+  turnAway(): void {
     for (const answer of this.#waiting.splice(0)) answer(false)
   }
 

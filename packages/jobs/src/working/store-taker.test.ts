@@ -1,10 +1,10 @@
+import { connect } from '@waybill/core'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../definition.ts'
 import { openJobs } from '../jobs.ts'
 import { memoryJobStore } from '../memory/memory-job-store.ts'
-import type { JobStore } from '../store.ts'
-import { stores, until } from '../stores.fixture.ts'
+import { hastyClock, storeAround, stores, until } from '../stores.fixture.ts'
 
 const Plain = defineJob('plain', { input: z.object({ text: z.string() }) })
 
@@ -133,6 +133,34 @@ for (const testStore of stores().filter(({ overBus }) => !overBus)) {
       worker.resume()
       expect(await second.result()).toBe('second')
     })
+
+    test('a paused worker gives back what waits for its turn, so that others have it', async () => {
+      const { jobs, another } = await testStore.open()
+      const Limited = defineJob('limited', {
+        input: z.object({ text: z.string() }),
+        rateLimit: { max: 1, per: '100ms' },
+      })
+      let ran = 0
+      const worker = jobs.worker().handle(Limited, () => {
+        ran += 1
+      })
+      await worker.start()
+      await jobs.addBulk(Limited, texts(5))
+      await until(() => ran > 0)
+      worker.pause()
+      await until(() => worker.health()[0]?.inFlight === 0)
+      const ranBefore = ran
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      expect(ran).toBe(ranBefore)
+      const other = await another({ resendAfter: '1h' })
+      const Unlimited = defineJob('limited', { input: z.object({ text: z.string() }) })
+      await other
+        .worker()
+        .handle(Unlimited, () => {})
+        .start()
+      await until(async () => (await jobs.counts()).completed === 5)
+      expect(ran).toBe(ranBefore)
+    })
   })
 }
 
@@ -161,25 +189,164 @@ test('a rate limit store that fails lets nothing begin until it answers', async 
   expect(failures).toEqual(['asking the rate limit store of limited: away'])
 })
 
+test('a rate limit store that does not answer holds up nobody who stops', async () => {
+  const asked = Promise.withResolvers<void>()
+  const take = () => {
+    asked.resolve()
+    return new Promise<number>(() => {})
+  }
+  const Limited = defineJob('limited', {
+    input: z.object({ text: z.string() }),
+    rateLimit: { max: 1, per: '1s', store: { take } },
+  })
+  await using jobs = openJobs({ store: memoryJobStore() })
+  const worker = jobs.worker().handle(Limited, () => {})
+  await worker.start()
+  await jobs.addBulk(Limited, texts(3))
+  await asked.promise
+  const startedAt = performance.now()
+  await worker.stop()
+  expect(performance.now() - startedAt).toBeLessThan(5000)
+  expect(await jobs.counts()).toMatchObject({ waiting: 3 })
+  const Unlimited = defineJob('limited', { input: z.object({ text: z.string() }) })
+  await jobs
+    .worker()
+    .handle(Unlimited, () => {})
+    .start()
+  await until(async () => (await jobs.counts()).completed === 3)
+})
+
 test('a store that fails is told in health, until it answers again', async () => {
-  const store = memoryJobStore()
   let isAway = false
-  const failing: JobStore = new Proxy(store, {
-    get: (target, name) => {
-      if (name === 'transaction' && isAway) return () => Promise.reject(new Error('no connection'))
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
+  const store = storeAround(memoryJobStore(), async (_, call) => {
+    if (isAway) throw new Error('no connection')
+    return await call()
   })
   const told = Promise.withResolvers<void>()
-  await using jobs = openJobs({ store: failing, onFailure: () => told.resolve() })
+  await using jobs = openJobs({ store, onFailure: () => told.resolve() })
   const worker = jobs.worker().handle(Plain, ({ data }) => data.text)
   await worker.start()
   expect(await (await jobs.add(Plain, { text: 'first' })).result()).toBe('first')
   isAway = true
   worker.resume()
   await told.promise
-  expect(worker.health()).toMatchObject([{ state: 'recovering', error: { code: 'failed' } }])
+  await until(() => worker.health()[0]?.state === 'recovering')
+  expect(worker.health()).toMatchObject([{ error: { code: 'failed' } }])
   isAway = false
   await until(() => worker.health()[0]?.state === 'running')
+})
+
+test('a store that never answers is told in health, and does not keep the jobs from closing', async () => {
+  let isHung = false
+  let laterMs = 0
+  const clock = { ...hastyClock, monotonic: () => performance.now() + laterMs }
+  const store = storeAround(memoryJobStore({ clock }), async (_, call) => {
+    if (isHung) await new Promise(() => {})
+    return await call()
+  })
+  const jobs = openJobs({ store })
+  const worker = jobs.worker().handle(Plain, () => {})
+  await worker.start()
+  await (await jobs.add(Plain, { text: 'first' })).result()
+  isHung = true
+  worker.resume()
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  expect(worker.health()).toMatchObject([{ state: 'running' }])
+  laterMs = 30_000
+  expect(worker.health()).toMatchObject([{ state: 'recovering', error: { code: 'timeout' } }])
+  await jobs.close()
+})
+
+test('what the store hands out after the lease has run out is given back: another may have it', async () => {
+  const memory = memoryJobStore()
+  let isLate = true
+  const store = storeAround(memory, async (_, call) => {
+    const answer = await call()
+    if (isLate && Array.isArray(answer) && answer.length > 0) {
+      isLate = false
+      await new Promise((resolve) => setTimeout(resolve, 1500))
+    }
+    return answer
+  })
+  const failures: string[] = []
+  await using late = openJobs({ store, onFailure: (what) => failures.push(what) })
+  await using other = openJobs({ store: memory })
+  let ran = 0
+  const handler = async () => {
+    ran += 1
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+  }
+  await late.worker({ lease: '1s' }).handle(Plain, handler).start()
+  const job = await other.add(Plain, { text: 'a' })
+  await until(() => !isLate)
+  await other.worker({ lease: '1s' }).handle(Plain, handler).start()
+  await job.result()
+  expect(ran).toBe(1)
+  expect(failures).toEqual([`beginning job ${job.id}`])
+})
+
+test('what the store hands out after the worker was to end is given back', async () => {
+  let isSlow = false
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  const store = storeAround(memoryJobStore(), async (name, call) => {
+    const found = await call()
+    // The run begins: what was set aside is taken.
+    const isTaken = name === 'transaction' && Array.isArray(found) && found[0]?.state === 'active'
+    if (isSlow && isTaken) {
+      asked.resolve()
+      await answer.promise
+    }
+    return found
+  })
+  const Limited = defineJob('limited', { input: z.object({}), rateLimit: { max: 9, per: '1s' } })
+  await using jobs = openJobs({ store })
+  let ran = 0
+  const worker = jobs.worker().handle(Limited, async () => {
+    ran += 1
+    await new Promise(() => {})
+  })
+  await worker.start()
+  isSlow = true
+  const job = await jobs.add(Limited, {})
+  await asked.promise
+  const stopped = worker.stop({ timeout: 10 })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  answer.resolve()
+  await stopped
+  expect(ran).toBe(0)
+  expect(await job.get()).toMatchObject({ state: 'waiting', attempt: 0 })
+})
+
+test('a worker that was stopped, or whose jobs are closed, does not start', async () => {
+  const jobs = openJobs({ store: memoryJobStore() })
+  const stopped = jobs.worker().handle(Plain, () => {})
+  await stopped.stop()
+  await expect(stopped.start()).rejects.toMatchObject({ code: 'closed' })
+  const closed = jobs.worker().handle(Plain, () => {})
+  await jobs.close()
+  await expect(closed.start()).rejects.toMatchObject({ code: 'closed' })
+})
+
+test('a broker that does not answer holds up no jobs that are taken from the store', async () => {
+  const Ocr = defineJob('ocr', { input: z.object({}) })
+  const bus = await connect({ url: 'memory:', console: false })
+  const sending = Promise.withResolvers<void>()
+  const producer = bus.producer()
+  producer.send = () => {
+    sending.resolve()
+    return new Promise(() => {})
+  }
+  bus.producer = () => producer
+  const jobs = openJobs({ store: memoryJobStore({ clock: hastyClock }), buses: { ocr: bus } })
+  await jobs
+    .worker()
+    .handle(Plain, ({ data }) => data.text)
+    .start()
+  await jobs.add(Ocr, {})
+  await sending.promise
+  const job = await jobs.add(Plain, { text: 'goes on' })
+  expect(await job.result()).toBe('goes on')
+  await jobs.close()
+  await bus.close()
 })

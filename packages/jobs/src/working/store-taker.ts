@@ -1,5 +1,4 @@
 import type { MessagingError, WorkerHealth } from '@waybill/core'
-import { toMessagingError } from '@waybill/core/driver'
 import { type JobDefinition, workerGroup } from '../definition.ts'
 import type { JobRow } from '../store.ts'
 import type { Attempts, Handled } from './attempts.ts'
@@ -18,6 +17,8 @@ export interface StoreTakerSettings extends LimitsHost {
   readonly concurrency: number
   /** There may be room for more. */
   wake(): void
+  /** Why there is nothing from the store. */
+  error(): MessagingError | undefined
 }
 
 /** What a worker has of a queue whose jobs it takes from the store: no more than it can run. */
@@ -36,7 +37,6 @@ export class StoreTaker implements Taker {
   /** What is to end before the worker has stopped. */
   readonly #underWay = new Set<Promise<unknown>>()
   #state: 'running' | 'paused' | 'stopped' = 'running'
-  #error: MessagingError | undefined
 
   constructor(settings: StoreTakerSettings) {
     this.#settings = settings
@@ -63,19 +63,17 @@ export class StoreTaker implements Taker {
     this.#underWay.add(asked)
     try {
       const jobs = await asked
-      this.#error = undefined
       for (const job of jobs) this.#track(this.#accept(job, takenAt))
       return jobs.length
-    } catch (error) {
-      this.#error = toMessagingError(error, 'The job store does not answer', { retryable: true })
-      throw error
     } finally {
       this.#underWay.delete(asked)
     }
   }
 
   pause(): void {
-    if (this.#state === 'running') this.#state = 'paused'
+    if (this.#state !== 'running') return
+    this.#state = 'paused'
+    for (const limits of this.#limits.values()) limits.turnAway()
   }
 
   resume(): void {
@@ -85,18 +83,19 @@ export class StoreTaker implements Taker {
   /** Resolves when nothing of it is in hand any more. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
-    for (const limits of this.#limits.values()) limits.end()
+    for (const limits of this.#limits.values()) limits.turnAway()
     // What is under way may bring more, which is given back.
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay])
   }
 
   health(): WorkerHealth {
     const oldest = Math.min(...this.#running.values())
+    const error = this.#state === 'stopped' ? undefined : this.#settings.error()
     return {
       topic: this.#settings.topic,
       group: workerGroup,
-      state: this.#state === 'running' && this.#error !== undefined ? 'recovering' : this.#state,
-      ...(this.#error !== undefined && { error: this.#error }),
+      state: this.#state === 'running' && error !== undefined ? 'recovering' : this.#state,
+      ...(error !== undefined && { error }),
       inFlight: this.#placed.size,
       running: this.#running.size,
       ...(this.#running.size > 0 && { oldestRunningMs: this.#settings.clock.monotonic() - oldest }),
@@ -111,7 +110,8 @@ export class StoreTaker implements Taker {
     const handler = handled.get(name)
     // One that waits here for long is handed out again.
     if (this.#placed.has(place) || handler === undefined) return
-    if (this.#state === 'stopped')
+    // Another has room for it.
+    if (this.#state !== 'running')
       return isTaken ? await attempts.release(job, takenAt) : await attempts.giveBack({ id, run })
     this.#placed.add(place)
     const limits = this.#limits.get(name)
