@@ -414,11 +414,20 @@ export class Jobs implements AsyncDisposable {
   #failed(what: string, thrown: unknown): void {
     const error = toError(thrown)
     const { onFailure } = this.#options
-    if (onFailure !== undefined) onFailure(what, error)
+    if (onFailure !== undefined) told(onFailure, what, error)
     else process.emitWarning(`Failed, and is tried again: ${what}: ${error.message}`, 'WaybillWarning')
   }
 
   #ensureOpen(): void {
     if (this.#isClosed) throw new MessagingError('closed', 'The jobs are closed; open them again')
+  }
+}
+
+/** What goes on in the background does so whatever becomes of the news. */
+function told(onFailure: (what: string, error: Error) => void, what: string, error: Error): void {
+  try {
+    onFailure(what, error)
+  } catch (thrown) {
+    process.emitWarning(`onFailure threw: ${toError(thrown).message}`, 'WaybillWarning')
   }
 }

@@ -1,5 +1,5 @@
 import { MessagingError, sleep } from '@waybill/core/driver'
-import { Change } from '@waybill/core/driver-kit'
+import { Change, within } from '@waybill/core/driver-kit'
 import type { JobBook } from '../book/job-book.ts'
 import type { LiveRun } from './live-run.ts'
 
@@ -23,6 +23,7 @@ export class Runs {
   readonly #news = new Change()
   readonly #over = new AbortController()
   #renewedAt = 0
+  #asking: Promise<void> | undefined
   #isWatching = false
 
   constructor(host: RunsHost) {
@@ -79,6 +80,17 @@ export class Runs {
   }
 
   async #look(): Promise<void> {
+    const { book, leaseMs } = this.#host
+    const { clock } = book.store
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined
+    })
+    // Leases run out whether the store answers or not.
+    await within(clock, leaseMs / 10, this.#asking)
+    for (const run of this.all) if (clock.monotonic() >= run.leaseEnd) this.#lose(run)
+  }
+
+  async #ask(): Promise<void> {
     const { book, owner, leaseMs } = this.#host
     const { clock } = book.store
     const runs = this.all
@@ -97,7 +109,6 @@ export class Runs {
     } catch (error) {
       this.#host.failed('renewing the leases of jobs', error)
     }
-    for (const run of runs) if (clock.monotonic() >= run.leaseEnd) this.#lose(run)
   }
 
   #lose(run: LiveRun): void {

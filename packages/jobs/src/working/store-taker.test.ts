@@ -350,3 +350,43 @@ test('a broker that does not answer holds up no jobs that are taken from the sto
   await jobs.close()
   await bus.close()
 })
+
+test('a run learns that its lease has run out though the store does not answer', async () => {
+  const memory = memoryJobStore()
+  const store = storeAround(memory, async (name, call) => {
+    if (name === 'renew' || name === 'owned') await new Promise(() => {})
+    return await call()
+  })
+  await using jobs = openJobs({ store })
+  const begun = Promise.withResolvers<void>()
+  const over = Promise.withResolvers<unknown>()
+  const worker = jobs.worker({ lease: '1s' }).handle(Plain, async (_, { signal }) => {
+    signal.addEventListener('abort', () => over.resolve(signal.reason))
+    begun.resolve()
+    await over.promise
+  })
+  await worker.start()
+  await jobs.add(Plain, { text: 'a' })
+  await begun.promise
+  worker.pause()
+  expect(await over.promise).toMatchObject({ code: 'stale' })
+})
+
+test('whoever is told of failures may fail, too', async () => {
+  let failures = 0
+  const store = storeAround(memoryJobStore(), async (name, call) => {
+    if (name === 'nextSendAt' && failures < 2) throw new Error('away')
+    return await call()
+  })
+  const onFailure = () => {
+    failures += 1
+    throw new Error('nobody listens')
+  }
+  await using jobs = openJobs({ store, onFailure })
+  await jobs
+    .worker()
+    .handle(Plain, ({ data }) => data.text)
+    .start()
+  await until(() => failures === 2)
+  expect(await (await jobs.add(Plain, { text: 'goes on' })).result()).toBe('goes on')
+})
