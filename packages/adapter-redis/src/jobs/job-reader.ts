@@ -30,9 +30,7 @@ export class JobReader {
 
   /** Those that there are, in the order of the ids. */
   async jobs(ids: readonly string[]): Promise<readonly StoredJob[]> {
-    const slices: (readonly string[])[] = []
-    for (let from = 0; from < ids.length; from += mostAtOnce) slices.push(ids.slice(from, from + mostAtOnce))
-    return (await Promise.all(slices.map((slice) => this.#slice(slice)))).flat()
+    return (await Promise.all(slicesOf(ids).map((slice) => this.#slice(slice)))).flat()
   }
 
   async rows(ids: readonly string[]): Promise<readonly JobRow[]> {
@@ -42,8 +40,10 @@ export class JobReader {
   /** Values of a hash, by their fields. */
   async values(key: string, fields: readonly string[]): Promise<ReadonlyMap<string, string>> {
     if (fields.length === 0) return new Map()
-    const [reply] = await this.read(new Commands().add('HMGET', key, ...fields))
-    const texts = textsIn(reply)
+    const replies = await Promise.all(
+      slicesOf(fields).map((slice) => this.read(new Commands().add('HMGET', key, ...slice))),
+    )
+    const texts = replies.flatMap(([reply]) => textsIn(reply))
     return new Map(
       fields.flatMap((field, index) => (texts[index] === undefined ? [] : [[field, texts[index]]])),
     )
@@ -66,6 +66,12 @@ export class JobReader {
       return storedJob(fromRevised(head), allTexts.slice(first, first + textFields.length), allLeases[index])
     })
   }
+}
+
+function slicesOf(all: readonly string[]): readonly (readonly string[])[] {
+  const slices: (readonly string[])[] = []
+  for (let from = 0; from < all.length; from += mostAtOnce) slices.push(all.slice(from, from + mostAtOnce))
+  return slices
 }
 
 function textsIn(reply: unknown): readonly (string | undefined)[] {

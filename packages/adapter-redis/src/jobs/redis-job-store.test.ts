@@ -52,6 +52,16 @@ describe.skipIf(url === undefined)('on TEST_REDIS', () => {
 })
 
 describe.skipIf(url === undefined)('on TEST_REDIS', () => {
+  test('a worker learns which of many jobs are still its own', async () => {
+    await using store = redisJobStore(url ?? '', { store: `owned_${Date.now().toString(36)}` })
+    await store.transaction((rows) =>
+      rows.insert([{ ...rowOf('mine', rows.now), state: 'active', owner: 'me', leaseUntil: rows.now }]),
+    )
+    // As many as one worker may run; a script takes fewer values at once.
+    const ids = [...Array.from({ length: 10_000 }, (_, n) => `job/${n}`), 'mine']
+    expect(await store.owned('me', ids)).toEqual(new Set(['mine']))
+  })
+
   test('jobs that are large begin as many at once as small ones', async () => {
     await using store = redisJobStore(url ?? '', { store: `large_${Date.now().toString(36)}` })
     const data = JSON.stringify('x'.repeat(600_000))

@@ -20,6 +20,7 @@ export class Limits {
   readonly #rates: RateLimitStore
   /** Fires for those who wait now. */
   #over = new AbortController()
+  #waiting = 0
   /** They ask in turn, so that few ask in vain. */
   #line: Promise<unknown> = Promise.resolve()
 
@@ -31,8 +32,20 @@ export class Limits {
     this.#rates = rateLimit?.store ?? memoryRateLimitStore({ clock: host.clock })
   }
 
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
   /** Resolves when a job may begin; `leave` is owed then. False: it was turned away. */
   async enter(): Promise<boolean> {
+    this.#waiting += 1
+    const mayBegin = await this.#enter()
+    this.#waiting -= 1
+    return mayBegin
+  }
+
+  async #enter(): Promise<boolean> {
     const over = this.#over.signal
     if (!(await this.#slots.enter())) return false
     const turn = this.#line.then(() => this.#pass(over))

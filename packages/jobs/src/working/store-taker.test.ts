@@ -120,6 +120,40 @@ for (const testStore of stores().filter(({ overBus }) => !overBus)) {
       for (const { id } of limited) await other.job(Unlimited, id).result()
     })
 
+    test('what waits for its turn holds up no other jobs of its queue', async () => {
+      const { jobs } = await testStore.open()
+      const Hourly = defineJob('hourly', {
+        queue: 'shared',
+        input: z.object({ text: z.string() }),
+        rateLimit: { max: 1, per: '1h' },
+      })
+      const Two = defineJob('two', { queue: 'shared', input: z.object({ text: z.string() }), concurrency: 2 })
+      const Free = defineJob('free', { queue: 'shared', input: z.object({ text: z.string() }) })
+      let running = 0
+      let most = 0
+      const handler = async () => {
+        running += 1
+        most = Math.max(most, running)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+        running -= 1
+      }
+      const worker = jobs
+        .worker({ concurrency: 3 })
+        .handle(Hourly, handler)
+        .handle(Two, handler)
+        .handle(Free, handler)
+      await worker.start()
+      await jobs.addBulk(Hourly, texts(20))
+      await until(() => (worker.health()[0]?.inFlight ?? 0) >= 3)
+      const two = await jobs.addBulk(Two, texts(20))
+      const free = await jobs.addBulk(Free, texts(20))
+      for (const job of [...two, ...free]) await job.result()
+      expect(most).toBe(3)
+      expect(await jobs.counts({ name: 'hourly' })).toMatchObject({ waiting: 19, completed: 1 })
+      // They wait in the store, but for a few.
+      expect(worker.health()[0]?.inFlight).toBeLessThan(7)
+    })
+
     test('a paused worker takes nothing until it goes on', async () => {
       const { jobs } = await testStore.open()
       const worker = jobs.worker().handle(Plain, ({ data }) => data.text)

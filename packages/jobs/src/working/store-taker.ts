@@ -3,6 +3,7 @@ import { type JobDefinition, workerGroup } from '../definition.ts'
 import type { JobRow } from '../store.ts'
 import type { Attempts, Handled } from './attempts.ts'
 import { Limits, type LimitsHost } from './limits.ts'
+import { Slots } from './slots.ts'
 import type { Taker } from './taker.ts'
 
 export interface StoreTakerSettings extends LimitsHost {
@@ -25,11 +26,13 @@ export interface StoreTakerSettings extends LimitsHost {
 export class StoreTaker implements Taker {
   readonly owner: string
   readonly leaseMs: number
-  readonly names: readonly string[]
   readonly mayWait: boolean
   readonly #settings: StoreTakerSettings
+  readonly #names: readonly string[]
   readonly #most: number
   readonly #limits: ReadonlyMap<string, Limits>
+  /** Of those that were set aside: they may begin when others have the room. */
+  readonly #slots: Slots
   /** Runs that have a place. */
   readonly #placed = new Set<string>()
   /** Since when handlers run, by the clock's monotonic time. */
@@ -43,18 +46,28 @@ export class StoreTaker implements Taker {
     this.owner = settings.owner
     this.leaseMs = settings.leaseMs
     const definitions = [...settings.handled.values()].map(({ definition }) => definition)
-    this.names = definitions.map(({ name }) => name)
+    this.#names = definitions.map(({ name }) => name)
     // Where all jobs have one limit, no more of them are taken than that.
     const [first] = definitions
     const limit = definitions.length === 1 ? first?.settings.concurrency : undefined
     this.#most = Math.min(settings.concurrency, limit ?? settings.concurrency)
+    this.#slots = new Slots(this.#most)
     const limited = definitions.filter((definition) => isLimited(definition, definitions.length))
     this.mayWait = limited.length > 0
     this.#limits = new Map(limited.map((definition) => [definition.name, new Limits(definition, settings)]))
   }
 
+  /** Without those of which enough wait for their turn. */
+  get names(): readonly string[] {
+    return this.#names.filter((name) => (this.#limits.get(name)?.waiting ?? 0) < this.#most)
+  }
+
+  /** What waits for its turn takes no room from jobs of other names. */
   room(): number {
-    return this.#state === 'running' ? Math.max(0, this.#most - this.#placed.size) : 0
+    if (this.#state !== 'running' || this.names.length === 0) return 0
+    const limits = this.#names.length > 1 ? [...this.#limits.values()] : []
+    const waiting = limits.reduce((sum, each) => sum + each.waiting, 0)
+    return Math.max(0, this.#most - this.#placed.size + waiting)
   }
 
   async receive(ask: () => Promise<readonly JobRow[]>): Promise<number> {
@@ -73,7 +86,7 @@ export class StoreTaker implements Taker {
   pause(): void {
     if (this.#state !== 'running') return
     this.#state = 'paused'
-    for (const limits of this.#limits.values()) limits.turnAway()
+    this.#turnAway()
   }
 
   resume(): void {
@@ -83,7 +96,7 @@ export class StoreTaker implements Taker {
   /** Resolves when nothing of it is in hand any more. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
-    for (const limits of this.#limits.values()) limits.turnAway()
+    this.#turnAway()
     // What is under way may bring more, which is given back.
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay])
   }
@@ -120,16 +133,34 @@ export class StoreTaker implements Taker {
       this.#running.delete(place)
       wake()
     }
-    if (limits !== undefined && !(await limits.enter())) {
+    if (isTaken) {
+      this.#running.set(place, clock.monotonic())
+      return await attempts.run(handler, job, takenAt, leave)
+    }
+    if (!(await this.#enter(limits))) {
       leave()
       return await attempts.giveBack({ id, run })
     }
     this.#running.set(place, clock.monotonic())
-    if (isTaken) return await attempts.run(handler, job, takenAt, leave)
     await attempts.begin(handler, { id, run }, () => {
+      this.#slots.leave()
       limits?.leave()
       leave()
     })
+  }
+
+  /** Resolves when a job that was set aside may begin. False: it was turned away. */
+  async #enter(limits: Limits | undefined): Promise<boolean> {
+    if (limits !== undefined && !(await limits.enter())) return false
+    // Who was turned away in between does not wait for a slot.
+    if (this.#state === 'running' && (await this.#slots.enter())) return true
+    limits?.leave()
+    return false
+  }
+
+  #turnAway(): void {
+    for (const limits of this.#limits.values()) limits.turnAway()
+    this.#slots.turnAway()
   }
 
   #track(work: Promise<unknown>): void {

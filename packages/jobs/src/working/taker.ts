@@ -4,7 +4,7 @@ import type { JobRow } from '../store.ts'
 export interface Taker {
   readonly owner: string
   readonly leaseMs: number
-  /** Whose jobs it runs. */
+  /** Whose jobs it can have now. */
   readonly names: readonly string[]
   /** Some of them may have to wait before they begin, so that they are only set aside for it. */
   readonly mayWait: boolean
