@@ -69,7 +69,7 @@ export class Jobs implements AsyncDisposable {
     const { store, resendAfter, window } = this.#options
     const poll = store.tellsAll ? unaskedMs : this.#options.poll
     this.#book = new JobBook(store)
-    const scheduleBook = new ScheduleBook(store)
+    const scheduleBook = new ScheduleBook(store, (what, error) => this.#failed(what, error))
     this.#housekeeping = new Housekeeping(this.#book, scheduleBook)
     this.schedules = new Schedules({
       store,

@@ -1,4 +1,5 @@
-import { addJobs } from '../book/adding.ts'
+import { MessagingError } from '@waybill/core'
+import { addEach } from '../book/adding.ts'
 import type { NewJob } from '../book/new-job.ts'
 import type { ScheduleDetails, ScheduleRow } from '../schedule.ts'
 import type { JobStore } from '../store.ts'
@@ -13,9 +14,11 @@ const batchSize = 100
  */
 export class ScheduleBook {
   readonly #store: JobStore
+  readonly #failed: (what: string, error: unknown) => void
 
-  constructor(store: JobStore) {
+  constructor(store: JobStore, failed: (what: string, error: unknown) => void) {
     this.#store = store
+    this.#failed = failed
   }
 
   /** Makes or changes one. What stays the same keeps its next run. */
@@ -56,7 +59,7 @@ export class ScheduleBook {
 
   /** Adds the jobs of all runs that are due; resolves with whether there may be more. */
   async run(): Promise<boolean> {
-    return await this.#store.transaction(async (rows) => {
+    const { hasMore, refused } = await this.#store.transaction(async (rows) => {
       const due = await rows.lockSchedules(await rows.dueSchedules(batchSize))
       const moved: ScheduleRow[] = []
       const jobs: NewJob[] = []
@@ -68,11 +71,16 @@ export class ScheduleBook {
         moved.push({ ...row, nextAt: next, details: { ...details, lastAt: runs.at(-1) ?? details.lastAt } })
       }
       await rows.putSchedules(moved)
-      if (jobs.length > 0) await addJobs(rows, jobs)
-      return (
+      const added = jobs.length > 0 ? await addEach(rows, jobs) : []
+      // One whose id another job has will never be added: the others must not wait for it.
+      const refused = added.filter((each) => MessagingError.is(each))
+      for (const error of refused) if (error.retryable) throw error
+      const hasMore =
         due.length === batchSize || moved.some(({ nextAt = Number.POSITIVE_INFINITY }) => nextAt <= rows.now)
-      )
+      return { hasMore, refused }
     })
+    for (const error of refused) this.#failed('running a schedule', error)
+    return hasMore
   }
 }
 

@@ -17,7 +17,7 @@ for (const testStore of stores()) {
     test('of many schedulers one makes the job of a run', async () => {
       const { jobs, store } = await testStore.open()
       await jobs.schedules.upsert('often', { every: '100ms', missed: 'all' }, Report, { to: 'all' })
-      const schedulers = Array.from({ length: 4 }, () => new ScheduleBook(store))
+      const schedulers = Array.from({ length: 4 }, () => new ScheduleBook(store, () => {}))
       await until(async () => {
         await Promise.all(schedulers.map((each) => each.run()))
         return (await jobs.list({ name: 'report' })).jobs.length >= 5
@@ -65,6 +65,27 @@ for (const testStore of stores()) {
       expect(await jobs.schedules.list()).toMatchObject([{ id: 'once', nextAt: undefined, lastAt: at }])
       await jobs.schedules.upsert('once', { at }, Report, { to: 'me' })
       expect(await jobs.schedules.list()).toMatchObject([{ nextAt: undefined }])
+    })
+
+    test('a schedule whose run has the id of another job is told of, and holds up nothing', async () => {
+      const failures: string[] = []
+      const { jobs } = await testStore.open({ onFailure: (what) => failures.push(what) })
+      const Renamed = defineJob('renamed', { input: z.object({ to: z.string() }) })
+      await jobs
+        .worker()
+        .handle(Report, ({ data }) => data.to)
+        .handle(Renamed, ({ data }) => data.to)
+        .start()
+      const at = new Date(Date.now() + 20)
+      await jobs.schedules.upsert('launch', { at }, Report, { to: 'all' })
+      await until(async () => (await jobs.counts()).completed === 1)
+      await jobs.schedules.remove('launch')
+      await jobs.schedules.upsert('launch', { at }, Renamed, { to: 'all' })
+      await jobs.schedules.upsert('other', { at: new Date(Date.now() + 20) }, Renamed, { to: 'others' })
+      await until(async () => (await jobs.counts()).completed === 2)
+      const job = await jobs.add(Report, { to: 'goes on' })
+      expect(await job.result()).toBe('goes on')
+      expect(failures).toEqual(['running a schedule'])
     })
 
     test('messages can be sent later, at times, and not at all', async () => {

@@ -83,8 +83,11 @@ export class Dispatcher {
     const errand = this.#errand({
       what: 'looking after jobs',
       turn: async () => {
-        const hasMore = await sweep()
-        return (await anyOf(looks(), (look) => this.#handOut.turn(look))) || hasMore
+        const swept = sweep()
+        // What goes wrong there keeps no jobs from workers.
+        await Promise.allSettled([swept])
+        const hasMore = await anyOf(looks(), (look) => this.#handOut.turn(look))
+        return (await swept) || hasMore
       },
       nextAt: async () => {
         const served = [...queues.keys()].filter((queue) => takersOf(queue).length > 0)

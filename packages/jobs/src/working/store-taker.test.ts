@@ -424,3 +424,16 @@ test('whoever is told of failures may fail, too', async () => {
   await until(() => failures === 2)
   expect(await (await jobs.add(Plain, { text: 'goes on' })).result()).toBe('goes on')
 })
+
+test('what goes wrong with looking after the store keeps no jobs from workers', async () => {
+  const store = storeAround(memoryJobStore(), async (name, call) => {
+    if (name === 'nextSweepAt') throw new Error('broken')
+    return await call()
+  })
+  await using jobs = openJobs({ store, onFailure: () => {} })
+  await jobs
+    .worker()
+    .handle(Plain, ({ data }) => data.text)
+    .start()
+  expect(await (await jobs.add(Plain, { text: 'goes on' })).result()).toBe('goes on')
+})
