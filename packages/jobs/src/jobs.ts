@@ -355,6 +355,7 @@ export class Jobs implements AsyncDisposable {
         serve: (definition) => this.#serve(definition),
         failed: (what, error) => this.#failed(what, error),
         handOutError: () => this.#dispatcher.handOutError,
+        stopped: () => this.#workers.delete(worker),
       },
       options,
     )

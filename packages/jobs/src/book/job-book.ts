@@ -3,6 +3,7 @@ import type { Transaction } from '@waybill/database'
 import { hasEnded, type JobError } from '../job.ts'
 import type { JobRow, JobRows, JobStore, Lease } from '../store.ts'
 import { type AddedJob, addEach, addJobs } from './adding.ts'
+import { beginDue, dueJobs, type Wanted } from './due-jobs.ts'
 import { writeEndings } from './ending.ts'
 import { begun, changed, ended, waiting, withAttempt } from './job-change.ts'
 import type { NewJob } from './new-job.ts'
@@ -29,19 +30,6 @@ export type Outcome = Run & {
 export interface Note extends Run {
   readonly progress: string | undefined
   readonly log: JobRow['details']['log']
-}
-
-/** Which jobs of a queue are wanted that are due. */
-export interface Wanted {
-  readonly queue: string
-  /** Undefined: of any name. */
-  readonly names?: readonly string[] | undefined
-  /** How many at most. */
-  readonly room: number
-  /** How many of the queue may run. Undefined: any number. */
-  readonly mostRunning?: number | undefined
-  /** Up to how many besides that were sent, and have been taken by nobody for as long as that may last. */
-  readonly lost: number
 }
 
 export interface JobUpdate {
@@ -265,40 +253,6 @@ export class JobBook {
       return changes.map(({ id }) => id)
     })
   }
-}
-
-/** Undefined: the store cannot. */
-async function beginDue(
-  rows: JobRows,
-  { queue, names, room, lost }: Wanted,
-  lease: Lease,
-): Promise<readonly JobRow[] | undefined> {
-  const fresh = room > 0 ? await rows.beginDue?.({ queue, names, isSent: false }, room, lease) : []
-  const again = lost > 0 ? await rows.beginDue?.({ queue, names, isSent: true }, lost, lease) : []
-  if (fresh === undefined) return undefined
-  // What has begun is to be run, even if the others cannot begin in this way.
-  if (again === undefined && fresh.length === 0) return undefined
-  return sorted([...fresh, ...(again ?? [])])
-}
-
-/** In their order; nobody else changes them until the transaction ends. */
-async function dueJobs(
-  rows: JobRows,
-  { queue, names, room: free, mostRunning, lost }: Wanted,
-  withoutData = false,
-): Promise<readonly JobRow[]> {
-  const room = mostRunning === undefined ? free : Math.min(free, mostRunning - (await rows.running(queue)))
-  const fresh = room > 0 ? await rows.toSend({ queue, names, isSent: false }, room) : []
-  const again = lost > 0 ? await rows.toSend({ queue, names, isSent: true }, lost) : []
-  const found = await rows.lock([...new Set([...fresh, ...again])], { withoutData })
-  return sorted(found.filter(({ state, sendAt }) => state === 'waiting' && sendAt <= rows.now))
-}
-
-/** By priority and time. */
-function sorted(jobs: readonly JobRow[]): readonly JobRow[] {
-  return jobs.toSorted(
-    (one, other) => other.priority - one.priority || one.sendAt - other.sendAt || one.ordinal - other.ordinal,
-  )
 }
 
 /** Writes the outcomes of jobs that are as they were when they were taken, and whose end has no consequences for others. */

@@ -1,4 +1,5 @@
-import type { JobBook, Wanted } from '../book/job-book.ts'
+import type { Wanted } from '../book/due-jobs.ts'
+import type { JobBook } from '../book/job-book.ts'
 import type { Taker } from '../working/taker.ts'
 import { batchSize, type QueueTurn } from './queue-turn.ts'
 

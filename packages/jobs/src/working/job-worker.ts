@@ -39,6 +39,8 @@ export interface WorkerHost {
   failed(what: string, error: unknown): void
   /** Why workers get nothing from the store. */
   handOutError(): MessagingError | undefined
+  /** The worker has nothing in hand any more, and never will. */
+  stopped(): void
 }
 
 const mostConcurrency = 10_000
@@ -185,6 +187,7 @@ export class JobWorker {
     ])
     cancel()
     this.#attempts.end()
+    this.#host.stopped()
   }
 
   /** Takes no more jobs until `resume`; running ones go on. */
