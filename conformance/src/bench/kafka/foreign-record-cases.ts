@@ -61,7 +61,8 @@ export function foreignRecordCases(client: Kafka): readonly Case[] {
           raw: Buffer.from([0xff, 0xfe]),
           'content-type': contentType,
         }
-        const timestamp = '1700000000000'
+        // Of an hour ago: what is older than the topic's retention the broker may delete at any moment.
+        const timestamp = String(Date.now() - 3_600_000)
         const seen: Message[] = []
         let isHealed = false
         const recorder = context.recorder()
