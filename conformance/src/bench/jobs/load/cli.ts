@@ -48,6 +48,7 @@ try {
     broker: values.broker === 'redis' ? redis.url : null,
     jobs: Number(values.jobs),
     seed,
+    handleMs: 0,
     killEveryMs: 10_000,
     timeoutMs: Number(values.minutes) * 60_000,
     report: console.log,

@@ -25,7 +25,9 @@ export function killedUnderLoad(servers: Servers, end: 'redis' | 'no broker', ki
         broker: end === 'redis' ? servers.ends.redis.url : null,
         jobs: 2000,
         seed,
-        killEveryMs: 2000,
+        // Long enough that some are running whenever a worker is killed; without a broker all of it is soon over.
+        handleMs: 100,
+        killEveryMs: end === 'redis' ? 2000 : 500,
         timeoutMs: 170_000,
       })
       console.log(

@@ -1,4 +1,5 @@
 // Handles the jobs of a load until it is killed.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { adapter } from '@waybill/adapter-redis'
 import { connect, PermanentError } from '@waybill/core'
 import { openJobs } from '@waybill/jobs'
@@ -7,10 +8,15 @@ import { openStore } from '../servers.ts'
 import { effectsIn } from './effects.ts'
 import { Load } from './load-job.ts'
 
-const { store: place, broker } = z
+const {
+  store: place,
+  broker,
+  handleMs,
+} = z
   .object({
     store: z.object({ kind: z.enum(['postgres', 'redis']), url: z.string(), name: z.string() }),
     broker: z.string().nullable(),
+    handleMs: z.number(),
   })
   .parse(JSON.parse(process.argv[2] ?? 'null'))
 
@@ -28,6 +34,7 @@ const jobs = openJobs({
 const worker = jobs
   .worker({ lease: '5s', concurrency: 50 })
   .handle(Load, async ({ data }, { completeIn }) => {
+    await sleep(handleMs)
     if (data.fails) throw new PermanentError('it is one of those that fail')
     await effects.write(data.n, completeIn)
   })

@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly jobs: number
   /** Which jobs fail, and when which worker is killed, follows from it. */
   readonly seed: number
+  /** How long a handler takes. */
+  readonly handleMs: number
   /** The longest time between two kills. */
   readonly killEveryMs: number
   readonly timeoutMs: number
@@ -50,6 +52,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     jobs: total,
     seed,
     timeoutMs,
+    handleMs,
     killEveryMs,
     report = () => {},
   } = options
@@ -63,7 +66,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   await effects.prepare()
   const bus = broker === null ? undefined : await connect({ url: broker, adapter, console: false })
   const jobs = openJobs({ ...(bus && { bus }), store: opened.store, resendAfter: '10s' })
-  const start = () => new Program(program, { store: place, broker })
+  const start = () => new Program(program, { store: place, broker, handleMs })
   let running = Array.from({ length: workers }, start)
   const startedAt = performance.now()
   const over = () => performance.now() - startedAt > timeoutMs
