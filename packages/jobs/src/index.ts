@@ -38,6 +38,7 @@ export type {
   JobRows,
   JobStore,
   Lease,
+  NamedToSend,
   RowChange,
   StoredState,
   ToSend,

@@ -33,7 +33,8 @@ const unaskedMs = 3_600_000
 const watchMs = 500
 
 /**
- * Opens the jobs of a store. With a bus workers get them by messages over its broker; without one they take them from the store. Nothing runs in the background before the first `add` or worker.
+ * Opens the jobs of a store. With a bus workers get them by messages over its broker; without one they take them from the store.
+ * Nothing runs in the background before the first `add` or worker.
  *
  * ```ts
  * const jobs = openJobs({ bus, store: databaseJobStore(database) })

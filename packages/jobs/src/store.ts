@@ -107,6 +107,11 @@ export interface ToSend {
   readonly isSent: boolean
 }
 
+/** The same, of some names only. */
+export interface NamedToSend extends ToSend {
+  readonly names: readonly string[]
+}
+
 /** Who is to have a job, and for how long unless that is renewed. */
 export interface Lease {
   readonly owner: string
@@ -145,7 +150,7 @@ export interface JobRows {
    * Begins runs of up to `limit` jobs that are due, and resolves with them as they are then. A store that has it finds them and
    * changes them in one step, which may be done whatever becomes of the transaction. Undefined: it cannot this time.
    */
-  beginDue?(of: ToSend, limit: number, lease: Lease): Promise<readonly JobRow[] | undefined>
+  beginDue?(of: NamedToSend, limit: number, lease: Lease): Promise<readonly JobRow[] | undefined>
   /** How many jobs of a queue run, or are to run once their message arrives; no other transaction counts them until this one ends. */
   running(queue: string): Promise<number>
   /** Up to `limit` ids of active jobs whose lease has run out. */

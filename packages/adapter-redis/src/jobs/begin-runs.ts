@@ -1,11 +1,11 @@
-import type { Lease, ToSend } from '@waybill/jobs'
+import type { Lease, NamedToSend } from '@waybill/jobs'
 import type { SharedConnection } from '../connection/shared-connection.ts'
 import { asUtf8 } from '../wire/reply.ts'
 import { type JobKeys, kindOf, priorities } from './job-keys.ts'
 import { fromRevised, type StoredJob, storedJob, textFields } from './stored-job.ts'
 
 export interface BeginRuns extends Lease {
-  readonly of: ToSend & { readonly names: readonly string[] }
+  readonly of: NamedToSend
   readonly limit: number
   readonly now: number
   /** Of the jobs from then on. */

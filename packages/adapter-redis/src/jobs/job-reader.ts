@@ -1,3 +1,4 @@
+import { inChunks } from '@waybill/core/driver-kit'
 import type { JobRow } from '@waybill/jobs'
 import type { SharedConnection } from '../connection/shared-connection.ts'
 import { asArray, asUtf8 } from '../wire/reply.ts'
@@ -30,7 +31,9 @@ export class JobReader {
 
   /** Those that there are, in the order of the ids. */
   async jobs(ids: readonly string[]): Promise<readonly StoredJob[]> {
-    return (await Promise.all(slicesOf(ids).map((slice) => this.#slice(slice)))).flat()
+    return (
+      await Promise.all(inChunks(ids, { maxItems: mostAtOnce }).map((slice) => this.#slice(slice)))
+    ).flat()
   }
 
   async rows(ids: readonly string[]): Promise<readonly JobRow[]> {
@@ -41,7 +44,9 @@ export class JobReader {
   async values(key: string, fields: readonly string[]): Promise<ReadonlyMap<string, string>> {
     if (fields.length === 0) return new Map()
     const replies = await Promise.all(
-      slicesOf(fields).map((slice) => this.read(new Commands().add('HMGET', key, ...slice))),
+      inChunks(fields, { maxItems: mostAtOnce }).map((slice) =>
+        this.read(new Commands().add('HMGET', key, ...slice)),
+      ),
     )
     const texts = replies.flatMap(([reply]) => textsIn(reply))
     return new Map(
@@ -66,12 +71,6 @@ export class JobReader {
       return storedJob(fromRevised(head), allTexts.slice(first, first + textFields.length), allLeases[index])
     })
   }
-}
-
-function slicesOf(all: readonly string[]): readonly (readonly string[])[] {
-  const slices: (readonly string[])[] = []
-  for (let from = 0; from < all.length; from += mostAtOnce) slices.push(all.slice(from, from + mostAtOnce))
-  return slices
 }
 
 function textsIn(reply: unknown): readonly (string | undefined)[] {

@@ -1,4 +1,13 @@
-import type { JobKey, JobRow, JobRows, Lease, RowChange, ScheduleRow, ToSend } from '@waybill/jobs'
+import type {
+  JobKey,
+  JobRow,
+  JobRows,
+  Lease,
+  NamedToSend,
+  RowChange,
+  ScheduleRow,
+  ToSend,
+} from '@waybill/jobs'
 import type { SharedConnection } from '../connection/shared-connection.ts'
 import { asArray, asNumber, asUtf8 } from '../wire/reply.ts'
 import { beginRuns } from './begin-runs.ts'
@@ -130,7 +139,7 @@ export class RedisRows implements JobRows {
   }
 
   /** Names stand in the jobs only, so those that others are to run are read, too. */
-  async #namedToSend({ queue, names, isSent }: Required<ToSend>, limit: number): Promise<readonly string[]> {
+  async #namedToSend({ queue, names, isSent }: NamedToSend, limit: number): Promise<readonly string[]> {
     const ids: string[] = []
     for (const priority of priorities) {
       const key = this.#context.reader.keys.toSend(queue, isSent, priority)
@@ -138,21 +147,15 @@ export class RedisRows implements JobRows {
         const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', from, pageSize]
         const page = await this.#context.reader.members(new Commands().add('ZRANGE', key, ...range))
         const rows = await this.#context.reader.rows(page.map(idIn))
-        ids.push(...rows.filter(({ name }) => names?.includes(name)).map(({ id }) => id))
+        ids.push(...rows.filter(({ name }) => names.includes(name)).map(({ id }) => id))
         if (page.length < pageSize) break
       }
     }
     return ids.slice(0, limit)
   }
 
-  async beginDue(
-    { queue, names, isSent }: ToSend,
-    limit: number,
-    lease: Lease,
-  ): Promise<readonly JobRow[] | undefined> {
-    if (names === undefined) return undefined
+  async beginDue(of: NamedToSend, limit: number, lease: Lease): Promise<readonly JobRow[] | undefined> {
     const { connection, reader, written } = this.#context
-    const of = { queue, names, isSent }
     const rows: JobRow[] = []
     for (let isCut = true; isCut && rows.length < limit; ) {
       const revision = this.#context.nextRevision()

@@ -13,10 +13,15 @@ export interface Wanted {
   readonly lost: number
 }
 
+/** The same, of some names only. */
+export interface NamedWanted extends Wanted {
+  readonly names: readonly string[]
+}
+
 /** Undefined: the store cannot. */
 export async function beginDue(
   rows: JobRows,
-  { queue, names, room, lost }: Wanted,
+  { queue, names, room, lost }: NamedWanted,
   lease: Lease,
 ): Promise<readonly JobRow[] | undefined> {
   const fresh = room > 0 ? await rows.beginDue?.({ queue, names, isSent: false }, room, lease) : []

@@ -3,7 +3,7 @@ import type { Transaction } from '@waybill/database'
 import { hasEnded, type JobError } from '../job.ts'
 import type { JobRow, JobRows, JobStore, Lease } from '../store.ts'
 import { type AddedJob, addEach, addJobs } from './adding.ts'
-import { beginDue, dueJobs, type Wanted } from './due-jobs.ts'
+import { beginDue, dueJobs, type NamedWanted, type Wanted } from './due-jobs.ts'
 import { writeEndings } from './ending.ts'
 import { begun, changed, ended, waiting, withAttempt } from './job-change.ts'
 import type { NewJob } from './new-job.ts'
@@ -69,7 +69,7 @@ export class JobBook {
   }
 
   /** Begins runs of jobs that nobody was told of. */
-  async takeDue(wanted: Wanted, lease: Lease): Promise<readonly JobRow[]> {
+  async takeDue(wanted: NamedWanted, lease: Lease): Promise<readonly JobRow[]> {
     return await this.store.transaction(async (rows) => {
       // How many may run is counted in the transaction, and has to be true of it as a whole.
       if (wanted.mostRunning === undefined) {

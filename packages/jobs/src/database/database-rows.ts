@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Dialect, Transaction } from '@waybill/database'
 import type { ScheduleRow } from '../schedule.ts'
-import type { JobKey, JobRow, JobRows, Lease, RowChange, ToSend } from '../store.ts'
+import type { JobKey, JobRow, JobRows, Lease, NamedToSend, RowChange, ToSend } from '../store.ts'
 import {
   columns,
   columnValue,
@@ -121,17 +121,12 @@ export class DatabaseRows implements JobRows {
   }
 
   async beginDue(
-    { queue, names, isSent }: ToSend,
+    { queue, names, isSent }: NamedToSend,
     limit: number,
     { owner, leaseMs }: Lease,
   ): Promise<readonly JobRow[]> {
-    const parameters = [queue, isSent ? 1 : 0, this.now, limit, owner, this.now + leaseMs]
-    const { beginDue, beginDueNamed } = this.#statements
-    const found =
-      names === undefined
-        ? await this.#transaction.query<StoredJob>(beginDue, parameters)
-        : await this.#transaction.query<StoredJob>(beginDueNamed, [...parameters, names])
-    return found.map(fromStored)
+    const parameters = [queue, isSent ? 1 : 0, this.now, limit, owner, this.now + leaseMs, names]
+    return (await this.#transaction.query<StoredJob>(this.#statements.beginDue, parameters)).map(fromStored)
   }
 
   async running(queue: string): Promise<number> {

@@ -30,8 +30,7 @@ export function statementsOf(dialect: Dialect) {
       )
       .join('\nUNION ALL ')}) AS due LIMIT $4`
   const isNamed = (parameter: string) => `AND ${isIn('name', parameter, 'text')}`
-  const beginDue = (named: string) =>
-    `WITH due AS MATERIALIZED (SELECT due_id FROM ${due(named)})
+  const beginDue = `WITH due AS MATERIALIZED (SELECT due_id FROM ${due(isNamed('$7'))})
 UPDATE ${jobs} AS job SET state = 'active', owner = $5, lease_until = $6, attempt = job.attempt + 1, started_at = $3, updated_at = $3, version = job.version + 1
 FROM due WHERE job.id = due_id RETURNING ${columnNames}`
   return {
@@ -49,8 +48,7 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
       `${updateOf(changed, incoming)} AND job.version = ${incoming.expression('version')} - 1 RETURNING id`,
     toSend: `SELECT due_id AS id FROM ${due('')}`,
     toSendNamed: `SELECT due_id AS id FROM ${due(isNamed('$5'))}`,
-    beginDue: beginDue(''),
-    beginDueNamed: beginDue(isNamed('$7')),
+    beginDue,
     leaseEnded: `SELECT id FROM ${jobs} WHERE state = 'active' AND lease_until <= $1 ORDER BY lease_until LIMIT $2 ${lockingFree}`,
     counts: `SELECT CASE WHEN state = 'waiting' AND due_at > $1 THEN 'delayed' ELSE state END AS shown, count(*) AS number FROM ${jobs}`,
     sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,
