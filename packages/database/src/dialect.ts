@@ -51,6 +51,11 @@ export interface Dialect {
   /** Whether a value is one of an array that is given as a parameter. */
   isIn(value: string, parameter: string, type: 'bigint' | 'text'): string
   /**
+   * What a query with an order and a limit of its own finds for each of these numbers, one after the other: a table called
+   * `found`. It is looked for as long as whoever reads the table wants more.
+   */
+  forEach(numbers: readonly number[], query: (number: string) => string): string
+  /**
    * What tells the order in which transactions can have committed. PostgreSQL gives transactions numbers as they begin to write,
    * and knows the oldest that is running; in SQLite one writes at a time.
    */

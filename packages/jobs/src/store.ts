@@ -180,6 +180,11 @@ export interface JobStore {
    * @throws {MessagingError} when the store cannot do it.
    */
   transaction<Result>(work: (rows: JobRows) => Promise<Result>, outer?: Transaction): Promise<Result>
+  /**
+   * As `transaction`, for work that is one step: `beginDue` or `replace`. A store that has it saves what a transaction takes besides.
+   * Default: `transaction`.
+   */
+  step?<Result>(work: (rows: JobRows) => Promise<Result>): Promise<Result>
   find(ids: readonly string[]): Promise<readonly JobRow[]>
   /** By creation, latest first; by change, oldest first, with `changedSince`. */
   list(filter: JobFilter, limit: number, after?: JobCursor): Promise<readonly JobRow[]>

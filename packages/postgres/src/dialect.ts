@@ -31,6 +31,9 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     keyLocks: (parameter) => `SELECT pg_advisory_xact_lock(key) FROM unnest(${parameter}::bigint[]) AS key`,
     keyLock: (parameter) => `pg_advisory_xact_lock(${parameter}::bigint)`,
     isIn: (value, parameter, type) => `${value} = ANY(${parameter}::${type}[])`,
+    // A query for each would be planned as many times.
+    forEach: (numbers, query) =>
+      `(VALUES ${numbers.map((number) => `(${number})`).join(', ')}) AS each(number) CROSS JOIN LATERAL (${query('each.number')}) AS found`,
     transactions: {
       type: 'xid8',
       current: 'pg_current_xact_id()',

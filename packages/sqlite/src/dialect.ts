@@ -24,6 +24,10 @@ export function sqliteDialect(prefix: string): Dialect {
     keyLocks: () => undefined,
     keyLock: () => undefined,
     isIn: (value, parameter) => `${value} IN (SELECT value FROM json_each(${parameter}))`,
+    forEach: (numbers, query) => {
+      const queries = numbers.map((number) => `SELECT * FROM (${query(String(number))}) AS of_${number}`)
+      return `(${queries.join('\nUNION ALL ')}) AS found`
+    },
     transactions: { type: 'integer', current: '0', oldestRunning: '1', next: '1' },
     locking: '',
     lockingFree: '',

@@ -70,12 +70,12 @@ export class JobBook {
 
   /** Begins runs of jobs that nobody was told of. */
   async takeDue(wanted: NamedWanted, lease: Lease): Promise<readonly JobRow[]> {
+    // How many may run is counted in a transaction, and has to be true of it as a whole.
+    if (wanted.mostRunning === undefined) {
+      const begun = await this.#step((rows) => beginDue(rows, wanted, lease))
+      if (begun !== undefined) return begun
+    }
     return await this.store.transaction(async (rows) => {
-      // How many may run is counted in the transaction, and has to be true of it as a whole.
-      if (wanted.mostRunning === undefined) {
-        const begun = await beginDue(rows, wanted, lease)
-        if (begun !== undefined) return begun
-      }
       const taken = (await dueJobs(rows, wanted)).map((row) => begun(row, rows.now, lease))
       await rows.update(taken)
       return taken
@@ -141,10 +141,11 @@ export class JobBook {
     owner: string,
     outer?: Transaction,
   ): Promise<readonly boolean[]> {
+    const replace = (rows: JobRows) => replaceTaken(rows, outcomes)
+    const written = await (outer === undefined ? this.#step(replace) : this.store.transaction(replace, outer))
+    const rest = outcomes.filter(({ id }) => !written.has(id))
+    if (rest.length === 0) return outcomes.map(() => true)
     return await this.store.transaction(async (rows) => {
-      const written = await replaceTaken(rows, outcomes)
-      const rest = outcomes.filter(({ id }) => !written.has(id))
-      if (rest.length === 0) return outcomes.map(() => true)
       const found = new Map((await rows.lock(rest.map(({ id }) => id))).map((row) => [row.id, row]))
       const changes: JobRow[] = []
       const answers = outcomes.map((outcome) => {
@@ -240,6 +241,10 @@ export class JobBook {
       if (row.state === 'waiting-for-children') return changed(row, now, change)
       return waiting(row, now, delayMs ?? Math.max(0, row.dueAt - now), change)
     })
+  }
+
+  async #step<Result>(work: (rows: JobRows) => Promise<Result>): Promise<Result> {
+    return await (this.store.step?.(work) ?? this.store.transaction(work))
   }
 
   async #change(

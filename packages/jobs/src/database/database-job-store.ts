@@ -9,6 +9,11 @@ import { DatabaseRows } from './database-rows.ts'
 import { fromStored, fromStoredSchedule, type StoredJob, type StoredSchedule } from './row-columns.ts'
 import { type Statements, statementsOf } from './statements.ts'
 
+interface Done<Result> {
+  readonly result: Result
+  readonly isAnnounced: boolean
+}
+
 // A transaction that others were faster than, or that waited in a circle, is undone and run again.
 const mostTries = 10
 
@@ -55,22 +60,14 @@ class DatabaseJobStore implements JobStore {
       if (isAnnounced && this.#statements.notify !== undefined) await outer.query(this.#statements.notify)
       return result
     }
-    await this.#clock.ready()
-    for (let tries = 1; ; tries += 1) {
-      try {
-        const { result, isAnnounced } = await this.#database.transaction((transaction) =>
-          this.#within(transaction, work),
-        )
-        if (isAnnounced) {
-          this.#changed()
-          this.#notices.tell()
-        }
-        return result
-      } catch (error) {
-        if (tries === mostTries || !wasUndone(error)) throw error
-      }
-      await sleep(this.#clock, Math.random() * 10 * tries)
-    }
+    return await this.#again(() =>
+      this.#database.transaction((transaction) => this.#within(transaction, work)),
+    )
+  }
+
+  /** A statement is a transaction. */
+  async step<Result>(work: (rows: JobRows) => Promise<Result>): Promise<Result> {
+    return await this.#again(() => this.#within(this.#database, work))
   }
 
   async find(ids: readonly string[]): Promise<readonly JobRow[]> {
@@ -178,10 +175,28 @@ class DatabaseJobStore implements JobStore {
     }
   }
 
+  /** Until it was not undone. */
+  async #again<Result>(run: () => Promise<Done<Result>>): Promise<Result> {
+    await this.#clock.ready()
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const { result, isAnnounced } = await run()
+        if (isAnnounced) {
+          this.#changed()
+          this.#notices.tell()
+        }
+        return result
+      } catch (error) {
+        if (tries === mostTries || !wasUndone(error)) throw error
+      }
+      await sleep(this.#clock, Math.random() * 10 * tries)
+    }
+  }
+
   async #within<Result>(
     transaction: Transaction,
     work: (rows: JobRows) => Promise<Result>,
-  ): Promise<{ readonly result: Result; readonly isAnnounced: boolean }> {
+  ): Promise<Done<Result>> {
     const { dialect } = this.#database
     const rows = new DatabaseRows(transaction, dialect, this.#statements, this.#clock.now())
     const result = await work(rows)

@@ -16,6 +16,9 @@ import {
 } from './row-columns.ts'
 import type { Statements } from './statements.ts'
 
+// From here on it takes less time to put rows in as texts.
+const many = 10
+
 interface StoredKey {
   readonly key: string
   readonly job: string
@@ -85,7 +88,7 @@ export class DatabaseRows implements JobRows {
 
   async insert(rows: readonly JobRow[]): Promise<ReadonlySet<string>> {
     if (rows.length === 0) return new Set()
-    const incoming = incomingRows(this.#dialect, columns, rows, columnValue)
+    const incoming = incomingRows(this.#dialect, columns, rows, columnValue, rows.length >= many)
     return new Set(await this.#ids(this.#statements.insert(incoming), incoming.parameters))
   }
 

@@ -130,12 +130,16 @@ export interface Incoming<Field extends string> {
   expression(field: Field): string
 }
 
-/** Of at least one row. What is the same in all of them is given once. */
+/**
+ * Of at least one row. What is the same in all of them is given once. `isMany`: many rows that are put in; nothing may be looked up by
+ * them, for the planner does not know how many they are.
+ */
 export function incomingRows<Field extends string, Row>(
   dialect: Dialect,
   of: Columns<Field>,
   rows: readonly Row[],
   valueIn: (row: Row, field: Field) => unknown,
+  isMany = false,
 ): Incoming<Field> {
   const all = of.map((column) => ({
     ...column,
@@ -146,15 +150,22 @@ export function incomingRows<Field extends string, Row>(
   // The first tells how many there are.
   const varying = all.filter((column, index) => index === 0 || !isSame(column))
   const same = all.filter((column) => !varying.includes(column))
+  const names = varying.map(({ field }) => field)
+  const values = varying.map((column) => column.values)
   const expressions = new Map(same.map(({ field, type }, index) => [field, `CAST($${index + 1} AS ${type})`]))
+  for (const { field, type } of isMany ? varying : [])
+    expressions.set(field, `CAST(incoming."${field}" AS ${type})`)
+  const first = same.length + 1
   return {
-    table: dialect.rows(
-      same.length + 1,
-      varying.map(({ field, type }) => ({ name: field, type })),
-    ),
+    table: isMany
+      ? dialect.manyRows(first, names)
+      : dialect.rows(
+          first,
+          varying.map(({ field, type }) => ({ name: field, type })),
+        ),
     parameters: [
-      ...same.map(({ values }) => values[0]),
-      ...dialect.rowParameters(varying.map(({ values }) => values)),
+      ...same.map((column) => column.values[0]),
+      ...(isMany ? dialect.manyRowParameters(values) : dialect.rowParameters(values)),
     ],
     expression: (field) => expressions.get(field) ?? `incoming."${field}"`,
   }

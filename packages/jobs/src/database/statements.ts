@@ -12,7 +12,7 @@ import {
 
 /** The statements of a job store, written once for a database. */
 export function statementsOf(dialect: Dialect) {
-  const { table, isIn, locking, lockingFree } = dialect
+  const { table, isIn, locking, lockingFree, forEach } = dialect
   const jobs = table('jobs')
   const keys = table('job_keys')
   const schedules = table('job_schedules')
@@ -22,13 +22,11 @@ export function statementsOf(dialect: Dialect) {
   }
   const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
   // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
-  const due = (named: string) =>
-    `(${priorities
-      .map(
-        (priority) =>
-          `SELECT * FROM (SELECT id AS due_id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ${named} ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}) AS of_${priority}`,
-      )
-      .join('\nUNION ALL ')}) AS due LIMIT $4`
+  const due = (named: string) => {
+    const ofPriority = (priority: string) =>
+      `SELECT id AS due_id FROM ${jobs} WHERE queue = $1 AND is_sent = $2 AND state = 'waiting' AND priority = ${priority} AND send_at <= $3 ${named} ORDER BY send_at, ordinal LIMIT $4 ${lockingFree}`
+    return `${forEach(priorities, ofPriority)} LIMIT $4`
+  }
   const isNamed = (parameter: string) => `AND ${isIn('name', parameter, 'text')}`
   const beginDue = `WITH due AS MATERIALIZED (SELECT due_id FROM ${due(isNamed('$7'))})
 UPDATE ${jobs} AS job SET state = 'active', owner = $5, lease_until = $6, attempt = job.attempt + 1, started_at = $3, updated_at = $3, version = job.version + 1
@@ -54,13 +52,11 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
     sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,
     running: `SELECT (SELECT count(*) FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting')
 + (SELECT count(*) FROM ${jobs} WHERE queue = $1 AND state = 'active') AS number`,
-    nextSendAt: (sent: 0 | 1) =>
-      priorities
-        .map(
-          (priority) =>
-            `SELECT * FROM (SELECT send_at FROM ${jobs} WHERE queue = $1 AND is_sent = ${sent} AND state = 'waiting' AND priority = ${priority} ORDER BY send_at LIMIT 1) AS of_${sent}_${priority}`,
-        )
-        .join('\nUNION ALL '),
+    nextSendAt: (sent: 0 | 1) => {
+      const ofPriority = (priority: string) =>
+        `SELECT send_at FROM ${jobs} WHERE queue = $1 AND is_sent = ${sent} AND state = 'waiting' AND priority = ${priority} ORDER BY send_at LIMIT 1`
+      return `SELECT send_at FROM ${forEach(priorities, ofPriority)}`
+    },
     // In the order of ids, as everybody locks: outcomes of the same jobs are being stored at that moment.
     renew: `UPDATE ${jobs} SET lease_until = $3 WHERE id IN (SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active' ORDER BY id ${locking}) RETURNING id`,
     owned: `SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active'`,

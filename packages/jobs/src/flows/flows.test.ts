@@ -104,6 +104,7 @@ for (const testStore of stores()) {
       await jobs.addFlow(flowStep(Whole, {}, { children: [part('a')] }), { id: 'f' })
       const book = new JobBook(store)
       const crashing: JobStore = Object.create(store, {
+        step: { value: undefined },
         transaction: {
           value: (work: (rows: JobRows) => Promise<unknown>) =>
             store.transaction(async (rows) => {

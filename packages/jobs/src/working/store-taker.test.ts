@@ -291,6 +291,42 @@ test('a store that never answers is told in health, and does not keep the jobs f
   await jobs.close()
 })
 
+test('what one take has brought runs while another is answered late, or fails', async () => {
+  for (const becomes of ['late', 'failed'] as const) {
+    const released = Promise.withResolvers<void>()
+    let takes = 0
+    const memory = memoryJobStore()
+    const store = storeAround(memory, async (name, call) => {
+      const found = await call()
+      const isTaken = name === 'transaction' && Array.isArray(found) && found[0]?.state === 'active'
+      if (isTaken && ++takes === 1) {
+        await released.promise
+        if (becomes === 'failed') throw new Error('no answer')
+      }
+      return found
+    })
+    await using adding = openJobs({ store: memory })
+    await adding.addBulk(Plain, texts(4))
+    const failures: string[] = []
+    await using jobs = openJobs({ store, onFailure: (what) => failures.push(what) })
+    let running = 0
+    let most = 0
+    const worker = jobs.worker({ concurrency: 4, lease: '1s' }).handle(Plain, async () => {
+      running += 1
+      most = Math.max(most, running)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      running -= 1
+    })
+    await worker.start()
+    await until(async () => (await jobs.counts()).completed === 2)
+    expect(await jobs.counts()).toMatchObject({ active: 2, waiting: 0 })
+    released.resolve()
+    await until(async () => (await jobs.counts()).completed === 4)
+    expect(most).toBeLessThanOrEqual(4)
+    expect(failures).toEqual(becomes === 'failed' ? ['looking after jobs'] : [])
+  }
+})
+
 test('what the store hands out after the lease has run out is given back: another may have it', async () => {
   const memory = memoryJobStore()
   let isLate = true

@@ -27,14 +27,16 @@ export class StoreTaker implements Taker {
   readonly owner: string
   readonly leaseMs: number
   readonly mayWait: boolean
+  readonly most: number
   readonly #settings: StoreTakerSettings
   readonly #names: readonly string[]
-  readonly #most: number
   readonly #limits: ReadonlyMap<string, Limits>
   /** Of those that were set aside: they may begin when others have the room. */
   readonly #slots: Slots
   /** Runs that have a place. */
   readonly #placed = new Set<string>()
+  /** For how many there has to be a place when the store answers. */
+  #asked = 0
   /** Since when handlers run, by the clock's monotonic time. */
   readonly #running = new Map<string, number>()
   /** What is to end before the worker has stopped. */
@@ -50,8 +52,8 @@ export class StoreTaker implements Taker {
     // Where all jobs have one limit, no more of them are taken than that.
     const [first] = definitions
     const limit = definitions.length === 1 ? first?.settings.concurrency : undefined
-    this.#most = Math.min(settings.concurrency, limit ?? settings.concurrency)
-    this.#slots = new Slots(this.#most)
+    this.most = Math.min(settings.concurrency, limit ?? settings.concurrency)
+    this.#slots = new Slots(this.most)
     const limited = definitions.filter((definition) => isLimited(definition, definitions.length))
     this.mayWait = limited.length > 0
     this.#limits = new Map(limited.map((definition) => [definition.name, new Limits(definition, settings)]))
@@ -59,7 +61,7 @@ export class StoreTaker implements Taker {
 
   /** Without those of which enough wait for their turn. */
   get names(): readonly string[] {
-    return this.#names.filter((name) => (this.#limits.get(name)?.waiting ?? 0) < this.#most)
+    return this.#names.filter((name) => (this.#limits.get(name)?.waiting ?? 0) < this.most)
   }
 
   /** What waits for its turn takes no room from jobs of other names. */
@@ -67,20 +69,23 @@ export class StoreTaker implements Taker {
     if (this.#state !== 'running' || this.names.length === 0) return 0
     const limits = this.#names.length > 1 ? [...this.#limits.values()] : []
     const waiting = limits.reduce((sum, each) => sum + each.waiting, 0)
-    return Math.max(0, this.#most - this.#placed.size + waiting)
+    return Math.max(0, this.most - this.#placed.size - this.#asked + waiting)
   }
 
-  async receive(ask: () => Promise<readonly JobRow[]>): Promise<number> {
+  async receive(most: number, ask: () => Promise<readonly JobRow[]>): Promise<number> {
     const takenAt = this.#settings.clock.monotonic()
     const asked = ask()
     this.#underWay.add(asked)
+    this.#asked += most
+    let jobs: readonly JobRow[]
     try {
-      const jobs = await asked
-      for (const job of jobs) this.#track(this.#accept(job, takenAt))
-      return jobs.length
+      jobs = await asked
     } finally {
+      this.#asked -= most
       this.#underWay.delete(asked)
     }
+    for (const job of jobs) this.#track(this.#accept(job, takenAt))
+    return jobs.length
   }
 
   pause(): void {
