@@ -15,6 +15,7 @@ export class ServerClock implements Clock {
   readonly #ask: () => Promise<number>
   #epochMs: number | undefined
   #askedAt = Number.NEGATIVE_INFINITY
+  #asking: Promise<void> | undefined
 
   /** `ask`: what the server's clock shows, in milliseconds since 1970. */
   constructor(ask: () => Promise<number>) {
@@ -24,11 +25,10 @@ export class ServerClock implements Clock {
   /** To be awaited before `now` is used. */
   async ready(): Promise<void> {
     if (this.monotonic() - this.#askedAt < askEveryMs) return
-    const before = this.monotonic()
-    const time = await this.#ask()
-    const after = this.monotonic()
-    this.#askedAt = after
-    this.#epochMs = time - (before + after) / 2
+    this.#asking ??= this.#askNow().finally(() => {
+      this.#asking = undefined
+    })
+    await this.#asking
   }
 
   now(): number {
@@ -41,5 +41,13 @@ export class ServerClock implements Clock {
 
   after(...parameters: Parameters<Clock['after']>): () => void {
     return systemClock.after(...parameters)
+  }
+
+  async #askNow(): Promise<void> {
+    const before = this.monotonic()
+    const time = await this.#ask()
+    const after = this.monotonic()
+    this.#askedAt = after
+    this.#epochMs = time - (before + after) / 2
   }
 }
