@@ -210,6 +210,7 @@ const rules: readonly Rule[] = [
       'settling',
       'processing',
       'telemetry',
+      'jobs',
       'instrument',
       'index',
     ],

@@ -8,9 +8,10 @@
  * | answers for each item of a batch | `done`, `failed`, `outcomesOf`, `firstFailure`, `withheld` |
  * | batches as the broker takes them | `inChunks`, `eachGroup` |
  * | waiting | `bounded`, `within`, `Change` |
-| moments that processes agree on | `ServerClock` |
+ * | moments that processes agree on | `ServerClock` |
  * | calls that travel together | `Batcher` |
  * | retry policies, for packages with attempts of their own | `partialRetrySchema`, `resolveRetry`, `decideRetry` |
+ * | middleware, for packages with handlers of their own | `compose` |
  * | ids | `newId` |
  * | delays | `planHop`, `planTier`, `planLevels`, `levelCount`, `levelMs` |
  * | names | `brokerName`, `digestOf` |
@@ -62,6 +63,7 @@ export {
   unreachable,
 } from './driver-kit/trouble.ts'
 export { Batcher, type BatcherOptions } from './lib/batcher.ts'
+export { compose } from './lib/compose.ts'
 export { Heap } from './lib/heap.ts'
 export { newId } from './lib/new-id.ts'
 export {

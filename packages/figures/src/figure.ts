@@ -9,6 +9,8 @@ export type Label =
   | 'state'
   | 'types'
   | 'outbox'
+  | 'jobs'
+  | 'job'
 
 /** Something that is counted, timed, or read when it is asked for. */
 export interface Figure {
@@ -121,6 +123,14 @@ export const figures = {
   dead: gauge(messages, 'group.dead', 'Dead letters', ofGroup),
   lag: gauge(messages, 'group.lag', 'Messages behind the end of a partition', [...ofGroup, 'partition']),
   oldestMessage: gauge('s', 'group.oldest.age', 'Age of the oldest message that waits', ofGroup),
+
+  jobsAdded: counter('{job}', 'waybill.jobs.added', 'Jobs that were added, or failed to be', [
+    'job',
+    'error',
+  ]),
+  jobProcessing: duration('waybill.jobs.process.duration', 'Duration of attempts at jobs', ['job', 'error']),
+  jobsUp: gauge('1', 'jobs.up', 'Whether the jobs could be counted: 1 or 0', ['jobs']),
+  jobsStored: gauge('{job}', 'jobs.stored', 'Jobs in a store, by state', ['jobs', 'state']),
 
   outboxUp: gauge('1', 'outbox.up', 'Whether the outbox could be counted: 1 or 0', ['outbox']),
   outboxWaiting: gauge(messages, 'outbox.waiting', 'Messages in the outbox, not sent yet', ['outbox']),

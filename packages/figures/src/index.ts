@@ -1,6 +1,6 @@
 export { errorType } from './error-type.ts'
 export { durationBuckets, type Figure, figures, type Label, type Labels } from './figure.ts'
-export { type FiguresOptions, figuresFields } from './options.ts'
-export type { CountedOutbox, Reading } from './parts.ts'
+export { type FiguresOptions, figuresFields, requireMeasured } from './options.ts'
+export type { AddedJobs, CountedOutbox, HandledJob, MeasuredJobs, Reading } from './parts.ts'
 export { Reader, type ReaderSettings } from './reader.ts'
 export { Recorder, type Sink } from './recorder.ts'

@@ -1,4 +1,4 @@
-import { type Bus, type Group, MessagingError, type WorkerHealth } from '@waybill/core'
+import { type Bus, type Group, MessagingError, type TraceContext, type WorkerHealth } from '@waybill/core'
 import { type Figure, figures, type Labels } from './figure.ts'
 import { LabelSets } from './label-sets.ts'
 
@@ -17,6 +17,30 @@ export interface CountedOutbox {
     readonly oldestAgeMs: number
     readonly held?: number
   }>
+}
+
+type Around<Context> = (context: Context, next: () => Promise<void>) => Promise<void>
+
+/** The jobs of a store: what `openJobs` makes. */
+export interface MeasuredJobs {
+  counts(): Promise<Readonly<Record<string, number>>>
+  workerHealth(): readonly WorkerHealth[]
+  use(middleware: { readonly add: Around<AddedJobs>; readonly handle: Around<HandledJob> }): unknown
+}
+
+export interface AddedJobs {
+  readonly name: string
+  readonly queue: string
+  readonly count: number
+  trace: TraceContext | undefined
+}
+
+export interface HandledJob {
+  readonly id: string
+  readonly name: string
+  readonly queue: string
+  readonly attempt: number
+  readonly trace: TraceContext | undefined
 }
 
 /** Something that is asked for readings by itself, so that what hangs holds up nothing else. */
@@ -56,11 +80,11 @@ export function connectionPart(bus: Bus): Part {
 }
 
 /** What this process knows of its consumers, whether the broker answers or not. */
-export function consumersPart(bus: Bus): Part {
+export function consumersPart(health: () => readonly WorkerHealth[]): Part {
   const readings = new Readings()
   return {
     read: async () => {
-      const byGroup = Map.groupBy(bus.consumerHealth(), ({ topic, group }) => `${topic}\n${group}`)
+      const byGroup = Map.groupBy(health(), ({ topic, group }) => `${topic}\n${group}`)
       return readings.of([...byGroup.values()].flatMap(consumerValues))
     },
     absent: [],
@@ -135,6 +159,20 @@ export function outboxPart(name: string, outbox: CountedOutbox): Part {
       ])
     },
     absent: readings.of([[figures.outboxUp, 0, name]]),
+  }
+}
+
+export function jobsPart(name: string, jobs: MeasuredJobs): Part {
+  const readings = new Readings()
+  return {
+    read: async () => {
+      const counts = Object.entries(await jobs.counts())
+      return readings.of([
+        [figures.jobsUp, 1, name],
+        ...counts.map(([state, count]): Value => [figures.jobsStored, count, name, state]),
+      ])
+    },
+    absent: readings.of([[figures.jobsUp, 0, name]]),
   }
 }
 

@@ -7,6 +7,8 @@ import {
   consumersPart,
   groupPart,
   isOver,
+  jobsPart,
+  type MeasuredJobs,
   outboxPart,
   type Part,
   type Reading,
@@ -16,6 +18,7 @@ export interface ReaderSettings {
   readonly topics: readonly Topic[]
   readonly groups: readonly Group[]
   readonly outboxes: Readonly<Record<string, CountedOutbox>>
+  readonly jobs: Readonly<Record<string, MeasuredJobs>>
   /** In milliseconds. */
   readonly maxAge: number
   /** In milliseconds. */
@@ -39,16 +42,18 @@ export class Reader {
   readonly #settings: ReaderSettings
   #reading: Promise<readonly Reading[]> | undefined
 
-  constructor(bus: Bus, settings: ReaderSettings) {
+  /** Without a bus only outboxes and jobs are read. */
+  constructor(bus: Bus | undefined, settings: ReaderSettings) {
     this.#settings = settings
-    const { topics, groups, outboxes } = settings
-    const declared = topics.flatMap((topic) => topic.groups.map(({ name }) => bus.group(topic, name)))
-    const all = new Map(
-      [...declared, ...groups].map((group) => [`${group.topic.name}\n${group.name}`, group]),
-    )
-    const counted = bus.capabilities.stats ? [...all.values()].map(groupPart) : []
+    const { outboxes, jobs } = settings
+    const ofBus = bus === undefined ? [] : [connectionPart(bus), ...groupsOf(bus, settings).map(groupPart)]
+    const health = () => [
+      ...(bus?.consumerHealth() ?? []),
+      ...Object.values(jobs).flatMap((each) => each.workerHealth()),
+    ]
     const stored = Object.entries(outboxes).map(([name, outbox]) => outboxPart(name, outbox))
-    this.#asked = [consumersPart(bus), connectionPart(bus), ...counted, ...stored].map((part) => ({
+    const added = Object.entries(jobs).map(([name, each]) => jobsPart(name, each))
+    this.#asked = [consumersPart(health), ...ofBus, ...stored, ...added].map((part) => ({
       part,
       asking: undefined,
       answer: undefined,
@@ -71,6 +76,14 @@ export class Reader {
     await within(systemClock, timeout, askAll(due))
     return this.#asked.flatMap((each) => (isFresh(each) ? (each.answer?.readings ?? []) : each.part.absent))
   }
+}
+
+/** Those that the broker can be asked for. */
+function groupsOf(bus: Bus, { topics, groups }: ReaderSettings): readonly Group[] {
+  if (!bus.capabilities.stats) return []
+  const declared = topics.flatMap((topic) => topic.groups.map(({ name }) => bus.group(topic, name)))
+  const all = new Map([...declared, ...groups].map((group) => [`${group.topic.name}\n${group.name}`, group]))
+  return [...all.values()]
 }
 
 async function askAll(due: readonly Asked[]): Promise<void> {

@@ -30,7 +30,8 @@ export class Recorder {
   readonly #sink: Sink
   readonly #labels = new LabelSets()
 
-  constructor(bus: Bus, sink: Sink) {
+  /** Without a bus there are jobs only. */
+  constructor(bus: Bus | undefined, sink: Sink) {
     this.#sink = sink
     const listeners: Listeners = {
       retried: (event) => this.#count(figures.retried, event, errorType(event.error)),
@@ -49,7 +50,7 @@ export class Recorder {
       failure: ({ error }) =>
         sink.add(figures.failures, this.#labels.of(figures.failures, errorType(error)), 1),
     }
-    listen(bus, listeners)
+    if (bus !== undefined) listen(bus, listeners)
   }
 
   sent(topic: string, seconds: number, error: string | undefined): void {
@@ -74,6 +75,14 @@ export class Recorder {
   ): void {
     const labels = this.#labels.of(figures.operations, operation, topic, group, error)
     this.#sink.record(figures.operations, labels, seconds)
+  }
+
+  jobsAdded(name: string, count: number, error: string | undefined): void {
+    this.#sink.add(figures.jobsAdded, this.#labels.of(figures.jobsAdded, name, error), count)
+  }
+
+  jobHandled(name: string, seconds: number, error: string | undefined): void {
+    this.#sink.record(figures.jobProcessing, this.#labels.of(figures.jobProcessing, name, error), seconds)
   }
 
   #count(figure: Figure, { topic, group }: DeliveryInfo, last: string): void {

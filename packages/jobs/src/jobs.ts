@@ -1,4 +1,4 @@
-import { type Bus, type MessageDefinition, MessagingError } from '@waybill/core'
+import { type Bus, type MessageDefinition, MessagingError, type WorkerHealth } from '@waybill/core'
 import { ConfigurationError, parseOptions, toError } from '@waybill/core/driver'
 import type { z } from 'zod'
 import { JobBook } from './book/job-book.ts'
@@ -6,6 +6,7 @@ import { type JobDefinition, requireJob } from './definition.ts'
 import type { FlowStep } from './flows/flow-step.ts'
 import type { JobSnapshot } from './job.ts'
 import { Job } from './job-handle.ts'
+import { type JobMiddleware, JobMiddlewares } from './job-middleware.ts'
 import { Adding, type BulkItem } from './jobs/adding.ts'
 import { Changing, type JobChange, type RetryFilter } from './jobs/changing.ts'
 import { type JobPage, Reading } from './jobs/reading.ts'
@@ -59,6 +60,7 @@ export class Jobs implements AsyncDisposable {
   readonly #dispatcher: Dispatcher
   readonly #housekeeping: Housekeeping
   readonly #watching: Watching
+  readonly #middlewares = new JobMiddlewares()
   readonly #workers = new Set<JobWorker>()
   /** By their queues. */
   readonly #messages = new Map<string, MessageDefinition>()
@@ -84,7 +86,7 @@ export class Jobs implements AsyncDisposable {
     const serve = (definition: JobDefinition) => this.#serve(definition)
     const handles = this.#handles
     const serveMessages = (definition: MessageDefinition) => this.#serveMessages(definition)
-    this.#adding = new Adding({ book, handles, serve, serveMessages })
+    this.#adding = new Adding({ book, handles, middlewares: this.#middlewares, serve, serveMessages })
     this.#reading = new Reading(store)
     this.#changing = new Changing({ book, serve, wake: () => this.#dispatcher.wake() })
     this.#watching = new Watching(store, store.tellsAll ? poll : Math.min(poll, watchMs))
@@ -351,6 +353,7 @@ export class Jobs implements AsyncDisposable {
     const worker = new JobWorker(
       {
         book: this.#book,
+        middlewares: this.#middlewares,
         busOf: (queue) => this.#busOf(queue),
         wake: () => this.#dispatcher.wake(),
         serve: (definition) => this.#serve(definition),
@@ -362,6 +365,32 @@ export class Jobs implements AsyncDisposable {
     )
     this.#workers.add(worker)
     return worker
+  }
+
+  /**
+   * Of the workers of this process, as far as they take jobs from the store: one for each of them and queue. What they get from a
+   * broker is in `bus.consumerHealth()`.
+   *
+   * ```ts
+   * const failing = jobs.workerHealth().filter(({ error }) => error !== undefined)
+   * ```
+   */
+  workerHealth(): readonly WorkerHealth[] {
+    return [...this.#workers].flatMap((worker) => worker.storeHealth())
+  }
+
+  /**
+   * Puts middleware around all jobs that this process adds and runs from now on, the first outermost.
+   *
+   * ```ts
+   * jobs.use({ handle: ({ id, name }, next) => logContext.run({ job: id, name }, next) })
+   * ```
+   *
+   * @throws {ConfigurationError} when it is no middleware.
+   */
+  use(middleware: JobMiddleware): this {
+    this.#middlewares.use(middleware)
+    return this
   }
 
   /**

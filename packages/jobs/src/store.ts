@@ -1,3 +1,4 @@
+import type { TraceContext } from '@waybill/core'
 import type { Clock } from '@waybill/core/driver'
 import type { Transaction } from '@waybill/database'
 import type { JobError, JobState } from './job.ts'
@@ -55,6 +56,8 @@ export interface JobDetails {
     readonly error?: JobError | undefined
   }[]
   readonly log: readonly { readonly at: number; readonly text: string }[]
+  /** Where it was added from, as middleware has given it. */
+  readonly trace?: TraceContext | undefined
   /** The key that it holds until it ends. */
   readonly key?: string | undefined
   /** How long it is kept once it has ended. */

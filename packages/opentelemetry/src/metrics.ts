@@ -19,9 +19,11 @@ const operations = new Map<Figure, string>([
   [figures.sent, 'send'],
   [figures.consumed, 'process'],
   [figures.processing, 'process'],
+  [figures.jobsAdded, 'add'],
+  [figures.jobProcessing, 'process'],
 ])
 
-const types: Readonly<Record<string, string>> = { send: 'send', process: 'process' }
+const types: Readonly<Record<string, string>> = { send: 'send', add: 'send', process: 'process' }
 
 /** The instruments of one bus. */
 export class Instruments implements Sink {

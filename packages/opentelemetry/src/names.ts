@@ -26,7 +26,12 @@ export const attributeNames = {
   state: 'messaging.waybill.state',
   types: 'messaging.waybill.types',
   outbox: 'messaging.waybill.outbox',
+  jobs: 'messaging.waybill.jobs',
+  job: 'messaging.waybill.job.name',
 } as const satisfies Readonly<Record<Label, string>> & Readonly<Record<string, string>>
+
+/** `messaging.system` of jobs: they are in a store, whatever hands them out. */
+export const jobSystem = 'waybill'
 
 const systems: Readonly<Record<string, string>> = { sqs: 'aws_sqs' }
 

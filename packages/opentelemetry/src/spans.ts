@@ -21,7 +21,7 @@ interface SpanSettings {
   readonly links?: Link[]
   readonly attributes?: Attributes
   /** Of the conventions, where the operation is one of several of it. Default: the operation. */
-  readonly type?: 'settle'
+  readonly type?: 'settle' | 'send' | 'process'
   /** By `performance.now()`. Default: now. */
   readonly startTime?: number
 }

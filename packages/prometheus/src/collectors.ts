@@ -8,16 +8,18 @@ export function prometheusName({ name, kind, unit }: Figure): string {
   return `waybill_${words}${seconds}${kind === 'counter' ? '_total' : ''}`
 }
 
-/** The metrics of one bus in a registry. */
+/** The metrics of one bus in a registry, or of jobs alone. */
 export class Collectors implements Sink {
   readonly #counters = new Map<Figure, Counter>()
   readonly #histograms = new Map<Figure, Histogram>()
   readonly #common: Readonly<Record<string, string>>
   readonly #labels = new WeakMap<Labels, Readonly<Record<string, string>>>()
 
-  constructor(registry: Registry, common: Readonly<Record<string, string>>, reader: Reader) {
+  constructor(registry: Registry, common: Readonly<Record<string, string>>, reader: Reader, hasBus: boolean) {
     this.#common = common
     for (const figure of Object.values<Figure>(figures)) {
+      // Without labels it cannot be absent, and 0 would say that a broker is away.
+      if (figure === figures.connectionUp && !hasBus) continue
       const base = {
         name: prometheusName(figure),
         help: figure.description,

@@ -1,8 +1,9 @@
 import { createServer } from 'node:http'
 import { connect, defineMessage, defineTopic, fixed, PermanentError, SkipMessage } from '@waybill/core'
 import { createTestBus } from '@waybill/core/testing'
+import { defineJob, memoryJobStore, openJobs } from '@waybill/jobs'
 import { Registry } from 'prom-client'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { type Metrics, prometheusMetrics } from './index.ts'
 
@@ -176,4 +177,52 @@ test('options are checked as a whole', async () => {
   await using kit = await createTestBus()
   const wrong = JSON.parse('{ "registry": {}, "labels": { "a-b": "c" }, "timeout": "2h" }')
   expect(() => prometheusMetrics(kit.bus, wrong)).toThrow(/registry: .*labels.a-b: .*timeout: /s)
+})
+
+test('jobs are measured with a bus, and without one', async () => {
+  const Render = defineJob('render', { input: schema, retry: { attempts: 2, backoff: () => 1 } })
+  for (const over of ['bus', 'store'] as const) {
+    await using kit = await createTestBus()
+    const bus = over === 'bus' ? kit.bus : undefined
+    const store = memoryJobStore({ clock: kit.clock })
+    await using jobs = openJobs({ ...(bus !== undefined && { bus }), store })
+    const metrics = prometheusMetrics(bus, { jobs: { main: jobs }, maxAge: 0 })
+    await jobs
+      .worker()
+      .handle(Render, ({ data: { n } }, { attempt }) => {
+        if (n === 2 && attempt === 1) throw new TypeError('once')
+      })
+      .start()
+    for (const n of [1, 2]) await jobs.add(Render, { n })
+    await expect(jobs.add(Render, { n: 3 }, { id: '' })).rejects.toThrow()
+    await jobs.add(Render, { n: 4 }, { delay: '1h' })
+    await vi.waitFor(async () => {
+      await kit.advance('1s')
+      expect(await jobs.counts()).toMatchObject({ completed: 2 })
+    })
+    const lines = await samples(metrics)
+    for (const line of [
+      'waybill_jobs_added_total{job="render"} 3',
+      'waybill_jobs_process_duration_seconds_count{job="render"} 2',
+      'waybill_jobs_process_duration_seconds_count{job="render",error="TypeError"} 1',
+      'waybill_jobs_up{jobs="main"} 1',
+      'waybill_jobs_stored{jobs="main",state="completed"} 2',
+      'waybill_jobs_stored{jobs="main",state="delayed"} 1',
+      'waybill_consumers{topic="jobs.render",group="workers",state="running"} 1',
+    ])
+      expect(lines).toContain(line)
+    expect(lines.some((line) => line.startsWith('waybill_connection_up'))).toBe(over === 'bus')
+  }
+})
+
+test('a store that is away is told, and nothing to measure is refused', async () => {
+  const jobs = {
+    counts: () => Promise.reject(new Error('no database')),
+    workerHealth: () => [],
+    use: () => undefined,
+  }
+  const lines = await samples(prometheusMetrics(undefined, { jobs: { main: jobs } }))
+  expect(lines).toContain('waybill_jobs_up{jobs="main"} 0')
+  expect(lines.filter((line) => line.startsWith('waybill_jobs_stored'))).toEqual([])
+  expect(() => prometheusMetrics(undefined, {})).toThrow('bus: expected a bus, or jobs or outboxes')
 })

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Bus } from '@waybill/core'
 import { parseOptions, toError } from '@waybill/core/driver'
-import { Reader, Recorder } from '@waybill/figures'
+import { Reader, Recorder, requireMeasured } from '@waybill/figures'
 import type { Registry } from 'prom-client'
 import { Collectors } from './collectors.ts'
 import { type MetricsOptions, optionsSchema } from './options.ts'
-import { timeCalls } from './timing.ts'
+import { timeCalls, timeJobs } from './timing.ts'
 
 /** The metrics of a bus, and the ways to serve them. */
 export interface Metrics {
@@ -36,7 +36,8 @@ interface Answer {
 }
 
 /**
- * Measures what goes through a bus, for Prometheus. Call it before consumers start, and once for a bus.
+ * Measures what goes through a bus, for Prometheus. Call it before consumers start, and once for a bus. Without a bus it measures
+ * `jobs`.
  *
  * ```ts
  * const metrics = prometheusMetrics(bus, { topics: [orders] })
@@ -45,12 +46,15 @@ interface Answer {
  *
  * Defaults: a registry of its own, no groups counted, counts at most 10 s old, 5 s to read them.
  *
- * @throws {ConfigurationError} listing every problem of the options.
+ * @throws {ConfigurationError} listing every problem of the options, or when there is nothing to measure.
  */
-export function prometheusMetrics(bus: Bus, options: MetricsOptions = {}): Metrics {
+export function prometheusMetrics(bus: Bus | undefined, options: MetricsOptions = {}): Metrics {
   const { registry, labels, ...reading } = parseOptions(optionsSchema, options, 'metrics options')
-  const collectors = new Collectors(registry, labels, new Reader(bus, reading))
-  timeCalls(bus, new Recorder(bus, collectors))
+  requireMeasured(bus, reading)
+  const collectors = new Collectors(registry, labels, new Reader(bus, reading), bus !== undefined)
+  const recorder = new Recorder(bus, collectors)
+  if (bus !== undefined) timeCalls(bus, recorder)
+  for (const jobs of Object.values(reading.jobs)) timeJobs(jobs, recorder)
   return {
     registry,
     node: ({ method = 'GET' }, response) =>

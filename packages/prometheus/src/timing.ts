@@ -1,5 +1,5 @@
 import { type Bus, MessagingError } from '@waybill/core'
-import { errorType, type Recorder } from '@waybill/figures'
+import { errorType, type MeasuredJobs, type Recorder } from '@waybill/figures'
 
 /** Times sends and handler calls. */
 export function timeCalls(bus: Bus, recorder: Recorder): void {
@@ -16,6 +16,14 @@ export function timeCalls(bus: Bus, recorder: Recorder): void {
       recorder.consumed(topic, group, messages.length)
       return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, error))
     },
+  })
+}
+
+/** Counts jobs that are added, and times attempts. */
+export function timeJobs(jobs: MeasuredJobs, recorder: Recorder): void {
+  jobs.use({
+    add: ({ name, count }, next) => timed(next, (_, error) => recorder.jobsAdded(name, count, error)),
+    handle: ({ name }, next) => timed(next, (seconds, error) => recorder.jobHandled(name, seconds, error)),
   })
 }
 

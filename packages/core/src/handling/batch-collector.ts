@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
 import type { Clock } from '../lib/clock.ts'
+import { compose } from '../lib/compose.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import type { Message } from '../messages/message.ts'
 import { type AskedVerdict, askedRelease } from './asked-verdict.ts'
 import { whileHandlingSeveral } from './handling.ts'
 import type { Slots } from './lanes.ts'
-import { compose } from './middleware.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 export interface BatchContext {

@@ -1,4 +1,5 @@
 import type { DeliveryInHand } from '../deliveries/delivery.ts'
+import { compose } from '../lib/compose.ts'
 import { MessagingError, toError } from '../lib/errors.ts'
 import { RetryAfter } from '../lib/retry-after.ts'
 import { type MessageDefinition, upcastData, type Validated, validateData } from '../messages/definition.ts'
@@ -11,7 +12,6 @@ import type { Passage } from './gate.ts'
 import type { ActiveHandler, Handlers } from './handlers.ts'
 import { whileHandling } from './handling.ts'
 import { MessageReading, type ReadingResult } from './message-reading.ts'
-import { compose } from './middleware.ts'
 import type { ProcessingSettings } from './processing-settings.ts'
 import { withTimeLimit } from './time-limit.ts'
 

@@ -100,12 +100,12 @@ function sameJob(
       if (holding.state === 'waiting-for-children') return holding
       if (holding.state !== 'waiting') return undefined
       const delayMs = mode === 'debounce' ? windowMs : job.delayMs
-      const { attempts } = job
+      const { attempts, trace } = job
       return waiting(holding, now, delayMs, {
         data: job.data,
         priority: job.priority,
         attempt: 0,
-        details: { ...holding.details, attempts },
+        details: { ...holding.details, attempts, trace },
       })
     }
   }

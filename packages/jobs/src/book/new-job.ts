@@ -1,3 +1,4 @@
+import type { TraceContext } from '@waybill/core'
 import type { JobDetails, JobRow } from '../store.ts'
 
 /** A job that is to be added. */
@@ -14,6 +15,7 @@ export interface NewJob {
   readonly deduplicate?: Deduplication | undefined
   readonly parent?: string | undefined
   readonly onFailure?: JobDetails['onFailure']
+  readonly trace?: TraceContext | undefined
   /** How many children it waits for. */
   readonly children?: number | undefined
 }
@@ -27,7 +29,7 @@ export interface Deduplication {
 let added = 0
 
 export function rowOf(job: NewJob, now: number): JobRow {
-  const { deduplicate, children = 0, attempts, keepMs, onFailure } = job
+  const { deduplicate, children = 0, attempts, keepMs, onFailure, trace } = job
   const dueAt = now + (deduplicate?.mode === 'debounce' ? deduplicate.windowMs : job.delayMs)
   added = (added + 1) % 2_000_000_000
   return {
@@ -58,6 +60,7 @@ export function rowOf(job: NewJob, now: number): JobRow {
       attempts,
       history: [],
       log: [],
+      trace,
       key: deduplicate?.key,
       keepMs,
       onFailure,

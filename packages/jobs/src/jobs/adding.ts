@@ -1,4 +1,4 @@
-import { InvalidMessageError, type MessageDefinition, MessagingError } from '@waybill/core'
+import { InvalidMessageError, type MessageDefinition, MessagingError, type TraceContext } from '@waybill/core'
 import { newId } from '@waybill/core/driver-kit'
 import type { Transaction } from '@waybill/database'
 import type { AddedJob } from '../book/adding.ts'
@@ -7,6 +7,7 @@ import type { NewJob } from '../book/new-job.ts'
 import { type JobDefinition, requireJob } from '../definition.ts'
 import { definitionsOf, type FlowStep, jobsOfFlow } from '../flows/flow-step.ts'
 import { type HandleHost, Job } from '../job-handle.ts'
+import type { JobMiddlewares } from '../job-middleware.ts'
 import type { AddOptions, SendLaterOptions } from '../jobs-options.ts'
 import { newJob, newMessage } from '../new-jobs.ts'
 import { addingTogether } from './adding-together.ts'
@@ -14,6 +15,7 @@ import { addingTogether } from './adding-together.ts'
 export interface AddingHost {
   readonly book: JobBook
   readonly handles: HandleHost
+  readonly middlewares: JobMiddlewares
   /** From now on this process sends what is due of the definition. */
   serve(definition: JobDefinition): void
   serveMessages(definition: MessageDefinition): void
@@ -40,7 +42,10 @@ export class Adding {
     const { transaction, job } = await newJob(definition, data, options)
     // A job of this id or key may be in the middle of a transaction that has yet to commit: others must not wait for it too.
     const mayWait = transaction !== undefined || options?.id !== undefined || job.deduplicate !== undefined
-    const added = mayWait ? await this.#addAlone(job, transaction) : await this.#addTogether(job)
+    const { middlewares } = this.#host
+    const added = await middlewares.adding(additionOf(definition, 1), (trace) =>
+      mayWait ? this.#addAlone({ ...job, trace }, transaction) : this.#addTogether({ ...job, trace }),
+    )
     this.#host.serve(definition)
     return new Job(this.#host.handles, definition, added.row.id, added.isNew)
   }
@@ -63,7 +68,10 @@ export class Adding {
     }
     if (issues.length > 0) throw new InvalidMessageError(`${items.length} jobs ${definition.name}`, issues)
     if (made.length === 0) return []
-    const added = await this.#host.book.add(made, transaction)
+    const { middlewares, book } = this.#host
+    const added = await middlewares.adding(additionOf(definition, made.length), (trace) =>
+      book.add(traced(made, trace), transaction),
+    )
     this.#host.serve(definition)
     return added.map(({ row, isNew }) => new Job(this.#host.handles, definition, row.id, isNew))
   }
@@ -72,7 +80,11 @@ export class Adding {
     flow: FlowStep,
     { id = newId(), transaction }: Pick<AddOptions, 'id' | 'transaction'> = {},
   ): Promise<Job> {
-    const added = await this.#host.book.addFlow(await jobsOfFlow(flow, id), transaction)
+    const jobs = await jobsOfFlow(flow, id)
+    const { middlewares, book } = this.#host
+    const added = await middlewares.adding(additionOf(flow.definition, jobs.length), (trace) =>
+      book.addFlow(traced(jobs, trace), transaction),
+    )
     if (added === undefined) throw new MessagingError('failed', `The flow ${id} was not added`)
     for (const definition of definitionsOf(flow)) this.#host.serve(definition)
     return new Job(this.#host.handles, flow.definition, id, added.isNew)
@@ -84,9 +96,18 @@ export class Adding {
     this.#host.serveMessages(definition)
     return job.id
   }
+
   async #addAlone(job: NewJob, transaction: Transaction | undefined): Promise<AddedJob> {
     const [added] = await this.#host.book.add([job], transaction)
     if (added === undefined) throw new MessagingError('failed', `The job ${job.id} was not added`)
     return added
   }
+}
+
+function traced(jobs: readonly NewJob[], trace: TraceContext | undefined): readonly NewJob[] {
+  return trace === undefined ? jobs : jobs.map((job) => ({ ...job, trace }))
+}
+
+function additionOf({ name, queue }: JobDefinition, count: number) {
+  return { name, queue, count }
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Bus, MessagingError } from '@waybill/core'
 import { Errand, type ErrandHost } from './errand.ts'
 import { HandOut, type HandOutHost } from './hand-out.ts'
@@ -32,6 +33,8 @@ export class Dispatcher {
   /** Those of each bus: one that does not answer holds up no others. */
   readonly #lines = new Map<Bus, Line>()
   #isOver = false
+  /** Whoever adds the first job has a context of his own, of a request perhaps, in which no handler is to run. */
+  readonly #inOwnContext = AsyncLocalStorage.snapshot()
 
   constructor(host: DispatcherHost) {
     this.#host = host
@@ -51,8 +54,10 @@ export class Dispatcher {
     const { queues, errand } = this.#lineOf(queue)
     const limits = [mostRunning, queues.get(queue)].filter((each) => each !== undefined)
     queues.set(queue, limits.length === 0 ? undefined : Math.min(...limits))
-    errand.start()
-    this.#home.errand.start()
+    this.#inOwnContext(() => {
+      errand.start()
+      this.#home.errand.start()
+    })
   }
 
   wake(): void {

@@ -5,6 +5,7 @@ import { answeredBatches } from '../batching/answered-batches.ts'
 import type { JobBook, Outcome, Run } from '../book/job-book.ts'
 import type { JobDefinition } from '../definition.ts'
 import type { JobError } from '../job.ts'
+import type { JobMiddlewares } from '../job-middleware.ts'
 import type { JobRow } from '../store.ts'
 import { validated } from '../validated.ts'
 import type { ChildResult, JobContext, JobHandler } from './job-context.ts'
@@ -16,6 +17,7 @@ export interface AttemptsHost {
   readonly book: JobBook
   readonly owner: string
   readonly leaseMs: number
+  readonly middlewares: JobMiddlewares
   definitionOf(name: string): JobDefinition | undefined
   /** Jobs were taken from a queue, or put into it. */
   wake(): void
@@ -156,7 +158,21 @@ export class Attempts {
     return await this.#failed(definition, live, live.signal.reason)
   }
 
+  /** Resolves with the result as text. */
   async #handle(definition: JobDefinition, handler: JobHandler, live: LiveRun): Promise<string | undefined> {
+    const { id, name, queue, attempt, details } = live.row
+    const { attempts, trace } = details
+    return await this.#host.middlewares.handling(
+      { id, name, queue, attempt, attempts, trace },
+      () => this.#call(definition, handler, live),
+      async () => {
+        await live.interrupted
+        throw live.signal.reason
+      },
+    )
+  }
+
+  async #call(definition: JobDefinition, handler: JobHandler, live: LiveRun): Promise<string | undefined> {
     const { row } = live
     const given: unknown = row.data === undefined ? undefined : JSON.parse(row.data)
     const data = await validated(definition.input, given, `data of job ${row.id}`)

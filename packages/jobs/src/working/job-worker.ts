@@ -12,6 +12,7 @@ import { durationOption, newId, within } from '@waybill/core/driver-kit'
 import { z } from 'zod'
 import type { JobBook } from '../book/job-book.ts'
 import { type JobDefinition, type JobMessage, jobTopic, requireJob, workerGroup } from '../definition.ts'
+import type { JobMiddlewares } from '../job-middleware.ts'
 import { Attempts, type Handled } from './attempts.ts'
 import type { JobHandler } from './job-context.ts'
 import { Slots } from './slots.ts'
@@ -31,6 +32,7 @@ export interface WorkerOptions {
 
 export interface WorkerHost {
   readonly book: JobBook
+  readonly middlewares: JobMiddlewares
   /** Undefined: its jobs are taken from the store. */
   busOf(queue: string): Bus | undefined
   /** Jobs were taken from the queue, or put into it. */
@@ -88,6 +90,7 @@ export class JobWorker {
     this.#host = host
     this.#attempts = new Attempts({
       book: host.book,
+      middlewares: host.middlewares,
       owner: this.#owner,
       leaseMs: this.#options.lease,
       definitionOf: (name) => this.#handled.get(name)?.definition,
@@ -204,8 +207,12 @@ export class JobWorker {
 
   /** As of the consumers that it has at its brokers; of queues without a bus, as if each were one. */
   health(): readonly WorkerHealth[] {
-    const ofStore = [...this.#takers.values()].map((taker) => taker.health())
-    return [...this.#consumers.flatMap((consumer) => consumer.health()), ...ofStore]
+    return [...this.#consumers.flatMap((consumer) => consumer.health()), ...this.storeHealth()]
+  }
+
+  /** @internal Of queues without a bus alone. */
+  storeHealth(): readonly WorkerHealth[] {
+    return [...this.#takers.values()].map((taker) => taker.health())
   }
 
   /** @internal What it has of a queue whose jobs are taken from the store. */

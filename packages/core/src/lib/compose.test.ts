@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { compose } from './middleware.ts'
+import { compose } from './compose.ts'
 
 type Step = (context: string[], next: () => Promise<void>) => Promise<void>
 

@@ -1,0 +1,88 @@
+import { context, type Link, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api'
+import type { AddedJobs, HandledJob, MeasuredJobs, Recorder } from '@waybill/figures'
+import { type Failure, since, typeOf } from './failure.ts'
+import { attributeNames } from './names.ts'
+import { end, type Spans } from './spans.ts'
+import { readTraceContext, writeTraceContext } from './trace-context.ts'
+
+interface Following {
+  readonly joined: boolean
+  /** Undefined: no spans. */
+  readonly spans: Spans | undefined
+  /** Undefined: no metrics. */
+  readonly recorder: Recorder | undefined
+}
+
+/** Follows the jobs of a store: who adds them, and each attempt. */
+export function followJobs(jobs: MeasuredJobs, following: Following): void {
+  jobs.use({
+    add: (addition, next) => added(following, addition, next),
+    handle: (run, next) => handled(following, run, next),
+  })
+}
+
+async function added(
+  { spans, recorder }: Following,
+  addition: AddedJobs,
+  next: () => Promise<void>,
+): Promise<void> {
+  const { name, queue, count } = addition
+  const active = context.active()
+  const span = spans?.start('add', name, undefined, {
+    kind: SpanKind.PRODUCER,
+    type: 'send',
+    parent: active,
+    attributes: {
+      [attributeNames.job]: name,
+      [attributeNames.topic]: queue,
+      ...(count > 1 && { [attributeNames.batchSize]: count }),
+    },
+  })
+  addition.trace = writeTraceContext(span?.spanContext())
+  let failure: Failure | undefined
+  try {
+    await (span === undefined ? next() : context.with(trace.setSpan(active, span), next))
+  } catch (error) {
+    failure = { error }
+    throw error
+  } finally {
+    recorder?.jobsAdded(name, count, typeOf(failure))
+    end(span, failure)
+  }
+}
+
+async function handled(
+  { spans, recorder, joined }: Following,
+  { id, name, queue, attempt, trace: carried }: HandledJob,
+  next: () => Promise<void>,
+): Promise<void> {
+  const creation = carried && readTraceContext(carried)
+  // The message that a broker has handed it out by, if that is followed too.
+  const active = context.active()
+  const message = trace.getSpanContext(active)
+  const links: Link[] = [creation, message].flatMap((each) => (each === undefined ? [] : [{ context: each }]))
+  const parent =
+    joined && creation !== undefined ? trace.setSpanContext(ROOT_CONTEXT, creation) : ROOT_CONTEXT
+  const span = spans?.start('process', name, undefined, {
+    kind: SpanKind.CONSUMER,
+    parent,
+    links,
+    attributes: {
+      [attributeNames.job]: name,
+      [attributeNames.topic]: queue,
+      [attributeNames.messageId]: id,
+      [attributeNames.attempt]: attempt,
+    },
+  })
+  const startedAt = performance.now()
+  let failure: Failure | undefined
+  try {
+    await (span === undefined ? next() : context.with(trace.setSpan(active, span), next))
+  } catch (error) {
+    failure = { error }
+    throw error
+  } finally {
+    recorder?.jobHandled(name, since(startedAt), typeOf(failure))
+    end(span, failure)
+  }
+}
