@@ -37,10 +37,13 @@ export class Watching {
   constructor(store: JobStore, pollMs: number) {
     this.#store = store
     this.#pollMs = pollMs
-    this.#find = answeredBatches(async (ids: readonly string[]) => {
-      const rows = new Map((await store.find([...new Set(ids)])).map((row) => [row.id, row]))
-      return ids.map((id) => rows.get(id))
-    }, mostIds)
+    this.#find = answeredBatches(
+      async (ids: readonly string[]) => {
+        const rows = new Map((await store.find([...new Set(ids)])).map((row) => [row.id, row]))
+        return ids.map((id) => rows.get(id))
+      },
+      { maxItems: mostIds },
+    )
   }
 
   /** The job, now and after each change, until it has ended or is gone. */

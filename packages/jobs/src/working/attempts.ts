@@ -52,12 +52,17 @@ export class Attempts {
       failed: (what, error) => host.failed(what, error),
       progressText: ({ row }, value) => this.#progressText(row, value),
     })
-    this.#take = answeredBatches((runs: readonly Run[]) => book.take(runs, owner, leaseMs), batchSize)
-    this.#finish = answeredBatches((outcomes: readonly Outcome[]) => book.finish(outcomes, owner), batchSize)
-    this.#unclaim = answeredBatches(async (runs: readonly Run[]) => {
+    const maxItems = batchSize
+    this.#take = answeredBatches((runs: readonly Run[]) => book.take(runs, owner, leaseMs), { maxItems })
+    this.#finish = answeredBatches((outcomes: readonly Outcome[]) => book.finish(outcomes, owner), {
+      maxItems,
+      lengthOf: writtenLength,
+    })
+    const unclaim = async (runs: readonly Run[]) => {
       await book.unclaim(runs, 0, true)
       return runs.map(() => undefined)
-    }, batchSize)
+    }
+    this.#unclaim = answeredBatches(unclaim, { maxItems })
   }
 
   /** Of a job that was set aside for this worker, unless the run has begun, or is out of date. `leave`: another may begin. */
@@ -274,6 +279,11 @@ export class Attempts {
       return undefined
     }
   }
+}
+
+function writtenLength(outcome: Outcome): number {
+  const output = outcome.kind === 'completed' ? outcome.output : undefined
+  return (output?.length ?? 0) + (outcome.progress?.length ?? 0)
 }
 
 async function outputText(
