@@ -95,6 +95,40 @@ for (const testStore of stores()) {
       expect(await job.get()).toMatchObject({ error: { name: 'Error', message: '' } })
     })
 
+    test('durations are of any length, and fractions of milliseconds', async () => {
+      const { jobs } = await testStore.open()
+      const long = 1e300
+      const once = (backoff: number) => ({
+        queue: 'tried',
+        input: z.object({}),
+        retry: { attempts: 2, backoff: () => backoff },
+      })
+      const Soon = defineJob('soon', once(1.5))
+      const Never = defineJob('never', once(long))
+      const fail = () => {
+        throw new Error('no')
+      }
+      const worker = jobs
+        .worker({ lease: 1000.5 })
+        .handle(Soon, fail)
+        .handle(Never, fail)
+        .handle(Plain, ({ data }) => data.text)
+      await worker.start()
+      await jobs.add(Soon, {}, { id: 'soon' })
+      await jobs.add(Never, {}, { id: 'never' })
+      await until(async () => (await jobs.get('soon'))?.state === 'failed')
+      await until(async () => (await jobs.get('never'))?.state === 'delayed')
+      const kept = await jobs.add(Plain, { text: 'a' }, { delay: 1.5, removeAfter: 60_000.5 })
+      await jobs.add(Plain, { text: 'b' }, { id: 'late', delay: long, removeAfter: long })
+      const deduplicate = { key: 'k', mode: 'throttle', window: 1.5 } as const
+      const keyed = await jobs.add(Plain, { text: 'c' }, { deduplicate })
+      expect(await Promise.all([kept.result(), keyed.result()])).toEqual(['a', 'c'])
+      await jobs.schedules.upsert('s', { every: 60_000.5 }, Plain, { text: 's' })
+      const [schedule] = await jobs.schedules.list()
+      expect(schedule?.nextAt?.getTime()).toBeGreaterThan(Date.now())
+      expect((await jobs.get('late'))?.dueAt.getTime()).toBeGreaterThan(Date.now())
+    })
+
     test('what cannot succeed is not tried again', async () => {
       const { jobs } = await testStore.open()
       let runs = 0

@@ -2,6 +2,7 @@ import { MessagingError } from '@waybill/core'
 import { hasEnded } from '../job.ts'
 import type { JobKey, JobRow, JobRows } from '../store.ts'
 import { waiting } from './job-change.ts'
+import { momentAfter } from './moment.ts'
 import { type Deduplication, type NewJob, rowOf } from './new-job.ts'
 
 export interface AddedJob {
@@ -56,7 +57,7 @@ export async function addEach(
     known.set(row.id, row)
     fresh.set(row.id, row)
     if (deduplicate !== undefined) {
-      const until = deduplicate.mode === 'throttle' ? rows.now + deduplicate.windowMs : undefined
+      const until = deduplicate.mode === 'throttle' ? momentAfter(rows.now, deduplicate.windowMs) : undefined
       const key = { key: deduplicate.key, job: row.id, until }
       holders.set(key.key, key)
       newKeys.set(key.key, key)

@@ -6,6 +6,7 @@ import { type AddedJob, addEach, addJobs } from './adding.ts'
 import { beginDue, dueJobs, type NamedWanted, type Wanted } from './due-jobs.ts'
 import { writeEndings } from './ending.ts'
 import { begun, changed, ended, waiting, withAttempt } from './job-change.ts'
+import { momentAfter } from './moment.ts'
 import type { NewJob } from './new-job.ts'
 
 /** One run of a job, as its worker has it. */
@@ -63,7 +64,7 @@ export class JobBook {
     return await this.store.transaction(async (rows) => {
       const due = await dueJobs(rows, wanted, withoutData)
       // Nothing of it can be seen from outside, so it is no new version.
-      await rows.update(due.map((row) => ({ ...row, isSent: true, sendAt: rows.now + resendMs })))
+      await rows.update(due.map((row) => ({ ...row, isSent: true, sendAt: momentAfter(rows.now, resendMs) })))
       return due
     })
   }
@@ -87,7 +88,7 @@ export class JobBook {
     await this.store.transaction(async (rows) => {
       const found = await rows.lock(runs.map(({ id }) => id))
       const still = found.filter((row) => row.state === 'waiting' && runs.some((run) => isOf(row, run)))
-      const back = (row: JobRow) => ({ ...row, isSent: false, sendAt: rows.now + delayMs })
+      const back = (row: JobRow) => ({ ...row, isSent: false, sendAt: momentAfter(rows.now, delayMs) })
       await rows.update(still.map((row) => ({ ...back(row), run: asNewRun ? row.run + 1 : row.run })))
     })
   }

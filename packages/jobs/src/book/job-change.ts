@@ -1,5 +1,6 @@
 import type { JobAttempt, JobError } from '../job.ts'
 import type { JobRow, Lease } from '../store.ts'
+import { momentAfter } from './moment.ts'
 
 const historyLength = 20
 
@@ -10,7 +11,7 @@ export function changed(row: JobRow, now: number, change: Partial<JobRow>): JobR
 
 /** Waits for a worker, at once or after a delay. Messages of earlier runs are out of date. */
 export function waiting(row: JobRow, now: number, delayMs: number, change: Partial<JobRow> = {}): JobRow {
-  const dueAt = now + delayMs
+  const dueAt = momentAfter(now, delayMs)
   return changed(row, now, {
     state: 'waiting',
     run: row.run + 1,
@@ -50,7 +51,7 @@ export function ended(
     owner: undefined,
     leaseUntil: undefined,
     finishedAt: now,
-    removeAt: now + (state === 'failed' ? keepMs.failed : keepMs.completed),
+    removeAt: momentAfter(now, state === 'failed' ? keepMs.failed : keepMs.completed),
     ...change,
   })
 }

@@ -1,5 +1,6 @@
 import type { TraceContext } from '@waybill/core'
 import type { JobDetails, JobRow } from '../store.ts'
+import { momentAfter } from './moment.ts'
 
 /** A job that is to be added. */
 export interface NewJob {
@@ -30,7 +31,7 @@ let added = 0
 
 export function rowOf(job: NewJob, now: number): JobRow {
   const { deduplicate, children = 0, attempts, keepMs, onFailure, trace } = job
-  const dueAt = now + (deduplicate?.mode === 'debounce' ? deduplicate.windowMs : job.delayMs)
+  const dueAt = momentAfter(now, deduplicate?.mode === 'debounce' ? deduplicate.windowMs : job.delayMs)
   added = (added + 1) % 2_000_000_000
   return {
     id: job.id,

@@ -3,6 +3,7 @@ import { ConfigurationError, parseOptions, toError } from '@waybill/core/driver'
 import { durationOption } from '@waybill/core/driver-kit'
 import { Cron } from 'croner'
 import { z } from 'zod'
+import { momentAfter } from '../book/moment.ts'
 import type { StoredTimes } from '../schedule.ts'
 
 /** When something runs: exactly one of `cron`, `every` and `at`. */
@@ -53,14 +54,15 @@ export function parseTimes(times: ScheduleTimes, what: string): StoredTimes {
       throw new ConfigurationError(what, [{ path, message: toError(error).message }])
     }
   }
-  return { cron, timeZone, everyMs: every, at: at?.getTime(), missed }
+  return { cron, timeZone, everyMs: every && Math.ceil(every), at: at?.getTime(), missed }
 }
 
 /** The first run after a moment, counted from `anchor` where it is an interval; undefined: there is none. */
 export function runAfter(times: StoredTimes, after: number, anchor: number): number | undefined {
   const { cron, timeZone, everyMs, at } = times
   if (cron !== undefined) return cronOf(cron, timeZone).nextRun(new Date(after))?.getTime()
-  if (everyMs !== undefined) return anchor + (Math.floor((after - anchor) / everyMs) + 1) * everyMs
+  if (everyMs !== undefined)
+    return momentAfter(anchor, (Math.floor((after - anchor) / everyMs) + 1) * everyMs)
   return at !== undefined && at > after ? at : undefined
 }
 

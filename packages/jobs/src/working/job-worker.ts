@@ -49,7 +49,7 @@ const mostConcurrency = 10_000
 
 const workerSchema = z.strictObject({
   concurrency: z.int().min(1).max(mostConcurrency).default(10),
-  lease: durationOption({ min: 1000, max: 86_400_000 }).default(30_000),
+  lease: durationOption({ min: 1000, max: 86_400_000 }).transform(Math.ceil).default(30_000),
 })
 
 const stopSchema = z.strictObject({ timeout: durationOption().default(30_000) })
