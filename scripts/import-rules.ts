@@ -245,7 +245,7 @@ const rules: readonly Rule[] = [
     folder: 'packages/cli',
     allowed: [
       /^zod$/,
-      /^@waybill\/(bridge|core(\/driver)?)$/,
+      /^@waybill\/(bridge|core(\/driver)?|jobs)$/,
       /^(commander|@commander-js\/extra-typings|@bomb\.sh\/tab\/commander|cli-table3|log-update)$/,
     ],
     typesToo: [],

@@ -1,38 +1,17 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { connect, defineMessage, defineTopic } from '@waybill/core'
 import { afterAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { run } from './run.ts'
+import { waybill as runIn, type Terminal } from './run.fixture.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'waybill-cli-test-'))
 afterAll(() => rm(folder, { recursive: true }))
 
 await writeFile(join(folder, 'secrets.json'), '{ "native": { "redis": { "password": s3cret } } }')
 
-interface Terminal {
-  readonly isTTY?: boolean
-  readonly input?: string
-}
-
-/** Runs a command line in this process; each stream is a terminal, or none is. */
-async function waybill(line: string, { isTTY = false, input = '' }: Terminal = {}) {
-  const text = { stdout: '', stderr: '' }
-  const collect = (name: keyof typeof text) =>
-    Object.assign(new PassThrough(), { isTTY }).on('data', (chunk: Buffer) => {
-      text[name] += chunk.toString()
-    })
-  const stdin = Object.assign(Readable.from([input]), { isTTY })
-  const host = {
-    streams: { stdin, stdout: collect('stdout'), stderr: collect('stderr') },
-    directory: folder,
-    signal: new AbortController().signal,
-  }
-  const code = await run(line.split(' '), host)
-  return { code, ...text }
-}
+const waybill = (line: string, terminal?: Terminal) => runIn(line, folder, terminal)
 
 test.each([
   ['topics', /No broker is named/],
@@ -134,12 +113,15 @@ test('every command has a help with examples', async () => {
   const { code, stdout } = await waybill('--help')
   expect(code).toBe(0)
   const names = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name ?? '')
-  const own = names.filter((name) => !['help', 'completion', 'dead'].includes(name))
+  const own = names.filter((name) => !['help', 'completion', 'dead', 'jobs'].includes(name))
   expect(own).toHaveLength(11)
   const dead = ['list', 'show', 'replay', 'edit-and-replay', 'discard', 'export', 'import'].map(
     (name) => `dead ${name}`,
   )
-  for (const name of [...own, ...dead]) {
+  const jobs = ['stats', 'list', 'show', 'retry', 'cancel', 'promote', 'schedules'].map(
+    (name) => `jobs ${name}`,
+  )
+  for (const name of [...own, ...dead, ...jobs]) {
     const help = await waybill(`${name} --help`)
     expect(help.code).toBe(0)
     expect(help.stdout, name).toMatch(/Examples:\n {2}\$ waybill/)

@@ -1,6 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, type ConnectOptions, connect, type Group, type Topic } from '@waybill/core'
+import type { Jobs } from '@waybill/jobs'
 import { type ConnectionArguments, connectionOptions } from './connection/connection-options.ts'
 import { type Definitions, loadDefinitions } from './connection/definitions.ts'
+import { type JobStoreOptions, openJobStore } from './connection/job-store.ts'
 import { findGroup, findTopic } from './connection/named.ts'
 import { sentenceOf } from './failures/explain-failure.ts'
 import type { Redactor } from './failures/redact.ts'
@@ -8,6 +11,8 @@ import { UsageError } from './failures/usage-error.ts'
 import { confirm } from './output/confirm.ts'
 import type { Output, Streams } from './output/output.ts'
 import { Progress } from './output/progress.ts'
+
+const closeWithinMs = 1000
 
 export interface SessionParts {
   readonly streams: Streams
@@ -86,6 +91,15 @@ export class Session {
 
   progress(label: string, total?: number): Progress {
     return new Progress(this.streams.stderr, label, total)
+  }
+
+  /** The jobs of a store, until the command ends. */
+  async jobs(options: JobStoreOptions): Promise<Jobs> {
+    const { directory, redactor } = this.#parts
+    const { jobs, close } = await openJobStore(options, directory, redactor)
+    // What hangs is left behind.
+    this.defer(() => Promise.race([close(), sleep(closeWithinMs, undefined, { ref: false })]))
+    return jobs
   }
 
   /** Called when the command ends, also when it is interrupted. It has to be bounded in time. */

@@ -36,7 +36,8 @@ export function storeTests(servers: Servers): readonly Case[] {
 }
 
 async function runTests(environment: Readonly<Record<string, string>>): Promise<void> {
-  const args = ['node_modules/vitest/vitest.mjs', 'run', 'packages/jobs', 'packages/adapter-redis/src/jobs']
+  const folders = ['packages/jobs', 'packages/adapter-redis/src/jobs', 'packages/cli/src/commands/jobs']
+  const args = ['node_modules/vitest/vitest.mjs', 'run', ...folders]
   const output = await runCommand(process.execPath, [...args, '-t', 'Redis|PostgreSQL'], {
     cwd: root,
     environment: { ...environment, NO_COLOR: '1' },

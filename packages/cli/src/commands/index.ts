@@ -5,6 +5,7 @@ import { dead } from './dead/dead.ts'
 import { doctor } from './doctor/doctor.ts'
 import { drain } from './drain.ts'
 import { groups } from './groups.ts'
+import { jobs } from './jobs/jobs.ts'
 import { seek } from './seek.ts'
 import { send } from './send/send.ts'
 import { stats } from './stats.ts'
@@ -23,6 +24,7 @@ const files: readonly CommandFile[] = [
   tail,
   seek,
   drain,
+  jobs,
   bridge,
   plan,
   apply,
