@@ -87,4 +87,6 @@ export interface Dialect {
   readonly notify: string | undefined
   /** A known condition as an error of ours; anything else as it is. */
   explain(error: unknown): MessagingError | undefined
+  /** Whether a statement failed because its table has no such column. */
+  lacksColumn(error: unknown): boolean
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Dialect } from '@waybill/database'
-import { explainPostgresError } from './errors.ts'
+import { explainPostgresError, lacksColumn } from './errors.ts'
 import { textRowParameters, textRows } from './text-rows.ts'
 
 // "WAYB": keeps the lock of migrations apart from an application's own advisory locks.
@@ -51,6 +51,7 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
     namespace: `${schema}.${prefix}`,
     notify: `pg_notify('${channelOf(schema, prefix)}', '')`,
     explain: explainPostgresError,
+    lacksColumn,
   }
 }
 

@@ -12,6 +12,7 @@ const away = 'The database does not answer'
 const missing =
   "A table or schema is missing. Run database.migrate(), or the SQL of database.migrations(), if it is Waybill's"
 const isReadOnly = '25006'
+const undefinedColumn = '42703'
 const queryTimeout = 'Query read timeout'
 
 // By SQLSTATE (PostgreSQL documentation, appendix A).
@@ -93,6 +94,10 @@ export function endsConnection(error: unknown): boolean {
   return (
     cause instanceof Error && (cause.message === queryTimeout || Reflect.get(cause, 'code') === isReadOnly)
   )
+}
+
+export function lacksColumn(error: unknown): boolean {
+  return error instanceof Error && Reflect.get(error, 'code') === undefinedColumn
 }
 
 function meaningOf(code: string): Meaning | undefined {

@@ -58,6 +58,17 @@ test('a server that is not there is told in one sentence, and may be tried again
   })
 })
 
+test('what a connection fails with is told as it is, and not as a table of somebody else', async () => {
+  const failing = () => Promise.reject(new Error('The server does not support SSL connections'))
+  const database = postgres({ queries: { query: failing, transaction: failing } })
+  for (const asked of [database.migrate(), database.outbox().stats()]) {
+    await expect(asked).rejects.toMatchObject({
+      code: 'failed',
+      message: 'Looking at the schema "waybill": The server does not support SSL connections',
+    })
+  }
+})
+
 test('a read-only database is told in one sentence', async () => {
   await using database = postgres({ url: 'pglite:' })
   await database.migrate()

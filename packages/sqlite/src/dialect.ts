@@ -1,5 +1,5 @@
 import type { Dialect } from '@waybill/database'
-import { explainSqliteError } from './errors.ts'
+import { explainSqliteError, lacksColumn } from './errors.ts'
 
 const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 
@@ -39,6 +39,7 @@ export function sqliteDialect(prefix: string): Dialect {
     namespace: prefix,
     notify: undefined,
     explain: explainSqliteError,
+    lacksColumn,
   }
 }
 

@@ -36,3 +36,8 @@ export function explainSqliteError(error: unknown): MessagingError | undefined {
     cause: error,
   })
 }
+
+/** It has no code of its own. */
+export function lacksColumn(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('no such column')
+}

@@ -1,4 +1,4 @@
-import { MessagingError } from '@waybill/core/driver'
+import { MessagingError, toMessagingError } from '@waybill/core/driver'
 import type { Dialect } from '../dialect.ts'
 import type { Transaction } from '../transaction.ts'
 import { currentVersion, steps } from './steps.ts'
@@ -42,6 +42,8 @@ async function appliedSteps(dialect: Dialect, transaction: Transaction): Promise
   } catch (error) {
     const known = MessagingError.is(error) ? error : dialect.explain(error)
     if (known !== undefined) throw known
+    // A connection that could not be made, for example, says nothing about the table.
+    if (!dialect.lacksColumn(error)) throw toMessagingError(error, `Looking at the ${dialect.place}`)
     const what = `The ${dialect.place} has a table migrations that is not Waybill's`
     throw new MessagingError('topology-mismatch', `${what}. Use another schema or prefix`, { cause: error })
   }
