@@ -99,6 +99,20 @@ describe.each(databases())('a relay on $name', ({ name, open, ready }) => {
     expect(relay.health().status).toBe('down')
   })
 
+  test('that is stopped while it starts leaves nothing behind', async () => {
+    const database = await ready()
+    const bus = await connect({ url: 'memory:', console: false })
+    const relay = database.outbox().relay(bus)
+    const starting = relay.start()
+    const began = performance.now()
+    await Promise.all([expect(starting).rejects.toMatchObject({ code: 'aborted' }), bus.close()])
+    // It does not wait to be idle, which it never becomes.
+    expect(performance.now() - began).toBeLessThan(5000)
+    expect(relay.health().status).toBe('down')
+    const owned = `SELECT slot FROM ${database.dialect.table('slots')} WHERE owner IS NOT NULL`
+    expect(await database.query(owned)).toEqual([])
+  })
+
   test('is woken by a commit, long before it would look', async () => {
     const id = `woken_${name.toLowerCase()}`
     const [database, other] = [open(id), open(id)]

@@ -37,6 +37,13 @@ export interface RelayStopOptions {
 
 const stopSchema = z.strictObject({ timeout: durationOption().default(30_000) })
 
+interface Running {
+  readonly stop: AbortController
+  /** What has to end before it has stopped. */
+  readonly loops: Promise<unknown>
+  readonly hasStarted: boolean
+}
+
 /** Sends what is in an outbox. Made by `outbox.relay(bus)`. */
 export class Relay implements AsyncDisposable {
   readonly #host: Host
@@ -47,7 +54,7 @@ export class Relay implements AsyncDisposable {
   readonly #lanes: readonly Lane[]
   readonly #listener: Listener
   readonly #producers = new Map<string, Producer>()
-  #running: { readonly stop: AbortController; readonly loops: Promise<unknown> } | undefined
+  #running: Running | undefined
   #leaseError: MessagingError | undefined
   #slots = 0
 
@@ -73,35 +80,35 @@ export class Relay implements AsyncDisposable {
    * Begins to send. Resolves when the relay has looked at the schema and has its first share of the work. What fails later is
    * tried again, and told as events.
    *
-   * @throws {MessagingError} when the database cannot be used, or it is running already.
+   * @throws {MessagingError} when the database cannot be used, or it is running already; `aborted` when it is stopped meanwhile.
    */
   async start(): Promise<void> {
     if (this.#running !== undefined) throw new MessagingError('rejected', 'The relay is running already')
     const stop = new AbortController()
     const forgetDatabase = this.#host.beforeClose(() => this.stop())
     const forgetBus = this.#bus.beforeClose(({ timeout }) => this.#sendAndStop(timeout))
-    const forget = () => {
+    const { signal } = stop
+    signal.addEventListener('abort', () => {
       forgetDatabase()
       forgetBus()
-    }
-    this.#running = { stop, loops: Promise.resolve() }
+    })
+    const starting = this.#host.requireReady(this.#host).then(() => this.#renew())
+    this.#running = { stop, loops: starting.catch(() => {}), hasStarted: false }
     try {
-      await this.#host.requireReady(this.#host)
-      await this.#renew()
+      await starting
     } catch (error) {
-      this.#running = undefined
-      forget()
+      if (this.#running?.stop === stop) this.#running = undefined
+      stop.abort()
       throw this.#host.failed(error, 'Starting the relay')
     }
-    const { signal } = stop
-    signal.addEventListener('abort', forget)
+    if (signal.aborted) throw new MessagingError('aborted', 'The relay was stopped while it started')
     const loops = Promise.all([
       ...this.#lanes.map((lane) => lane.run(signal)),
       this.#keepLeases(signal),
       this.#tellDepth(signal),
       this.#listener.run(signal),
     ])
-    this.#running = { stop, loops }
+    this.#running = { stop, loops, hasStarted: true }
   }
 
   /**
@@ -133,7 +140,8 @@ export class Relay implements AsyncDisposable {
     const { clock } = this.#host
     const until = clock.monotonic() + timeoutMs
     // The rest of the time is for what is under way.
-    await within(clock, timeoutMs / 2, Promise.all(this.#lanes.map((lane) => lane.idle())))
+    if (this.#running?.hasStarted)
+      await within(clock, timeoutMs / 2, Promise.all(this.#lanes.map((lane) => lane.idle())))
     await this.stop({ timeout: Math.max(0, until - clock.monotonic()) })
   }
 
