@@ -11,7 +11,7 @@ import type { Leases } from './leases.ts'
 import { holdName, Queue, type Waiting, type WaitingRow } from './queue.ts'
 import type { RelayEvents, RelayedMessage } from './relay-events.ts'
 import type { RelaySettings } from './relay-options.ts'
-import { isRefusedForGood } from './verdict.ts'
+import { isOfSurroundings, isRefusedForGood } from './verdict.ts'
 import { WakeUp } from './wake-up.ts'
 
 /** What all lanes of a relay share. */
@@ -274,13 +274,13 @@ export class Lane {
   }
 
   /**
-   * Holds the keys, or the topic if nothing of it went through: then the broker is away, or the topic is. What the application's
-   * own code throws says nothing about other messages of the topic.
+   * Holds the keys, or the topic if nothing of it went through and that tells that the broker is away, or the topic. What the
+   * application's own code throws, or a definition that is missing, says nothing about other messages of the topic.
    */
   async #hold(topic: string, failures: readonly Outcome[], someWereSent: boolean): Promise<void> {
     const { events } = this.#shared
     const seen = new Set<string>()
-    const isOfTopic = !someWereSent && failures.every(({ error }) => MessagingError.is(error))
+    const isOfTopic = !someWereSent && failures.every(({ error }) => isOfSurroundings(error))
     const delayMs = isOfTopic ? this.#holds.holdTopic(topic) : undefined
     for (const { row, error } of failures) {
       const name = holdName(row)

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { connect, defineMessage, defineTopic, MessagingError } from '@waybill/core'
+import { json } from '@waybill/core/codecs'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Database } from '../database.ts'
@@ -260,6 +261,26 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     })
     await relay.start()
     await database.transaction((transaction) => outbox.send(transaction, ordered, { n: 0 }))
+    await held
+    await database.transaction((transaction) => outbox.send(transaction, ordered, { n: 1 }))
+    await expect.poll(() => byKey.get('k-1'), { timeout: 3000 }).toEqual([1])
+  })
+
+  test('lets others of its topic go on while one message waits whose definition it does not have', async () => {
+    const database = await ready()
+    const codec = json({ type: { field: 'kind' } })
+    const strange = defineMessage(orders, 'order.strange', { schema, key: () => 'k-0', codec })
+    await database.transaction((transaction) => database.outbox().send(transaction, strange, { n: 0 }))
+    const outbox = database.outbox()
+    const { bus, byKey } = await openBus()
+    await using _ = bus
+    await using relay = outbox.relay(bus, { lanes: 1, maxBackoff: '10m' })
+    const held = new Promise<void>((resolve) => {
+      relay.on('held', ({ delayMs }) => {
+        if (delayMs > 5000) resolve()
+      })
+    })
+    await relay.start()
     await held
     await database.transaction((transaction) => outbox.send(transaction, ordered, { n: 1 }))
     await expect.poll(() => byKey.get('k-1'), { timeout: 3000 }).toEqual([1])

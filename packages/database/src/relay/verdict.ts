@@ -15,12 +15,15 @@ const surroundings: ReadonlySet<ErrorCode> = new Set([
   'closed',
 ])
 
+/** Whether an error says as much about every other message as about the one that it came from. */
+export function isOfSurroundings(error: unknown): boolean {
+  return MessagingError.is(error) && surroundings.has(error.code)
+}
+
 /**
  * Whether a message that could not be sent never will: then it is set aside. An error of the surroundings never does that, nor
  * at once one that is not Waybill's, such as one that a middleware throws.
  */
 export function isRefusedForGood(error: unknown): boolean {
-  return (
-    MessagingError.is(error) && !error.retryable && error.fate !== 'unknown' && !surroundings.has(error.code)
-  )
+  return MessagingError.is(error) && !error.retryable && error.fate !== 'unknown' && !isOfSurroundings(error)
 }
