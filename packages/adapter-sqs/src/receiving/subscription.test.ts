@@ -245,3 +245,73 @@ test('verdicts that come one by one travel together while others may come', asyn
   ])
   await driver.close()
 })
+
+test.each(['retry', 'dead-letter'] as const)(
+  'a %s whose copy is durable is only deleted when the subscription closes, not copied again',
+  async (kind) => {
+    let isRefusing = true
+    await using service = await ServiceStub.start({
+      ReceiveMessage: () => ({ Messages: [message] }),
+      DeleteMessageBatch({ Entries }) {
+        if (isRefusing) throw new Refusal(403, 'AccessDenied')
+        return { Successful: Object(Entries) }
+      },
+    })
+    const { driver, subscription } = await subscribe(service, { clock: systemClock })
+    const delivery = await next(subscription)
+    const verdict = { kind, delayMs: 0, headers: {} }
+    expect(await subscription.settle([{ delivery, verdict }])).toMatchObject([{ ok: false }])
+    isRefusing = false
+    await driver.close()
+    expect(service.inputsOf('SendMessageBatch')).toHaveLength(1)
+    expect(service.inputsOf('DeleteMessageBatch')).toHaveLength(2)
+  },
+)
+
+test('each of the verdicts that travel together gets its own answer', async () => {
+  await using service = await ServiceStub.start({
+    ReceiveMessage: () => ({
+      Messages: Array.from({ length: 4 }, (_, n) => ({ ...message, ReceiptHandle: String(n) })),
+    }),
+    DeleteMessageBatch: ({ Entries }) => ({
+      Successful: [Object(Entries)[0]],
+      Failed: [{ Id: '1', Code: 'InternalError', SenderFault: false }],
+    }),
+  })
+  const { driver, subscription } = await subscribe(service, { clock: systemClock, prefetch: 20 })
+  const deliveries: Delivery[] = []
+  while (deliveries.length < 4)
+    deliveries.push(...(await subscription.receive(4, new AbortController().signal)))
+  const verdict = { kind: 'ack' } as const
+  const outcomes = await Promise.all(
+    deliveries.slice(0, 3).map((delivery) => subscription.settle([{ delivery, verdict }])),
+  )
+  expect(outcomes).toMatchObject([
+    [{ ok: true }],
+    [{ ok: false, error: { retryable: true } }],
+    [{ ok: false, error: { message: expect.stringContaining('no result for the entry') } }],
+  ])
+  await driver.close()
+})
+
+test('what is being acked while the subscription closes is not given back as a copy', async () => {
+  const deleting = Promise.withResolvers<void>()
+  const closed = Promise.withResolvers<void>()
+  await using service = await ServiceStub.start({
+    ReceiveMessage: () => ({ Messages: [message] }),
+    async DeleteMessageBatch({ Entries }) {
+      deleting.resolve()
+      await closed.promise
+      return { Successful: Object(Entries) }
+    },
+  })
+  const { driver, subscription } = await subscribe(service, { clock: systemClock })
+  const delivery = await next(subscription)
+  const settling = subscription.settle([{ delivery, verdict: { kind: 'ack' } }])
+  await deleting.promise
+  await subscription.close()
+  closed.resolve()
+  expect(await settling).toEqual([{ ok: true }])
+  expect(service.inputsOf('SendMessageBatch')).toEqual([])
+  await driver.close()
+})

@@ -149,8 +149,11 @@ export class SqsSubscription implements Subscription {
     this.#change.notify()
     this.#arrived = []
     this.#forgetExpired()
-    // What cannot be given back comes back when its lease is over.
-    await this.#return([...this.#inHand])
+    // What cannot be given back comes back when its lease is over, and so does what is being settled, if it fails: a copy of that
+    // would come although it was acked. On FIFO queues nothing is copied, and what follows of its key waits.
+    const { isFifo } = this.#context.queue
+    await this.#return([...this.#inHand].filter(({ isSettling }) => isFifo || !isSettling))
+    this.#inHand.clear()
     this.#context.closed()
   }
 

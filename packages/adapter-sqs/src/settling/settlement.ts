@@ -129,8 +129,19 @@ async function remove(
   return failuresOf(deliveries, await queue.delete(receipts, { signal }))
 }
 
-/** Puts deliveries back into their queue, at once and without counting against them. */
-export async function giveBack(deliveries: readonly SqsDelivery[], queue: Queue): Promise<Failures> {
+/**
+ * Puts deliveries back into their queue, at once and without counting against them. What has a durable copy already is only deleted:
+ * it would come twice.
+ */
+export async function giveBack(all: readonly SqsDelivery[], queue: Queue): Promise<Failures> {
+  if (all.length === 0) return new Map()
+  const copied = all.filter(({ isCopied }) => isCopied)
+  const deliveries = all.filter(({ isCopied }) => !isCopied)
+  const results = await Promise.all([remove(copied, queue), putBack(deliveries, queue)])
+  return new Map(results.flatMap((each) => [...each]))
+}
+
+async function putBack(deliveries: readonly SqsDelivery[], queue: Queue): Promise<Failures> {
   if (deliveries.length === 0) return new Map()
   if (!queue.isFifo) {
     const copies = deliveries.map((delivery): Copy => {
