@@ -23,8 +23,13 @@ const answersOf = (json: string): readonly Outcome[] => JSON.parse(json)
 
 const hanging = () => new Promise<never>(() => {})
 
-async function consuming(driver: Partial<Omit<Driver, 'capabilities'>> = {}, leaseMs?: number) {
+async function consuming(
+  driver: Partial<Omit<Driver, 'capabilities'>> = {},
+  leaseMs?: number,
+  settlesAtOnce = 1,
+) {
   const subscription = new StubSubscription(leaseMs)
+  subscription.settlesAtOnce = settlesAtOnce
   const { bus, clock } = await stubBus(stubDriver({ subscribe: async () => subscription, ...driver }))
   const failures: string[] = []
   bus.on('failure', ({ what, error }) => failures.push(`${what}: ${error.message}`))
@@ -82,6 +87,20 @@ test('a settle that does not answer shows after a minute, until it does', async 
   await settle()
   expect(subscription.kinds).toEqual(['ack'])
   expect(health()?.error).toBeUndefined()
+})
+
+test('a settle that does not answer still shows when others that were called later do', async () => {
+  const { clock, subscription, failures, health } = await consuming({}, undefined, 2)
+  subscription.onSettle = hanging
+  subscription.deliver(delivery({ data: { n: 1 } }))
+  await settle()
+  await clock.advance(61_000)
+  expect(failures).toEqual([expect.stringMatching(/not answered for 60000 ms; .*one call of 2/)])
+  subscription.onSettle = () => ok
+  subscription.deliver(delivery({ data: { n: 2 } }))
+  await settle()
+  expect(subscription.kinds).toEqual(['ack'])
+  expect(health()?.error).toMatchObject({ code: 'timeout' })
 })
 
 test('a renewal that is not answered shows within a third of the lease, until one succeeds', async () => {

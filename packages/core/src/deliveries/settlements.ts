@@ -37,19 +37,23 @@ export class Settlements {
   readonly #closed = new AbortController()
   /** What failed and is tried again, with the latest reason. */
   readonly #failing = new Map<DeliveryInHand, MessagingError>()
-  /** The driver has not answered for long: everything waits for it. */
-  #slow: MessagingError | undefined
+  readonly #parallelism: number
+  /** Of each call that the driver has not answered for long. */
+  readonly #slow = new Set<MessagingError>()
 
   constructor(subscription: Subscription, settings: SettlementsSettings) {
     this.#subscription = subscription
     this.#settings = settings
-    const parallelism = subscription.settlesAtOnce ?? 1
-    this.#batcher = new Batcher((batch) => this.#run(batch), { maxItems: maxSettlements, parallelism })
+    this.#parallelism = subscription.settlesAtOnce ?? 1
+    this.#batcher = new Batcher((batch) => this.#run(batch), {
+      maxItems: maxSettlements,
+      parallelism: this.#parallelism,
+    })
   }
 
   /** Why a verdict could not be carried out yet. */
   get error(): MessagingError | undefined {
-    return this.#slow ?? this.#failing.values().next().value
+    return this.#slow.values().next().value ?? this.#failing.values().next().value
   }
 
   /** How many verdicts could not be carried out yet. */
@@ -95,12 +99,20 @@ export class Settlements {
     if (failed.length > 0) void this.#again(failed)
   }
 
+  get #slowness(): string {
+    const what = `The driver has not answered for ${slowMs} ms`
+    return this.#parallelism === 1
+      ? `${what}, and nothing else is settled meanwhile`
+      : `${what}; this is one call of ${this.#parallelism} at once`
+  }
+
   async #attempt(batch: readonly PendingSettlement[]): Promise<readonly Outcome[]> {
     const { clock, report } = this.#settings
+    let slow: MessagingError | undefined
     const onSlow = () => {
-      const why = `The driver has not answered for ${slowMs} ms, and nothing else is settled meanwhile`
-      this.#slow = new MessagingError('timeout', why, { retryable: true })
-      report('settling', this.#slow)
+      slow = new MessagingError('timeout', this.#slowness, { retryable: true })
+      this.#slow.add(slow)
+      report('settling', slow)
     }
     const cancel = clock.after(slowMs, onSlow, { background: true })
     try {
@@ -110,7 +122,7 @@ export class Settlements {
       return batch.map(() => ({ ok: false, error }))
     } finally {
       cancel()
-      this.#slow = undefined
+      if (slow !== undefined) this.#slow.delete(slow)
     }
   }
 

@@ -136,6 +136,7 @@ export class StubSubscription implements Subscription {
   /** How settling goes; a test may put its own in place. */
   onSettle: (settlement: Settlement) => Outcome | Promise<Outcome> = () => ok
   onClose: () => Promise<void> = async () => {}
+  settlesAtOnce?: number
   resize?: (prefetch: number) => void
   #waiting: Delivery[] = []
   #error: Error | undefined
