@@ -72,10 +72,32 @@ export class Attempts {
     try {
       row = await this.#take(run)
       this.#host.wake()
-    } finally {
-      if (row === undefined) leave()
+    } catch (error) {
+      leave()
+      // It may have begun, which would keep it from everybody until the lease ends, and use up an attempt.
+      await this.#finishUntil({ ...run, kind: 'released' }, () => takenAt + this.#host.leaseMs * 0.9)
+      throw error
     }
-    if (row !== undefined) await this.run(handled, row, takenAt, leave)
+    if (row === undefined) leave()
+    else await this.run(handled, row, takenAt, leave)
+  }
+
+  /** Gives back jobs of a name that were begun for this worker by a call whose answer never came. */
+  async giveBackStrays(name: string): Promise<void> {
+    const { book, owner, leaseMs } = this.#host
+    const { store } = book
+    let last: JobRow | undefined
+    do {
+      const after = last && { at: last.createdAt, id: last.id }
+      const page = await store.list({ name, states: ['active'] }, batchSize, after)
+      last = page.length < batchSize ? undefined : page.at(-1)
+      // Of those whose leases are as good as over some may have been run here.
+      const from = store.clock.now() + leaseMs * 0.2
+      const strays = page.filter((row) => row.owner === owner && !this.#runs.has(row))
+      const held = strays.filter(({ leaseUntil = 0 }) => leaseUntil > from)
+      await Promise.all(held.map(({ id, run }) => this.#finish({ id, run, kind: 'released' })))
+    } while (last !== undefined)
+    this.#host.wake()
   }
 
   /** Of a job that was taken. Resolves when whatever became of it is in the store. */
@@ -254,16 +276,20 @@ export class Attempts {
     return { id: live.id, run: live.run, taken: live.row, progress: text, log }
   }
 
-  /** Until it is stored, or the lease has run out: then somebody else has the job. */
   async #store(live: LiveRun, outcome: Outcome): Promise<void> {
+    await this.#finishUntil(outcome, () => live.leaseEnd)
+  }
+
+  /** Until it is stored, or the lease has run out: then somebody else has the job. */
+  async #finishUntil(outcome: Outcome, leaseEnd: () => number): Promise<void> {
     const { clock } = this.#host.book.store
     for (let failures = 1; ; failures += 1) {
       try {
         await this.#finish(outcome)
         return
       } catch (error) {
-        this.#host.failed(`storing the outcome of job ${live.id}`, error)
-        if (clock.monotonic() >= live.leaseEnd) return
+        this.#host.failed(`storing the outcome of job ${outcome.id}`, error)
+        if (clock.monotonic() >= leaseEnd()) return
         await sleep(clock, storeBackoff(failures))
       }
     }

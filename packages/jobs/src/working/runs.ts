@@ -1,6 +1,6 @@
 import { MessagingError, sleep } from '@waybill/core/driver'
 import { Change, within } from '@waybill/core/driver-kit'
-import type { JobBook } from '../book/job-book.ts'
+import type { JobBook, Run } from '../book/job-book.ts'
 import type { LiveRun } from './live-run.ts'
 
 const lookEveryMs = 1000
@@ -33,6 +33,10 @@ export class Runs {
 
   get all(): readonly LiveRun[] {
     return [...this.#live.values()]
+  }
+
+  has({ id, run }: Run): boolean {
+    return this.#live.get(id)?.run === run
   }
 
   add(run: LiveRun): void {

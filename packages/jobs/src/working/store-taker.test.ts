@@ -1,4 +1,4 @@
-import { connect } from '@waybill/core'
+import { connect, MessagingError } from '@waybill/core'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../definition.ts'
@@ -10,6 +10,10 @@ const Plain = defineJob('plain', { input: z.object({ text: z.string() }) })
 
 const texts = (count: number) =>
   Array.from({ length: count }, (_, index) => ({ data: { text: String(index) } }))
+
+function isActive(found: unknown): boolean {
+  return Array.isArray(found) && found[0]?.state === 'active'
+}
 
 for (const testStore of stores().filter(({ overBus }) => !overBus)) {
   describe(testStore.name, () => {
@@ -30,6 +34,36 @@ for (const testStore of stores().filter(({ overBus }) => !overBus)) {
       end.resolve()
       for (const job of added) await job.result()
       expect((ran[0] ?? 0) + (ran[1] ?? 0)).toBe(5)
+    })
+
+    test('jobs that a store has begun in an answer that never came run at once, with all their attempts', async () => {
+      const { store, another } = await testStore.open()
+      let answers = 0
+      const unanswered = storeAround(store, async (name, call) => {
+        const found = await call()
+        const isTaken = ['step', 'transaction'].includes(name) && isActive(found)
+        if (isTaken && ++answers <= 2) throw new MessagingError('disconnected', 'cut', { retryable: true })
+        return found
+      })
+      const jobs = await another({ store: unanswered })
+      const Limited = defineJob('limited', { input: z.object({}), rateLimit: { max: 100, per: '1s' } })
+      const plain = jobs.worker({ concurrency: 4 }).handle(Plain, ({ data }) => data.text)
+      await jobs.addBulk(
+        Plain,
+        texts(4).map((each) => ({ ...each, options: { attempts: 1 } })),
+      )
+      await plain.start()
+      await until(async () => (await jobs.counts()).completed === 4)
+      answers = 1
+      await jobs
+        .worker()
+        .handle(Limited, () => {})
+        .start()
+      const limited = await jobs.add(Limited, {}, { attempts: 1 })
+      await limited.result()
+      for (const { history } of (await jobs.list()).jobs)
+        expect(history.every(({ outcome }) => outcome !== 'lost')).toBe(true)
+      expect(answers).toBeGreaterThan(2)
     })
 
     test('a worker leaves the jobs of a queue that it does not handle to others', async () => {

@@ -37,6 +37,9 @@ export class StoreTaker implements Taker {
   readonly #placed = new Set<string>()
   /** For how many there has to be a place when the store answers. */
   #asked = 0
+  /** A store that did not answer may have begun jobs for this worker all the same. */
+  #mayHaveStrays = false
+  #strays: Promise<void> | undefined
   /** Since when handlers run, by the clock's monotonic time. */
   readonly #running = new Map<string, number>()
   /** What is to end before the worker has stopped. */
@@ -73,8 +76,21 @@ export class StoreTaker implements Taker {
   }
 
   async receive(most: number, ask: () => Promise<readonly JobRow[]>): Promise<number> {
-    const takenAt = this.#settings.clock.monotonic()
-    const asked = ask()
+    // While others are under way, their jobs would seem to be strays.
+    if (this.#mayHaveStrays && this.#asked === 0) this.#strays ??= this.#giveBackStrays()
+    const strays = this.#strays
+    let takenAt = 0
+    const asked = (async () => {
+      await strays
+      takenAt = this.#settings.clock.monotonic()
+      try {
+        return await ask()
+      } catch (error) {
+        // What is set aside is handed out again, and uses up no attempt.
+        this.#mayHaveStrays = !this.mayWait
+        throw error
+      }
+    })()
     this.#underWay.add(asked)
     this.#asked += most
     let jobs: readonly JobRow[]
@@ -104,6 +120,7 @@ export class StoreTaker implements Taker {
     this.#turnAway()
     // What is under way may bring more, which is given back.
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay])
+    if (this.#mayHaveStrays) await this.#giveBackStrays().catch(() => {})
   }
 
   health(): WorkerHealth {
@@ -161,6 +178,15 @@ export class StoreTaker implements Taker {
     if (this.#state === 'running' && (await this.#slots.enter())) return true
     limits?.leave()
     return false
+  }
+
+  async #giveBackStrays(): Promise<void> {
+    try {
+      for (const name of this.#names) await this.#settings.attempts.giveBackStrays(name)
+      this.#mayHaveStrays = false
+    } finally {
+      this.#strays = undefined
+    }
   }
 
   #turnAway(): void {
