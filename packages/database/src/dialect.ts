@@ -67,6 +67,11 @@ export interface Dialect {
     /** None has had this number, or a higher one. */
     readonly next: string
   }
+  /**
+   * What our own statements are written for: whether it is what transactions have by default, and what gives it to the one that has
+   * just begun. Undefined: all transactions are alike.
+   */
+  readonly readCommitted: { readonly isDefault: string; readonly set: string } | undefined
   /** At the end of a SELECT: locks its rows, waiting for others. */
   readonly locking: string
   /** At the end of a SELECT: locks its rows, leaving out what others have locked. */

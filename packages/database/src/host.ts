@@ -16,6 +16,7 @@ export class Host implements Queries {
   /** How many there have been: what was stored while there was none has to wake those that came before it was committed. */
   #wakersSoFar = 0
   #isReady = false
+  #isReadCommitted: boolean | undefined
   #closing: Promise<void> | undefined
 
   constructor(connection: Connection) {
@@ -26,8 +27,24 @@ export class Host implements Queries {
     return this.connection.dialect
   }
 
-  query<Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]> {
-    return this.connection.query(sql, parameters)
+  /**
+   * A statement of ours. Under a stricter isolation than it is written for, relays would fail each other's statements and those of
+   * the application, without being more right.
+   */
+  async query<Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]> {
+    const { readCommitted } = this.dialect
+    if (readCommitted === undefined) return await this.connection.query<Row>(sql, parameters)
+    if (this.#isReadCommitted === undefined) {
+      const [row] = await this.connection.query<{ is_default: boolean }>(
+        `SELECT ${readCommitted.isDefault} AS is_default`,
+      )
+      this.#isReadCommitted = row?.is_default === true
+    }
+    if (this.#isReadCommitted) return await this.connection.query<Row>(sql, parameters)
+    return await this.connection.transaction(async (transaction) => {
+      await transaction.query(readCommitted.set)
+      return await transaction.query<Row>(sql, parameters)
+    })
   }
 
   async transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {

@@ -16,7 +16,7 @@ export function makeDatabase(connection: Connection): Database {
   const { dialect } = connection
   return {
     dialect,
-    query: (sql, parameters) => host.query(sql, parameters),
+    query: (sql, parameters) => connection.query(sql, parameters),
     transaction: (work) => host.transaction(work),
     migrate: () => migrate(dialect, host),
     migrations: () => plainMigrations(dialect),

@@ -40,6 +40,10 @@ export function postgresDialect(schema: string, prefix: string): Dialect {
       oldestRunning: 'pg_snapshot_xmin(pg_current_snapshot())',
       next: 'pg_snapshot_xmax(pg_current_snapshot())',
     },
+    readCommitted: {
+      isDefault: `current_setting('default_transaction_isolation') = 'read committed'`,
+      set: 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED',
+    },
     locking: 'FOR UPDATE',
     lockingFree: 'FOR UPDATE SKIP LOCKED',
     table: (name) => `"${schema}"."${prefix}${name}"`,

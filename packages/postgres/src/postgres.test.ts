@@ -1,4 +1,5 @@
 import { PGlite } from '@electric-sql/pglite'
+import { connect } from '@waybill/core'
 import pg from 'pg'
 import { afterAll, describe, expect, test } from 'vitest'
 import { explainPostgresError } from './errors.ts'
@@ -67,6 +68,26 @@ test('what a connection fails with is told as it is, and not as a table of someb
       message: 'Looking at the schema "waybill": The server does not support SSL connections',
     })
   }
+})
+
+test('statements of its own run under READ COMMITTED, whatever transactions have by default', async () => {
+  await using own = await PGlite.create()
+  await own.query(`SET default_transaction_isolation = 'serializable'`)
+  await using database = postgres({ pglite: own })
+  await database.migrate()
+  const current = `current_setting('transaction_isolation')`
+  await database.query(`ALTER TABLE waybill.relays ADD COLUMN isolation text DEFAULT ${current}`)
+  await using bus = await connect({ url: 'memory:', console: false })
+  await using relay = database.outbox().relay(bus)
+  await relay.start()
+  expect(await database.query('SELECT isolation FROM waybill.relays')).toEqual([
+    { isolation: 'read committed' },
+  ])
+  const asked = `SELECT ${current} AS isolation`
+  expect(await database.query(asked)).toEqual([{ isolation: 'serializable' }])
+  expect(await database.transaction((transaction) => transaction.query(asked))).toEqual([
+    { isolation: 'serializable' },
+  ])
 })
 
 test('a read-only database is told in one sentence', async () => {

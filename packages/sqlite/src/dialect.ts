@@ -29,6 +29,7 @@ export function sqliteDialect(prefix: string): Dialect {
       return `(${queries.join('\nUNION ALL ')}) AS found`
     },
     transactions: { type: 'integer', current: '0', oldestRunning: '1', next: '1' },
+    readCommitted: undefined,
     locking: '',
     lockingFree: '',
     table: (name) => `"${prefix}${name}"`,

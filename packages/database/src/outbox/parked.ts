@@ -36,10 +36,11 @@ interface Row {
 export type ParkedSelection = readonly string[] | 'all'
 
 export async function listParked(
-  { dialect: { table, epochMs }, connection }: Host,
+  host: Host,
   { limit = 100, after = '0' }: ParkedPage,
 ): Promise<readonly ParkedMessage[]> {
-  const rows = await connection.query<Row>(
+  const { table, epochMs } = host.dialect
+  const rows = await host.query<Row>(
     `SELECT position, topic, type, id, key, ${epochMs('stored_at')} AS stored, tries, error FROM ${table('outbox')}
 WHERE state = 'parked' AND position > $1 ORDER BY position LIMIT $2`,
     [after, limit],
