@@ -32,6 +32,14 @@ const byState: ReadonlyMap<string, Meaning> = new Map([
   ],
   ['40001', meaning('failed', true, 'Another transaction was first. Run the transaction again')],
   ['40P01', meaning('failed', true, 'Transactions waited for each other. Run the transaction again')],
+  [
+    '53200',
+    meaning(
+      'throttled',
+      true,
+      'The database lacks memory, or room for so many locks: raise max_locks_per_transaction, or store messages of fewer keys in one transaction',
+    ),
+  ],
   ['55P03', meaning('timeout', true, 'Another transaction held a lock for too long')],
   ['57014', meaning('timeout', true, 'The statement took longer than allowed')],
   ['57P01', meaning('disconnected', true, 'The database ended the connection')],

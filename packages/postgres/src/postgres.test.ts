@@ -120,6 +120,14 @@ test('a failed statement fails a transaction of another library too', async () =
   await expect(database.query('SELECT * FROM nowhere')).rejects.toMatchObject({ code: 'topology-missing' })
 })
 
+test('a transaction with more locks than there is room for is told what to do', () => {
+  const refusal = Object.assign(new Error('out of shared memory'), { code: '53200' })
+  expect(explainPostgresError(refusal)).toMatchObject({
+    code: 'throttled',
+    message: expect.stringContaining('fewer keys in one transaction'),
+  })
+})
+
 test('a text that cannot be stored is told in one sentence', () => {
   const refusal = Object.assign(new Error('invalid byte sequence'), { code: '22021' })
   expect(explainPostgresError(refusal)).toMatchObject({
