@@ -194,8 +194,8 @@ export interface JobStore {
   counts(filter: Pick<JobFilter, 'name' | 'queue'>): Promise<JobCounts>
   /** How many waiting jobs of a queue a message was sent for. */
   sentCount(queue: string): Promise<number>
-  /** When the next message of these queues is to be sent; undefined: none is. */
-  nextSendAt(queues: readonly string[]): Promise<number | undefined>
+  /** When the next job of each of these queues is to be sent, or taken; those that have none are left out. */
+  nextSendAt(queues: readonly string[]): Promise<ReadonlyMap<string, number>>
   /** By id. */
   schedules(limit: number, after?: string): Promise<readonly ScheduleRow[]>
   /** When the next schedule is due, or the next lease ends; undefined: there is none. */

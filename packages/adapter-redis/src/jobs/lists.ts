@@ -105,11 +105,20 @@ export class Lists {
 
   /** The lowest score in any of these sets. */
   async earliest(sets: readonly string[]): Promise<number | undefined> {
-    if (sets.length === 0) return undefined
+    const [moment] = await this.earliestOfEach([sets])
+    return moment
+  }
+
+  /** The same for each of several groups of sets, all at one moment. */
+  async earliestOfEach(groups: readonly (readonly string[])[]): Promise<readonly (number | undefined)[]> {
+    if (groups.length === 0) return []
     const commands = new Commands()
-    for (const set of sets) commands.add('ZRANGE', set, 0, 0, 'WITHSCORES')
-    const moments = (await this.#reader.read(commands)).flatMap(scored).map(({ score }) => score)
-    return moments.length === 0 ? undefined : Math.min(...moments)
+    for (const set of groups.flat()) commands.add('ZRANGE', set, 0, 0, 'WITHSCORES')
+    const replies = (await this.#reader.read(commands)).values()
+    return groups.map((sets) => {
+      const scores = sets.flatMap(() => scored(replies.next().value).map(({ score }) => score))
+      return scores.length === 0 ? undefined : Math.min(...scores)
+    })
   }
 }
 

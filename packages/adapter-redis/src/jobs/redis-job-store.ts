@@ -152,13 +152,19 @@ class Store implements RedisJobStore {
     return counts.map(asNumber).reduce((sum, each) => sum + each, 0)
   }
 
-  nextSendAt(queues: readonly string[]): Promise<number | undefined> {
-    const sets = queues.flatMap((queue) =>
+  async nextSendAt(queues: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const setsOf = (queue: string) =>
       [true, false].flatMap((isSent) =>
         priorities.map((priority) => this.#keys.toSend(queue, isSent, priority)),
-      ),
+      )
+    await this.#clock.ready()
+    const moments = await this.#lists.earliestOfEach(queues.map(setsOf))
+    return new Map(
+      queues.flatMap((queue, index) => {
+        const moment = moments[index]
+        return moment === undefined ? [] : [[queue, moment]]
+      }),
     )
-    return this.#lists.earliest(sets)
   }
 
   async schedules(limit: number, after = ''): Promise<readonly ScheduleRow[]> {

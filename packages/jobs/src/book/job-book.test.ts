@@ -106,6 +106,22 @@ for (const testStore of stores()) {
       expect((await store.list({}, 10)).map(({ id }) => id).sort()).toEqual(['c', 'd'])
     })
 
+    test('a store tells of each queue when its next job is due', async () => {
+      const { store } = await testStore.open()
+      const book = new JobBook(store)
+      await book.add([job('a', { queue: 'one', delayMs: 5000 }), job('b', { queue: 'one', priority: 0 })])
+      await book.add([job('c', { queue: 'two', delayMs: 60_000 })])
+      const rows = await store.find(['b', 'c'])
+      const sendAt = (id: string) => rows.find((row) => row.id === id)?.sendAt
+      expect([...(await store.nextSendAt(['two', 'none', 'one']))].sort()).toEqual([
+        ['one', sendAt('b')],
+        ['two', sendAt('c')],
+      ])
+      await book.claim({ queue: 'one', room: 1, lost: 0 }, 1000)
+      expect((await store.nextSendAt(['one'])).get('one')).toBeGreaterThan(sendAt('b') ?? 0)
+      expect((await store.nextSendAt([])).size).toBe(0)
+    })
+
     test('a transaction that fails leaves nothing', async () => {
       const { store } = await testStore.open()
       const book = new JobBook(store)

@@ -120,18 +120,16 @@ class DatabaseJobStore implements JobStore {
     return Number(row?.number ?? 0)
   }
 
-  async nextSendAt(queues: readonly string[]): Promise<number | undefined> {
-    const moments: number[] = []
-    for (const queue of queues) {
-      for (const sent of [0, 1] as const) {
-        const rows = await this.#database.query<{ send_at: number | string }>(
-          this.#statements.nextSendAt(sent),
-          [queue],
-        )
-        moments.push(...rows.map((row) => Number(row.send_at)))
-      }
-    }
-    return moments.length === 0 ? undefined : Math.min(...moments)
+  async nextSendAt(queues: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    if (queues.length === 0) return new Map()
+    await this.#clock.ready()
+    const { dialect } = this.#database
+    const incoming = dialect.rows(1, [{ name: 'queue', type: 'text' }])
+    const rows = await this.#database.query<{ queue: string; next_at: number | string | null }>(
+      this.#statements.nextSendAt(incoming),
+      dialect.rowParameters([queues]),
+    )
+    return new Map(rows.flatMap(({ queue, next_at: next }) => (next === null ? [] : [[queue, Number(next)]])))
   }
 
   async schedules(limit: number, after = ''): Promise<readonly ScheduleRow[]> {

@@ -52,10 +52,11 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
     sentCount: `SELECT count(*) AS number FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting'`,
     running: `SELECT (SELECT count(*) FROM ${jobs} WHERE queue = $1 AND is_sent = 1 AND state = 'waiting')
 + (SELECT count(*) FROM ${jobs} WHERE queue = $1 AND state = 'active') AS number`,
-    nextSendAt: (sent: 0 | 1) => {
-      const ofPriority = (priority: string) =>
-        `SELECT send_at FROM ${jobs} WHERE queue = $1 AND is_sent = ${sent} AND state = 'waiting' AND priority = ${priority} ORDER BY send_at LIMIT 1`
-      return `SELECT send_at FROM ${forEach(priorities, ofPriority)}`
+    nextSendAt: (incoming: string) => {
+      const next = (sent: 0 | 1) => (priority: string) =>
+        `SELECT send_at FROM ${jobs} WHERE queue = incoming."queue" AND is_sent = ${sent} AND state = 'waiting' AND priority = ${priority} ORDER BY send_at LIMIT 1`
+      const both = ([0, 1] as const).map((sent) => `SELECT send_at FROM ${forEach(priorities, next(sent))}`)
+      return `SELECT incoming."queue" AS queue, (SELECT min(send_at) FROM (${both.join('\nUNION ALL ')}) AS next) AS next_at FROM ${incoming}`
     },
     // In the order of ids, as everybody locks: outcomes of the same jobs are being stored at that moment.
     renew: `UPDATE ${jobs} SET lease_until = $3 WHERE id IN (SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active' ORDER BY id ${locking}) RETURNING id`,

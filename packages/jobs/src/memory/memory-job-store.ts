@@ -70,8 +70,13 @@ class MemoryJobStore implements JobStore {
     return this.#waiting(queue).filter(({ isSent }) => isSent).length
   }
 
-  async nextSendAt(queues: readonly string[]): Promise<number | undefined> {
-    return earliest(queues.flatMap((queue) => this.#waiting(queue)).map(({ sendAt }) => sendAt))
+  async nextSendAt(queues: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const next = new Map<string, number>()
+    for (const queue of queues) {
+      const moment = earliest(this.#waiting(queue).map(({ sendAt }) => sendAt))
+      if (moment !== undefined) next.set(queue, moment)
+    }
+    return next
   }
 
   async schedules(limit: number, after = ''): Promise<readonly ScheduleRow[]> {

@@ -91,13 +91,13 @@ export class Dispatcher {
         const swept = sweep()
         // What goes wrong there keeps no jobs from workers.
         await Promise.allSettled([swept])
-        const hasMore = await anyOf(looks(), (look) => this.#handOut.turn(look))
+        const hasMore = await anyOf(looks(await this.#due(queues)), (look) => this.#handOut.turn(look))
         return (await swept) || hasMore
       },
       nextAt: async () => {
         const served = [...queues.keys()].filter((queue) => takersOf(queue).length > 0)
-        const moments = [await book.store.nextSendAt(served), await book.store.nextSweepAt()]
-        return Math.min(...moments.map((moment) => moment ?? Number.POSITIVE_INFINITY))
+        const moments = (await book.store.nextSendAt(served)).values()
+        return Math.min(...moments, (await book.store.nextSweepAt()) ?? Number.POSITIVE_INFINITY)
       },
     })
     return { queues, errand }
@@ -108,8 +108,8 @@ export class Dispatcher {
     const looks = this.#looks(queues)
     const errand = this.#errand({
       what: 'sending jobs',
-      turn: () => anyOf(looks(), (look) => this.#sender.turn(bus, look)),
-      nextAt: () => this.#host.book.store.nextSendAt([...queues.keys()]),
+      turn: () => anyOf(looks(queues.keys()), (look) => this.#sender.turn(bus, look)),
+      nextAt: async () => Math.min(...(await this.#host.book.store.nextSendAt([...queues.keys()])).values()),
     })
     return { queues, errand }
   }
@@ -120,18 +120,28 @@ export class Dispatcher {
     return new Errand({ ...of, store: book.store, pollMs, failed })
   }
 
+  /** Where workers have room, and something is due: a look at each of many queues would hold up those that are busy. */
+  async #due(queues: Line['queues']): Promise<readonly string[]> {
+    const { book, takersOf } = this.#host
+    const open = [...queues.keys()].filter((queue) => takersOf(queue).some((taker) => taker.room() > 0))
+    if (open.length < 2) return open
+    const next = await book.store.nextSendAt(open)
+    const now = book.store.clock.now()
+    return open.filter((queue) => (next.get(queue) ?? Number.POSITIVE_INFINITY) <= now)
+  }
+
   /** What is looked at in a turn, until it is over. */
-  #looks(queues: Line['queues']): () => Iterable<QueueTurn> {
+  #looks(queues: Line['queues']): (names: Iterable<string>) => Iterable<QueueTurn> {
     const { book, pollMs } = this.#host
     let lookedForLostAt = Number.NEGATIVE_INFINITY
     const isOver = () => this.#isOver
-    return function* () {
+    return function* (names) {
       const now = book.store.clock.monotonic()
       const looksForLost = book.store.tellsAll || now - lookedForLostAt >= pollMs
       if (looksForLost) lookedForLostAt = now
-      for (const [queue, mostRunning] of queues) {
+      for (const queue of names) {
         if (isOver()) return
-        yield { queue, mostRunning, looksForLost }
+        yield { queue, mostRunning: queues.get(queue), looksForLost }
       }
     }
   }

@@ -476,6 +476,22 @@ test('a run learns that its lease has run out though the store does not answer',
   expect(await over.promise).toMatchObject({ code: 'stale' })
 })
 
+test('queues in which nothing is due hold up none in which something is', async () => {
+  let changes = 0
+  const store = storeAround(memoryJobStore(), async (name, call) => {
+    if (name === 'transaction') changes += 1
+    return await call()
+  })
+  await using jobs = openJobs({ store })
+  const worker = jobs.worker({ concurrency: 1 }).handle(Plain, ({ data }) => data.text)
+  for (let index = 0; index < 50; index += 1)
+    worker.handle(defineJob(`idle-${index}`, { input: z.object({}) }), () => {})
+  await worker.start()
+  const added = await jobs.addBulk(Plain, texts(20))
+  for (const job of added) await job.result()
+  expect(changes).toBeLessThan(200)
+})
+
 test('whoever is told of failures may fail, too', async () => {
   let failures = 0
   const store = storeAround(memoryJobStore(), async (name, call) => {
