@@ -16,7 +16,7 @@ import { idIn, partsOf, priorities } from './job-keys.ts'
 import type { JobReader } from './job-reader.ts'
 import type { Kinds } from './kinds.ts'
 import { SeenValues } from './seen-values.ts'
-import { fromRevised, holderIn, type StoredJob, scheduleIn } from './stored-job.ts'
+import { fromRevised, holderIn, nameInHead, type StoredJob, scheduleIn } from './stored-job.ts'
 
 /** What all transactions of a store have in common. */
 export interface RedisRowsContext {
@@ -30,7 +30,7 @@ export interface RedisRowsContext {
 }
 
 /** How many jobs are looked through at once. */
-const pageSize = 500
+const pageSize = 2500
 
 /** The rows of jobs within a transaction: reads them, and keeps what is to be written until it commits. */
 export class RedisRows implements JobRows {
@@ -138,7 +138,7 @@ export class RedisRows implements JobRows {
     return replies.flatMap(asArray).map(asUtf8).map(idIn).slice(0, limit)
   }
 
-  /** Names stand in the jobs only, so those that others are to run are read, too. */
+  /** Names stand in the heads only, so those of jobs that others are to run are read, too: no more of them, since they may be many. */
   async #namedToSend({ queue, names, isSent }: NamedToSend, limit: number): Promise<readonly string[]> {
     const ids: string[] = []
     for (const priority of priorities) {
@@ -146,8 +146,8 @@ export class RedisRows implements JobRows {
       for (let from = 0; ids.length < limit; from += pageSize) {
         const range = ['-inf', this.now, 'BYSCORE', 'LIMIT', from, pageSize]
         const page = await this.#context.reader.members(new Commands().add('ZRANGE', key, ...range))
-        const rows = await this.#context.reader.rows(page.map(idIn))
-        ids.push(...rows.filter(({ name }) => names.includes(name)).map(({ id }) => id))
+        const heads = await this.#context.reader.values(this.#context.reader.keys.heads, page.map(idIn))
+        for (const [id, head] of heads) if (names.includes(nameInHead(fromRevised(head).json))) ids.push(id)
         if (page.length < pageSize) break
       }
     }

@@ -38,6 +38,12 @@ export function rowInHead(text: string): JobRow & { readonly isLate: boolean } {
   return { ...moving, ...rest }
 }
 
+/** The name alone, of which many may be looked through. */
+export function nameInHead(text: string): string {
+  const moving: Pick<JobRow, 'name'> = JSON.parse(text.slice(0, text.indexOf('\n')))
+  return moving.name
+}
+
 /** Waits for a time that has not come. */
 export function isLateAt({ state, dueAt }: JobRow, now: number): boolean {
   return state === 'waiting' && dueAt > now
