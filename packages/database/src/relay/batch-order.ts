@@ -33,6 +33,8 @@ const stepMs = 0.05
  * leaves the later one under way.
  */
 export class BatchOrder {
+  /** Slots that were not ours in the meantime. Should they be again, what was left of them comes first. */
+  readonly lostSlots = new Set<number>()
   readonly #deadline: number
   readonly #lines = new Map<string, Line>()
   #count = 0

@@ -211,10 +211,12 @@ export class Lane {
       place.handedOver()
       return { row, error: blocked.error, wasTried: false }
     }
-    const { host, definitions } = this.#shared
+    const { host, definitions, leases } = this.#shared
     const timeoutMs = place.deadline - host.clock.monotonic()
-    // Those before it took long, or the process stood still. Later ones of its key come here too, as they end before it.
-    if (timeoutMs <= 0) {
+    // Those before it took long, or the process stood still, and another relay may have its key by now. Later ones of the key come
+    // here too, as they end before it.
+    if (!leases.slots.has(row.slot)) batch.lostSlots.add(row.slot)
+    if (timeoutMs <= 0 || batch.lostSlots.has(row.slot)) {
       place.handedOver()
       return { row, isLeft: true }
     }

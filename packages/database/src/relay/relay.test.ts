@@ -308,6 +308,35 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     expect(troubles).toEqual([])
   })
 
+  test('sends no more of a batch when another relay has taken what it is of', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus } = await openBus()
+    await using _ = bus
+    const began: number[] = []
+    const sending = Promise.withResolvers<void>()
+    bus.use({
+      send: async ({ data }, next) => {
+        began.push(schema.parse(data).n)
+        sending.resolve()
+        await setTimeout(200)
+        await next()
+      },
+    })
+    await fill(database, outbox, 60)
+    await using relay = outbox.relay(bus, { lease: 1000 })
+    await relay.start()
+    await sending.promise
+    const { table, after } = database.dialect
+    // As if this one had stood still for longer than its leases.
+    await database.query(`UPDATE ${table('slots')} SET owner = 'another', expires_at = ${after('60000')}`)
+    await setTimeout(3000)
+    expect(began.length).toBeLessThan(40)
+    const before = began.length
+    await setTimeout(500)
+    expect(began).toHaveLength(before)
+  })
+
   test('reads no more data at once than a process can hold', async () => {
     const database = await ready()
     const outbox = database.outbox()
