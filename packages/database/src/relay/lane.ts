@@ -186,9 +186,10 @@ export class Lane {
     const outcomes = await Promise.all(rows.map((row) => this.#send(row, batch)))
     const done = outcomes.filter(({ error, isLeft }) => error === undefined && isLeft !== true)
     this.#sent = done.map(({ row }) => row.position)
-    await this.#removeSent()
     const sent = done.filter(({ hasExpired }) => hasExpired !== true)
+    // Before what may fail: nobody would do it later.
     for (const { row } of sent) this.#holds.release(holdName(row), row.topic)
+    await this.#removeSent()
     for (const { row } of done.filter(({ hasExpired }) => hasExpired)) events.emit('expired', infoOf(row))
     this.relayed += sent.length
     if (sent.length > 0) {

@@ -308,6 +308,35 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     expect(troubles).toEqual([])
   })
 
+  test('is up again when what was held is through, though its row could only be removed later', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus } = await openBus()
+    await using _ = bus
+    const { table } = database.dialect
+    const [here, away] = [table('outbox'), table('outbox').replace('outbox', 'hidden')]
+    const rename = (from: string, to: string) =>
+      database.query(`ALTER TABLE ${from} RENAME TO ${to.split('.').at(-1)}`)
+    let tries = 0
+    bus.use({
+      send: async (_context, next) => {
+        tries += 1
+        if (tries === 1) throw new MessagingError('failed', 'not now', { retryable: true })
+        await rename(here, away)
+        await next()
+      },
+    })
+    await using relay = outbox.relay(bus)
+    const failed = new Promise((resolve) => relay.on('failure', resolve))
+    await relay.start()
+    await fill(database, outbox, 1)
+    await failed
+    await rename(away, here)
+    await poll(() => waiting(database)).toBe(0)
+    await poll(() => relay.health().status).toBe('up')
+    expect(tries).toBe(2)
+  })
+
   test('sends no more of a batch when another relay has taken what it is of', async () => {
     const database = await ready()
     const outbox = database.outbox()
