@@ -141,17 +141,16 @@ export function incomingRows<Field extends string, Row>(
   valueIn: (row: Row, field: Field) => unknown,
   isMany = false,
 ): Incoming<Field> {
-  const all = of.map((column) => ({
-    ...column,
-    values: rows.map((row) => valueIn(row, column.field) ?? null),
-  }))
-  const isSame = ({ values }: { readonly values: readonly unknown[] }) =>
-    values.every((value) => value === values[0])
+  const [head] = rows
+  const isSame = ({ field }: { readonly field: Field }) => {
+    const first = head && valueIn(head, field)
+    return rows.every((row) => valueIn(row, field) === first)
+  }
   // The first tells how many there are.
-  const varying = all.filter((column, index) => index === 0 || !isSame(column))
-  const same = all.filter((column) => !varying.includes(column))
+  const varying = of.filter((column, index) => index === 0 || !isSame(column))
+  const same = of.filter((column) => !varying.includes(column))
   const names = varying.map(({ field }) => field)
-  const values = varying.map((column) => column.values)
+  const values = varying.map(({ field }) => rows.map((row) => valueIn(row, field) ?? null))
   const expressions = new Map(same.map(({ field, type }, index) => [field, `CAST($${index + 1} AS ${type})`]))
   for (const { field, type } of isMany ? varying : [])
     expressions.set(field, `CAST(incoming."${field}" AS ${type})`)
@@ -164,7 +163,7 @@ export function incomingRows<Field extends string, Row>(
           varying.map(({ field, type }) => ({ name: field, type })),
         ),
     parameters: [
-      ...same.map((column) => column.values[0]),
+      ...same.map(({ field }) => (head && valueIn(head, field)) ?? null),
       ...(isMany ? dialect.manyRowParameters(values) : dialect.rowParameters(values)),
     ],
     expression: (field) => expressions.get(field) ?? `incoming."${field}"`,
