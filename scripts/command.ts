@@ -6,12 +6,21 @@ export interface CommandResult {
   readonly seconds: number
 }
 
-/** Runs a command from the repository's root. `show` passes its output on as it comes; it is kept in any case. */
-export function command(program: string, args: readonly string[], show = false): Promise<CommandResult> {
+/**
+ * Runs a command from the repository's root. `show` passes its output on as it comes; it is kept in any case. `environment` is added to
+ * that of this process.
+ */
+export function command(
+  program: string,
+  args: readonly string[],
+  show = false,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
   const startedAt = performance.now()
   return new Promise((resolve) => {
     const child = spawn(program, args, {
       cwd: new URL('..', import.meta.url),
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const chunks: Buffer[] = []
