@@ -1,4 +1,4 @@
-import { context, type Link, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api'
+import { context, type Link, ROOT_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api'
 import type { AddedJobs, HandledJob, MeasuredJobs, Recorder } from '@waybill/figures'
 import { type Failure, since, typeOf } from './failure.ts'
 import { attributeNames } from './names.ts'
@@ -27,11 +27,10 @@ async function added(
   next: () => Promise<void>,
 ): Promise<void> {
   const { name, queue, count } = addition
-  const active = context.active()
   const span = spans?.start('add', name, undefined, {
     kind: SpanKind.PRODUCER,
     type: 'send',
-    parent: active,
+    parent: context.active(),
     attributes: {
       [attributeNames.job]: name,
       [attributeNames.topic]: queue,
@@ -39,16 +38,7 @@ async function added(
     },
   })
   addition.trace = writeTraceContext(span?.spanContext())
-  let failure: Failure | undefined
-  try {
-    await (span === undefined ? next() : context.with(trace.setSpan(active, span), next))
-  } catch (error) {
-    failure = { error }
-    throw error
-  } finally {
-    recorder?.jobsAdded(name, count, typeOf(failure))
-    end(span, failure)
-  }
+  await followed(span, next, (failure) => recorder?.jobsAdded(name, count, typeOf(failure)))
 }
 
 async function handled(
@@ -58,8 +48,7 @@ async function handled(
 ): Promise<void> {
   const creation = carried && readTraceContext(carried)
   // The message that a broker has handed it out by, if that is followed too.
-  const active = context.active()
-  const message = trace.getSpanContext(active)
+  const message = trace.getSpanContext(context.active())
   const links: Link[] = [creation, message].flatMap((each) => (each === undefined ? [] : [{ context: each }]))
   const parent =
     joined && creation !== undefined ? trace.setSpanContext(ROOT_CONTEXT, creation) : ROOT_CONTEXT
@@ -75,14 +64,23 @@ async function handled(
     },
   })
   const startedAt = performance.now()
+  await followed(span, next, (failure) => recorder?.jobHandled(name, since(startedAt), typeOf(failure)))
+}
+
+/** Within the span, which then ends. */
+async function followed(
+  span: Span | undefined,
+  next: () => Promise<void>,
+  told: (failure: Failure | undefined) => void,
+): Promise<void> {
   let failure: Failure | undefined
   try {
-    await (span === undefined ? next() : context.with(trace.setSpan(active, span), next))
+    await (span === undefined ? next() : context.with(trace.setSpan(context.active(), span), next))
   } catch (error) {
     failure = { error }
     throw error
   } finally {
-    recorder?.jobHandled(name, since(startedAt), typeOf(failure))
+    told(failure)
     end(span, failure)
   }
 }

@@ -1,5 +1,5 @@
 import { Option } from '@commander-js/extra-typings'
-import type { JobListFilter, JobSnapshot, Jobs } from '@waybill/jobs'
+import type { JobListFilter, JobSnapshot, JobState, Jobs } from '@waybill/jobs'
 import { positive } from '../../arguments.ts'
 import type { CommandFile } from '../../cli.ts'
 import { formatTime } from '../../output/format.ts'
@@ -29,7 +29,7 @@ const states = [
   'completed',
   'failed',
   'cancelled',
-] as const
+] as const satisfies readonly JobState[]
 
 export const list: CommandFile = (cli) =>
   withStore(
