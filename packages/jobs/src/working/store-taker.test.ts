@@ -100,6 +100,8 @@ for (const testStore of stores().filter(({ overBus }) => !overBus)) {
         .handle(Few, async () => {
           running += 1
           most = Math.max(most, running)
+          // However long the store takes to begin the second.
+          await until(() => most > 1)
           await new Promise((resolve) => setTimeout(resolve, 5))
           running -= 1
         })
@@ -168,6 +170,7 @@ for (const testStore of stores().filter(({ overBus }) => !overBus)) {
       const handler = async () => {
         running += 1
         most = Math.max(most, running)
+        await until(() => most > 2)
         await new Promise((resolve) => setTimeout(resolve, 5))
         running -= 1
       }
