@@ -1,7 +1,7 @@
 import type { JobSnapshot, ScheduleSnapshot } from '@waybill/jobs'
 
 /** A job as `jobs list` prints it: all but data, result and what happened. */
-export function jobToJson({ error, parent, progress, ...job }: JobSnapshot) {
+export function jobToJson(job: JobSnapshot) {
   return {
     id: job.id,
     name: job.name,
@@ -10,9 +10,9 @@ export function jobToJson({ error, parent, progress, ...job }: JobSnapshot) {
     priority: job.priority,
     attempt: job.attempt,
     attempts: job.attempts,
-    progress: progress ?? null,
-    error: error ?? null,
-    parent: parent ?? null,
+    progress: job.progress ?? null,
+    error: job.error ?? null,
+    parent: job.parent ?? null,
     dueAt: job.dueAt.toISOString(),
     createdAt: job.createdAt.toISOString(),
     updatedAt: job.updatedAt.toISOString(),
@@ -36,18 +36,18 @@ export function wholeJobToJson(job: JobSnapshot) {
   }
 }
 
-export function scheduleToJson({ at, lastAt, nextAt, ...schedule }: ScheduleSnapshot) {
+export function scheduleToJson(schedule: ScheduleSnapshot) {
   return {
     id: schedule.id,
     name: schedule.name,
     cron: schedule.cron ?? null,
     timeZone: schedule.timeZone ?? null,
     everyMs: schedule.everyMs ?? null,
-    at: at?.toISOString() ?? null,
+    at: schedule.at?.toISOString() ?? null,
     missed: schedule.missed,
     isPaused: schedule.isPaused,
-    lastAt: lastAt?.toISOString() ?? null,
-    nextAt: nextAt?.toISOString() ?? null,
+    lastAt: schedule.lastAt?.toISOString() ?? null,
+    nextAt: schedule.nextAt?.toISOString() ?? null,
     data: schedule.data ?? null,
   }
 }

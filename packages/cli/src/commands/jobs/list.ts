@@ -1,10 +1,11 @@
 import { Option } from '@commander-js/extra-typings'
-import type { JobListFilter, JobSnapshot, JobState, Jobs } from '@waybill/jobs'
+import type { JobListFilter, JobSnapshot, Jobs } from '@waybill/jobs'
 import { positive } from '../../arguments.ts'
 import type { CommandFile } from '../../cli.ts'
 import { formatTime } from '../../output/format.ts'
 import type { Column } from '../../output/table.ts'
 import { jobToJson } from './job-json.ts'
+import { states } from './states.ts'
 import { withStore } from './with-store.ts'
 
 const columns: readonly Column<JobSnapshot>[] = [
@@ -20,16 +21,6 @@ const columns: readonly Column<JobSnapshot>[] = [
 // As many as the store gives at once.
 const pageSize = 1000
 const usualLimit = 100
-
-const states = [
-  'waiting',
-  'delayed',
-  'waiting-for-children',
-  'active',
-  'completed',
-  'failed',
-  'cancelled',
-] as const satisfies readonly JobState[]
 
 export const list: CommandFile = (cli) =>
   withStore(

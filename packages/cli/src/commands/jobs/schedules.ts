@@ -28,23 +28,22 @@ export const schedules: CommandFile = (cli) =>
       .option('-y, --yes', 'does not ask before it is removed'),
   ).action(({ pause, resume, remove, yes, ...store }) =>
     cli.run(async (session) => {
-      const given = [pause, resume, remove].filter((id) => id !== undefined)
-      if (given.length > 1) throw new UsageError('Give one of --pause, --resume and --remove')
+      const changes = [
+        { id: pause, done: 'paused', apply: (all: Schedules, id: string) => all.pause(id) },
+        { id: resume, done: 'resumed', apply: (all: Schedules, id: string) => all.resume(id) },
+        { id: remove, done: 'removed', apply: (all: Schedules, id: string) => all.remove(id) },
+      ].flatMap(({ id, ...change }) => (id === undefined ? [] : [{ id, ...change }]))
+      if (changes.length > 1) throw new UsageError('Give one of --pause, --resume and --remove')
       const { schedules: all } = await session.jobs(store)
-      const [id] = given
-      if (id === undefined) {
+      const [change] = changes
+      if (change === undefined) {
         const count = await session.output.list(columns, schedulesOf(all), scheduleToJson)
         if (count === 0 && !session.output.isJson) session.output.note('There are no schedules.')
         return undefined
       }
+      const { id, done, apply } = change
       if (remove !== undefined) await session.confirm(`Remove the schedule ${id}?`, yes)
-      const isDone =
-        pause !== undefined
-          ? await all.pause(id)
-          : resume !== undefined
-            ? await all.resume(id)
-            : await all.remove(id)
-      const done = pause !== undefined ? 'paused' : resume !== undefined ? 'resumed' : 'removed'
+      const isDone = await apply(all, id)
       await session.output.result(
         { id, [done]: isDone },
         isDone ? `The schedule ${id} is ${done}.` : `There is no schedule ${id} that can be ${done}.`,

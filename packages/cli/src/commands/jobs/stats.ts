@@ -2,11 +2,10 @@ import type { JobCounts } from '@waybill/jobs'
 import type { CommandFile } from '../../cli.ts'
 import { formatCount } from '../../output/format.ts'
 import type { Column } from '../../output/table.ts'
+import { states } from './states.ts'
 import { withStore } from './with-store.ts'
 
-const columns: readonly Column<JobCounts>[] = (
-  ['waiting', 'delayed', 'waiting-for-children', 'active', 'completed', 'failed', 'cancelled'] as const
-).map((state) => ({
+const columns: readonly Column<JobCounts>[] = states.map((state) => ({
   title: state.replaceAll('-', ' '),
   align: 'right',
   text: (counts: JobCounts) => formatCount(counts[state]),
