@@ -38,10 +38,11 @@ export function lives(servers: Servers, end: Broker, kind: StoreName): Case {
           }
           return { attempt, children: [] }
         })
-        .handle(Turn, ({ id }, { attempt }) => {
-          runs.push(id)
-          return { attempt, children: [] }
-        })
+      // What runs side by side has no order.
+      const inTurn = other.worker({ concurrency: 1 }).handle(Turn, ({ id }, { attempt }) => {
+        runs.push(id)
+        return { attempt, children: [] }
+      })
       // What is urgent was added last, before anybody takes any, by the process that sends them, one at a time.
       const turns = await other.addBulk(
         Turn,
@@ -55,6 +56,7 @@ export function lives(servers: Servers, end: Broker, kind: StoreName): Case {
       assert.equal((await late.get())?.state, 'delayed')
       assert.equal(await never.cancel(), true)
       await worker.start()
+      await inTurn.start()
 
       const failing = await jobs.add(Task, { kind: 'fail' })
       assert.equal((await failing.result({ timeout: '60s' })).attempt, 3)

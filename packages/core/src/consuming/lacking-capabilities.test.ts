@@ -195,7 +195,8 @@ test.each([
   const other = () => delivery({ id: 'x', type: 'order.shipped', key: 'k' })
   subscription.deliver(other(), numbered(2))
   await settle()
-  expect([deferred, subscription.kinds]).toEqual([[1000], []])
+  expect(deferred).toHaveLength(1)
+  expect(subscription.kinds).toEqual([])
   await clock.advance(1000)
   expect(subscription.kinds).toEqual(kinds)
   const toOthers = { verdict: { kind: 'release', toOthers: true } }
