@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { headerNames } from '../driver/transport-headers.ts'
 import type { StoredDeadLetter } from '../driver.ts'
-import { lazily } from '../lib/validation.ts'
+import { lazily, wholeText } from '../lib/validation.ts'
 import type { DeadLetter } from './dead-letter.ts'
 
 /** The version of `ExportedDeadLetter` that is written. */
@@ -26,8 +26,6 @@ export interface ExportedDeadLetter {
   readonly body: { readonly text: string } | { readonly base64: string }
 }
 
-const text = () => z.string().refine((value) => value.isWellFormed(), 'expected text of whole characters')
-
 /** Strict: what another version added would be lost. */
 export const exportedSchema = lazily(() =>
   z.strictObject({
@@ -35,14 +33,14 @@ export const exportedSchema = lazily(() =>
       exportVersion,
       `expected ${exportVersion}; what a newer Waybill exported is for that one to import`,
     ),
-    id: text().min(1).max(1000),
-    topic: text(),
-    group: text(),
-    key: text().optional(),
-    contentType: text().optional(),
-    headers: z.record(text(), text()),
+    id: wholeText().min(1).max(1000),
+    topic: wholeText(),
+    group: wholeText(),
+    key: wholeText().optional(),
+    contentType: wholeText().optional(),
+    headers: z.record(wholeText(), wholeText()),
     body: z.union(
-      [z.strictObject({ text: text() }), z.strictObject({ base64: z.base64() })],
+      [z.strictObject({ text: wholeText() }), z.strictObject({ base64: z.base64() })],
       'expected { text } or { base64 }',
     ),
   }),

@@ -25,6 +25,10 @@ export const functionSchema = lazily(() =>
   z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'expected a function'),
 )
 
+/** Text that is the same on the other side of any transport: half a character would come out as U+FFFD. */
+export const wholeText = () =>
+  z.string().refine((value) => value.isWellFormed(), 'expected text without lone surrogates')
+
 /** Whether a value has these methods, own or inherited. */
 export function hasFunctions(value: unknown, names: readonly string[]): boolean {
   const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'

@@ -7,7 +7,7 @@ import type { Duration } from '../lib/duration.ts'
 import { someMillisecondsSchema } from '../lib/duration-schema.ts'
 import { ConfigurationError, MessagingError, RequestError, toError } from '../lib/errors.ts'
 import { newId } from '../lib/new-id.ts'
-import { lazily, parseOptions } from '../lib/validation.ts'
+import { lazily, parseOptions, wholeText } from '../lib/validation.ts'
 import { type RequestDefinition, validateData } from '../messages/definition.ts'
 import type { Message } from '../messages/message.ts'
 import type { Producer } from '../sending/producer.ts'
@@ -32,12 +32,7 @@ const requestSchema = lazily(() =>
     delay: z
       .undefined('a request is sent at once; send a message instead, and have the answer sent too')
       .optional(),
-    id: z
-      .string()
-      .min(1)
-      .max(256)
-      .refine((id) => id.isWellFormed(), 'expected text without lone surrogates')
-      .optional(),
+    id: wholeText().min(1).max(256).optional(),
     signal: z.instanceof(AbortSignal).optional(),
   }),
 )

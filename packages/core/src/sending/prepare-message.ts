@@ -206,14 +206,18 @@ function keyOf<Output>(
     return undefined
   }
   try {
-    const key: unknown = options.key ?? definition.key?.(value)
+    // What is wrong with it is known from the options.
+    if (options.key !== undefined) return options.key
+    const key: unknown = definition.key?.(value)
     if (key === undefined && !topic.ordered) return undefined
     if (key === undefined) {
       const why = `topic "${topic.name}" is ordered and needs a key`
       return problem(`${why}: give defineMessage a key function, or send a key option`)
     }
-    if (typeof key === 'string' && key.length >= 1 && key.length <= 1024) return key
-    return problem('the key function made something else than text of 1 to 1024 characters')
+    if (typeof key === 'string' && key.length >= 1 && key.length <= 1024 && key.isWellFormed()) return key
+    return problem(
+      'the key function made something else than text of 1 to 1024 characters without lone surrogates',
+    )
   } catch (error) {
     return problem(`the key function threw: ${toError(error).message}`)
   }

@@ -203,6 +203,21 @@ describe('nothing is sent', () => {
     expect(published).toEqual([])
   })
 
+  test('when text has half a character, which transports and stores would change', async () => {
+    const { bus, published } = await recording()
+    const half = 'a\ud800'
+    const options = { id: half, key: half, correlationId: half, causationId: half, metadata: { note: half } }
+    expect(await issuesOf(bus.producer().send(OrderCreated, { n: 1 }, options))).toEqual(
+      Object.fromEntries(
+        ['id', 'key', 'correlationId', 'causationId', 'metadata.note'].map((path) => [
+          `options.${path}`,
+          'expected text without lone surrogates',
+        ]),
+      ),
+    )
+    expect(published).toEqual([])
+  })
+
   test('when an ordered topic gets a message without a key', async () => {
     const { bus } = await recording()
     expect((await issuesOf(bus.producer().send(Booked, { n: 1 }))).key).toMatch(
@@ -215,6 +230,7 @@ describe('nothing is sent', () => {
     ['makes no text', () => 7, /text of 1 to 1024 characters/],
     ['makes an empty text', () => '', /text of 1 to 1024 characters/],
     ['makes too long a text', () => 'k'.repeat(1025), /text of 1 to 1024 characters/],
+    ['makes half a character', () => '\ud800', /without lone surrogates/],
   ])('when the key function %s', async (_what, key, reason) => {
     const { bus, published } = await recording()
     for (const topic of [orders, ledger]) {

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Duration } from '../lib/duration.ts'
 import { durationSchema, millisecondsSchema } from '../lib/duration-schema.ts'
 import type { Issue } from '../lib/errors.ts'
-import { lazily, toIssues } from '../lib/validation.ts'
+import { lazily, toIssues, wholeText } from '../lib/validation.ts'
 import { isReservedName } from '../messages/cloud-events.ts'
 import { isTraceparent, isTracestate } from '../messages/trace-context.ts'
 
@@ -120,15 +120,15 @@ const metadataSchema = lazily(() =>
     z
       .string()
       .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected a name of letters, digits and punctuation'),
-    z.string(),
+    wholeText(),
   ),
 )
 
 const sendSchema = lazily(() =>
   z
     .strictObject({
-      id: z.string().min(1).max(256).optional(),
-      key: z.string().min(1).max(1024).optional(),
+      id: wholeText().min(1).max(256).optional(),
+      key: wholeText().min(1).max(1024).optional(),
       delay: durationSchema().optional(),
       priority: z.int().min(0).max(9).optional(),
       attempts: z.int().min(1).max(10_000).optional(),
@@ -144,8 +144,8 @@ const sendSchema = lazily(() =>
           }
         })
         .optional(),
-      correlationId: z.string().min(1).optional(),
-      causationId: z.string().min(1).optional(),
+      correlationId: wholeText().min(1).optional(),
+      causationId: wholeText().min(1).optional(),
       traceparent: z
         .string()
         .refine(
