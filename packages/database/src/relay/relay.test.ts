@@ -242,6 +242,38 @@ VALUES (5, 'orders', 'order.placed', 1, 'by-hand', 'k', 'psql', '{"n":1}', '{"or
     expect(relay.health()).toEqual({ status: 'up', error: undefined })
   })
 
+  test('does not start again beside what a stop has not waited for', async () => {
+    const database = await ready()
+    const outbox = database.outbox()
+    const { bus, byKey } = await openBus()
+    await using _ = bus
+    const gate = Promise.withResolvers<void>()
+    let begun = 0
+    bus.use({
+      send: async (_context, next) => {
+        begun += 1
+        await gate.promise
+        await next()
+      },
+    })
+    await fill(database, outbox, 30)
+    await using relay = outbox.relay(bus)
+    await relay.start()
+    await poll(() => begun > 0).toBe(true)
+    await expect(relay.stop({ timeout: 20 })).rejects.toMatchObject({ code: 'timeout' })
+    await expect(relay.start()).rejects.toThrow(/still sends what was under way/)
+    gate.resolve()
+    await poll(() =>
+      relay.start().then(
+        () => true,
+        () => false,
+      ),
+    ).toBe(true)
+    await poll(() => waiting(database)).toBe(0)
+    await poll(() => [...byKey.values()].flat().length).toBe(30)
+    expect([...byKey.values()].every(isSorted)).toBe(true)
+  })
+
   test('holds one key and no topic for what middleware throws', async () => {
     const database = await ready()
     const outbox = database.outbox()

@@ -55,6 +55,8 @@ export class Relay implements AsyncDisposable {
   readonly #listener: Listener
   readonly #producers = new Map<string, Producer>()
   #running: Running | undefined
+  /** What a stop has not waited for. */
+  #leftBehind: Promise<unknown> | undefined
   #leaseError: MessagingError | undefined
   #slots = 0
 
@@ -80,10 +82,16 @@ export class Relay implements AsyncDisposable {
    * Begins to send. Resolves when the relay has looked at the schema and has its first share of the work. What fails later is
    * tried again, and told as events.
    *
-   * @throws {MessagingError} when the database cannot be used, or it is running already; `aborted` when it is stopped meanwhile.
+   * @throws {MessagingError} when the database cannot be used, or it is running already, or still sends what a stop has not
+   *   waited for; `aborted` when it is stopped meanwhile.
    */
   async start(): Promise<void> {
     if (this.#running !== undefined) throw new MessagingError('rejected', 'The relay is running already')
+    if (this.#leftBehind !== undefined) {
+      const what =
+        'The relay still sends what was under way when it was stopped, and beside it could not keep keys in order'
+      throw new MessagingError('rejected', `${what}; start it later, or another one`, { retryable: true })
+    }
     const stop = new AbortController()
     const forgetDatabase = this.#host.beforeClose(() => this.stop())
     const forgetBus = this.#bus.beforeClose(({ timeout }) => this.#sendAndStop(timeout))
@@ -125,6 +133,10 @@ export class Relay implements AsyncDisposable {
     this.#wake()
     const isDone = await within(this.#host.clock, timeout, running.loops)
     if (!isDone) {
+      const forget = () => {
+        this.#leftBehind = undefined
+      }
+      this.#leftBehind = running.loops.then(forget, forget)
       const what = `The relay was still sending after ${timeout} ms; its messages are sent again by another`
       throw new MessagingError('timeout', what, { retryable: true })
     }
