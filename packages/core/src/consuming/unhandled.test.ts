@@ -82,7 +82,7 @@ describe('whether a type is wanted', () => {
     const [first] = subscription.settled
     if (first?.verdict.kind !== 'retry') throw new Error('It was not left to others')
     const { delayMs, headers } = first.verdict
-    expect(delayMs).toBeGreaterThanOrEqual(500)
+    expect(delayMs).toBeGreaterThanOrEqual(0)
     expect(delayMs).toBeLessThanOrEqual(1000)
     expect(headers).toMatchObject({ 'waybill-unhandled-for': `${delayMs}` })
     expect(first.verdict).not.toHaveProperty(['headers', 'waybill-attempt'])
@@ -106,8 +106,8 @@ describe('a message that nobody here handles', () => {
       await settle()
     }
     expect(subscription.kinds.at(-1)).toBe('dead-letter')
-    // 10 s at a time at most, until 10 min are over.
-    expect(rounds).toBeGreaterThan(60)
+    // 20 s at a time at most, until 10 min are over.
+    expect(rounds).toBeGreaterThan(30)
   })
 
   test('starts anew when the header is nonsense', async () => {
@@ -117,7 +117,7 @@ describe('a message that nobody here handles', () => {
     )
     await settle()
     expect(retried(subscription)).toMatchObject({
-      'waybill-unhandled-for': expect.stringMatching(/^(1000|[5-9]\d\d)$/),
+      'waybill-unhandled-for': expect.stringMatching(/^(1000|\d{1,3})$/),
     })
   })
 })

@@ -41,17 +41,16 @@ export interface Siblings {
 
 // The broker may hand a message to the same member again and again: with two members, half of those that are left meet the
 // right one in each round. So the rounds are short at first, and grow slowly; when nobody is there, a backlog must not go
-// round and round. And they are shorter by up to `jitter` at random: what came back all at once would meet members that
-// take turns, or take all that is there, in step, and might meet the wrong one each time.
-const shortestDelayMs = 1000
-const longestDelayMs = 10_000
-const growth = 1 / 8
-const jitter = 1 / 2
+// round and round. These are the longest of a round: each takes a random part of them, down to nothing. What comes back
+// after the same time would meet members that take turns in step, and miss the right one each time.
+const firstDelayMs = 1000
+const longestDelayMs = 20_000
+const growth = 1 / 4
 
 // A key that goes from member to member takes others of its partition along, and each member waits by itself. So those
 // rounds grow faster.
-const longestKeyDelayMs = 30_000
-const keyGrowth = 1 / 2
+const longestKeyDelayMs = 60_000
+const keyGrowth = 1
 
 // Bounds what is remembered of keys that went elsewhere.
 const mostFirstSeen = 10_000
@@ -129,9 +128,7 @@ export class Unhandled {
   #defer(delivery: DeliveryInHand, waitMs: number, forMs: number | undefined): Disposition {
     const { emit, waits } = this.#settings
     const longest = waits === 'here-then-elsewhere' ? longestKeyDelayMs : longestDelayMs
-    const delayMs = Math.round(
-      Math.min(Math.max(waitMs, shortestDelayMs), longest) * (1 - jitter * Math.random()),
-    )
+    const delayMs = Math.round(Math.min(Math.max(waitMs, firstDelayMs), longest) * Math.random())
     if (waits === 'here-then-elsewhere' && this.#waited.has(delivery)) {
       return { kind: 'settle', verdict: { kind: 'release', toOthers: true } }
     }
