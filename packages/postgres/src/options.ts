@@ -10,7 +10,10 @@ export interface PostgresOptions {
    * `pglite:/path/of/a/folder` is the embedded database, by `@electric-sql/pglite`, in memory or in a folder.
    */
   readonly url?: string
-  /** A pool of yours, of `pg`; never ended by Waybill. A relay keeps one of its connections to be woken by. */
+  /**
+   * A pool of yours, of `pg`; never ended by Waybill. Relays and job stores keep one of
+   * its connections, for all databases over it, to be woken by.
+   */
   readonly pool?: PostgresPool
   /** A `PGlite` of yours, never closed by Waybill. */
   readonly pglite?: PgliteClient

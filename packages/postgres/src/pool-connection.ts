@@ -2,6 +2,7 @@ import { MessagingError } from '@waybill/core/driver'
 import { type Connection, type Dialect, runTransaction, type Transaction } from '@waybill/database/dialects'
 import type { PostgresClient, PostgresPool } from './clients.ts'
 import { endsConnection } from './errors.ts'
+import { listenBy } from './pool-listener.ts'
 
 /** A connection by a pool of `pg`, which is ended only if it was made for this. */
 export class PoolConnection implements Connection {
@@ -49,26 +50,13 @@ export class PoolConnection implements Connection {
         'The pool has one connection, which cannot be kept for notifications, so relays look by themselves'
       throw new MessagingError('unsupported', `${what}. Give it a max of 2 or more`)
     }
-    const client = await this.#connect()
-    let isOver = false
-    const end = (error?: unknown) => {
-      if (isOver) return
-      isOver = true
-      client.removeListener('notification', onNotification)
-      client.release(true)
-      if (error !== undefined) onLost(toLoss(error))
-    }
-    const lost = (error?: unknown) => end(error ?? new Error('the connection was closed'))
-    client.on('notification', onNotification)
-    client.on('error', lost)
-    client.on('end', lost)
+    if (this.#isClosed) throw isClosed()
     try {
-      await client.query(`LISTEN "${this.#channel}"`)
+      const end = await listenBy(pool, { channel: this.#channel, onNotification, onLost })
+      return async () => end()
     } catch (error) {
-      end()
       throw this.dialect.explain(error) ?? error
     }
-    return async () => end()
   }
 
   async close(): Promise<void> {
@@ -78,7 +66,7 @@ export class PoolConnection implements Connection {
   }
 
   async #connect(): Promise<PostgresClient> {
-    if (this.#isClosed) throw new MessagingError('closed', 'The database is closed')
+    if (this.#isClosed) throw isClosed()
     try {
       const pool = await this.#getPool()
       return await pool.connect()
@@ -109,6 +97,6 @@ export class PoolConnection implements Connection {
   }
 }
 
-function toLoss(error: unknown): Error {
-  return error instanceof Error ? error : new Error('the connection was lost')
+function isClosed(): MessagingError {
+  return new MessagingError('closed', 'The database is closed')
 }

@@ -46,18 +46,22 @@ export class Listener {
   async #listen(signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     promise.catch(() => {})
-    const end = await this.#host.connection.listen?.(this.#wake, reject)
-    this.isListening = true
-    // What was notified before is not notified again.
-    this.#wake()
+    const listening = this.#host.connection.listen?.(this.#wake, reject)
     const onAbort = () => resolve()
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) resolve()
     try {
+      // Whoever closes does not wait until others give a connection back.
+      await Promise.race([listening, promise])
+      this.isListening = !signal.aborted
+      // What was notified before is not notified again.
+      this.#wake()
       await promise
     } finally {
       signal.removeEventListener('abort', onAbort)
-      await end?.()
+      const ended = listening?.then((end) => end())
+      if (this.isListening) await ended
+      else ended?.catch(() => {})
     }
   }
 }
