@@ -142,6 +142,7 @@ const rules: readonly Rule[] = [
       'errors',
       'dialect',
       'own-clients',
+      'pool-listener',
       'pool-connection',
       'pglite-connection',
       'given-connection',
