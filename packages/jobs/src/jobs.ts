@@ -72,8 +72,9 @@ export class Jobs implements AsyncDisposable {
     const { store, resendAfter, window } = this.#options
     const poll = store.tellsAll ? unaskedMs : this.#options.poll
     this.#book = new JobBook(store)
-    const scheduleBook = new ScheduleBook(store, (what, error) => this.#failed(what, error))
-    this.#housekeeping = new Housekeeping(this.#book, scheduleBook)
+    const failed = (what: string, error: unknown) => this.#failed(what, error)
+    const scheduleBook = new ScheduleBook(store, failed)
+    this.#housekeeping = new Housekeeping(this.#book, scheduleBook, failed)
     this.schedules = new Schedules({
       store,
       book: scheduleBook,
@@ -358,7 +359,7 @@ export class Jobs implements AsyncDisposable {
         wake: () => this.#dispatcher.wake(),
         serve: (definition) => this.#serve(definition),
         failed: (what, error) => this.#failed(what, error),
-        handOutError: () => this.#dispatcher.handOutError,
+        handOutError: () => this.#dispatcher.handOutError ?? this.#housekeeping.error,
         stopped: () => this.#workers.delete(worker),
       },
       options,
