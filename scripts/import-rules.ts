@@ -114,6 +114,7 @@ const rules: readonly Rule[] = [
       'names',
       'guarded-transaction',
       'run-transaction',
+      'read-committed',
       'single-session',
       'migrations',
       'emitter',

@@ -3,6 +3,7 @@ import type { Connection } from './connection.ts'
 import type { Dialect } from './dialect.ts'
 import { Emitter, type FailureEvents } from './emitter.ts'
 import { requireSchema } from './migrations/schema-version.ts'
+import { ReadCommitted } from './read-committed.ts'
 import type { Queries, Transaction } from './transaction.ts'
 
 /** What inbox, outbox and the others share of their database. */
@@ -10,41 +11,27 @@ export class Host implements Queries {
   readonly connection: Connection
   readonly events = new Emitter<FailureEvents>(['failure'])
   readonly clock: Clock = systemClock
+  readonly #own: Queries
   readonly #closers = new Set<() => Promise<void>>()
   readonly #wakers = new Set<() => void>()
   readonly #waking = new WeakSet<Transaction>()
   /** How many there have been: what was stored while there was none has to wake those that came before it was committed. */
   #wakersSoFar = 0
   #isReady = false
-  #isReadCommitted: boolean | undefined
   #closing: Promise<void> | undefined
 
   constructor(connection: Connection) {
     this.connection = connection
+    this.#own = new ReadCommitted(connection, connection.dialect)
   }
 
   get dialect(): Dialect {
     return this.connection.dialect
   }
 
-  /**
-   * A statement of ours. Under a stricter isolation than it is written for, relays would fail each other's statements and those of
-   * the application, without being more right.
-   */
-  async query<Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]> {
-    const { readCommitted } = this.dialect
-    if (readCommitted === undefined) return await this.connection.query<Row>(sql, parameters)
-    if (this.#isReadCommitted === undefined) {
-      const [row] = await this.connection.query<{ is_default: boolean }>(
-        `SELECT ${readCommitted.isDefault} AS is_default`,
-      )
-      this.#isReadCommitted = row?.is_default === true
-    }
-    if (this.#isReadCommitted) return await this.connection.query<Row>(sql, parameters)
-    return await this.connection.transaction(async (transaction) => {
-      await transaction.query(readCommitted.set)
-      return await transaction.query<Row>(sql, parameters)
-    })
+  /** A statement of ours. */
+  query<Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]> {
+    return this.#own.query<Row>(sql, parameters)
   }
 
   async transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result> {

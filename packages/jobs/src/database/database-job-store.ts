@@ -1,6 +1,7 @@
 import { type Clock, MessagingError, sleep } from '@waybill/core/driver'
 import { ServerClock } from '@waybill/core/driver-kit'
-import type { Database, Transaction } from '@waybill/database'
+import type { Database, Queries, Transaction } from '@waybill/database'
+import { ReadCommitted } from '@waybill/database/dialects'
 import { type JobState, noJobs } from '../job.ts'
 import type { ScheduleRow } from '../schedule.ts'
 import type { JobCounts, JobCursor, JobFilter, JobRow, JobRows, JobStore } from '../store.ts'
@@ -35,6 +36,7 @@ class DatabaseJobStore implements JobStore {
   // Of what is committed in a transaction of the application's, or while notifications were lost, nobody tells.
   readonly tellsAll = false
   readonly #database: Database
+  readonly #queries: Queries
   readonly #clock: ServerClock
   readonly #statements: Statements
   readonly #notices: ChangeNotices
@@ -43,6 +45,7 @@ class DatabaseJobStore implements JobStore {
 
   constructor(database: Database) {
     this.#database = database
+    this.#queries = new ReadCommitted(database, database.dialect)
     this.#clock = new ServerClock(() => timeOf(database))
     this.#statements = statementsOf(database.dialect)
     this.#notices = new ChangeNotices(database, this.#statements.notify)
@@ -61,18 +64,18 @@ class DatabaseJobStore implements JobStore {
       return result
     }
     return await this.#again(() =>
-      this.#database.transaction((transaction) => this.#within(transaction, work)),
+      this.#queries.transaction((transaction) => this.#within(transaction, work)),
     )
   }
 
   /** A statement is a transaction. */
   async step<Result>(work: (rows: JobRows) => Promise<Result>): Promise<Result> {
-    return await this.#again(() => this.#within(this.#database, work))
+    return await this.#again(() => this.#within(this.#queries, work))
   }
 
   async find(ids: readonly string[]): Promise<readonly JobRow[]> {
     if (ids.length === 0) return []
-    return (await this.#database.query<StoredJob>(this.#statements.find, [ids])).map(fromStored)
+    return (await this.#queries.query<StoredJob>(this.#statements.find, [ids])).map(fromStored)
   }
 
   async list(filter: JobFilter, limit: number, after?: JobCursor): Promise<readonly JobRow[]> {
@@ -92,7 +95,7 @@ class DatabaseJobStore implements JobStore {
     }
     const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
     const order = filter.changedSince === undefined ? 'created_at DESC, id DESC' : 'updated_at, id'
-    const rows = await this.#database.query<StoredJob>(
+    const rows = await this.#queries.query<StoredJob>(
       `${this.#statements.list} ${where} ORDER BY ${order} LIMIT ${parameter(limit)}`,
       parameters,
     )
@@ -106,7 +109,7 @@ class DatabaseJobStore implements JobStore {
     if (name !== undefined) conditions.push(`name = $${parameters.push(name)}`)
     if (queue !== undefined) conditions.push(`queue = $${parameters.push(queue)}`)
     const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
-    const rows = await this.#database.query<{ shown: JobState; number: number | string }>(
+    const rows = await this.#queries.query<{ shown: JobState; number: number | string }>(
       `${this.#statements.counts}${where} GROUP BY shown`,
       parameters,
     )
@@ -116,7 +119,7 @@ class DatabaseJobStore implements JobStore {
   }
 
   async sentCount(queue: string): Promise<number> {
-    const [row] = await this.#database.query<{ number: number | string }>(this.#statements.sentCount, [queue])
+    const [row] = await this.#queries.query<{ number: number | string }>(this.#statements.sentCount, [queue])
     return Number(row?.number ?? 0)
   }
 
@@ -125,7 +128,7 @@ class DatabaseJobStore implements JobStore {
     await this.#clock.ready()
     const { dialect } = this.#database
     const incoming = dialect.rows(1, [{ name: 'queue', type: 'text' }])
-    const rows = await this.#database.query<{ queue: string; next_at: number | string | null }>(
+    const rows = await this.#queries.query<{ queue: string; next_at: number | string | null }>(
       this.#statements.nextSendAt(incoming),
       dialect.rowParameters([queues]),
     )
@@ -133,12 +136,12 @@ class DatabaseJobStore implements JobStore {
   }
 
   async schedules(limit: number, after = ''): Promise<readonly ScheduleRow[]> {
-    const rows = await this.#database.query<StoredSchedule>(this.#statements.schedules, [after, limit])
+    const rows = await this.#queries.query<StoredSchedule>(this.#statements.schedules, [after, limit])
     return rows.map(fromStoredSchedule)
   }
 
   async nextSweepAt(): Promise<number | undefined> {
-    const rows = await this.#database.query<{ next_at: number | string }>(this.#statements.nextSweepAt)
+    const rows = await this.#queries.query<{ next_at: number | string }>(this.#statements.nextSweepAt)
     return rows.length === 0 ? undefined : Math.min(...rows.map((row) => Number(row.next_at)))
   }
 
@@ -154,12 +157,12 @@ class DatabaseJobStore implements JobStore {
   async removeExpired(limit: number): Promise<number> {
     await this.#clock.ready()
     const now = this.#clock.now()
-    await this.#database.query(this.#statements.removeKeys, [now])
-    return (await this.#database.query(this.#statements.removeExpired, [now, limit])).length
+    await this.#queries.query(this.#statements.removeKeys, [now])
+    return (await this.#queries.query(this.#statements.removeExpired, [now, limit])).length
   }
 
   async removeBeyond(name: string, state: JobState, count: number, limit: number): Promise<number> {
-    return (await this.#database.query(this.#statements.removeBeyond, [name, state, count, limit])).length
+    return (await this.#queries.query(this.#statements.removeBeyond, [name, state, count, limit])).length
   }
 
   onChange(listener: () => void): () => void {
@@ -219,7 +222,7 @@ class DatabaseJobStore implements JobStore {
   }
 
   async #ids(sql: string, parameters: readonly unknown[]): Promise<ReadonlySet<string>> {
-    const rows = await this.#database.query<{ id: string }>(sql, parameters)
+    const rows = await this.#queries.query<{ id: string }>(sql, parameters)
     return new Set(rows.map(({ id }) => id))
   }
 }
