@@ -24,10 +24,13 @@ export class Kinds {
         const parts = partsOf(kind)
         return (name === undefined || parts.name === name) && (queue === undefined || parts.queue === queue)
       })
+      // All of them are asked for: a store that was emptied may have got as many others since.
       const commands = new Commands().add('SCARD', this.#reader.keys.kinds)
+      commands.add('SMISMEMBER', this.#reader.keys.kinds, ...(known.length === 0 ? [''] : known))
       const asked = ask(commands, kinds)
-      const [count, ...replies] = await this.#reader.read(commands)
-      if (asNumber(count) === known.length) return { asked, replies }
+      const [count, areMembers, ...replies] = await this.#reader.read(commands)
+      const still = asArray(areMembers).filter((each) => asNumber(each) === 1)
+      if (asNumber(count) === known.length && still.length === known.length) return { asked, replies }
       const [members] = await this.#reader.read(new Commands().add('SMEMBERS', this.#reader.keys.kinds))
       this.#known = asArray(members).map(asUtf8)
     }

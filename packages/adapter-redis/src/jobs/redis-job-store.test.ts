@@ -103,6 +103,44 @@ describe.skipIf(url === undefined)('on TEST_REDIS', () => {
 
 // A cluster has the same scripts, and is looked at by more than one connection.
 describe.skipIf(url === undefined || url.includes('cluster'))('on a single TEST_REDIS', () => {
+  const plain = (name: string) => defineJob(name, { input: z.number() })
+
+  async function remove(pattern: string): Promise<void> {
+    const client = new Redis(url ?? '')
+    try {
+      for (const key of await client.keys(pattern)) await client.del(key)
+    } finally {
+      client.disconnect()
+    }
+  }
+
+  test('a store that is emptied beneath those who use it is counted anew', async () => {
+    const name = `emptied_${Date.now().toString(36)}`
+    await using store = redisJobStore(url ?? '', { store: name })
+    await using other = redisJobStore(url ?? '', { store: name })
+    await using jobs = openJobs({ store })
+    await using others = openJobs({ store: other })
+    await jobs.add(plain('before'), 1)
+    expect(await jobs.counts()).toMatchObject({ waiting: 1 })
+    await remove(`waybill:jobs:{${name}}:*`)
+    await others.addBulk(plain('after'), [{ data: 1 }, { data: 2 }])
+    expect(await jobs.counts()).toMatchObject({ waiting: 2 })
+  })
+
+  test('jobs that the server has thrown away keep no others from running', async () => {
+    const name = `evicted_${Date.now().toString(36)}`
+    await using store = redisJobStore(url ?? '', { store: name })
+    await using jobs = openJobs({ store, poll: '20ms' })
+    const Kept = plain('kept')
+    await jobs.addBulk(Kept, [{ data: 1 }, { data: 2 }, { data: 3 }])
+    await remove(jobKeys('waybill', name).heads.replaceAll(/[{}]/g, '?'))
+    const worker = jobs.worker({ concurrency: 2 }).handle(Kept, async ({ data }) => data)
+    await worker.start()
+    const job = await jobs.add(Kept, 4)
+    expect(await job.result({ timeout: '30s' })).toBe(4)
+    expect(worker.health()).toMatchObject([{ state: 'running' }])
+  })
+
   test('three processes that change the same jobs leave every set as the jobs say', async () => {
     const name = `audit_${Date.now().toString(36)}`
     await using bus = await connect({ url: 'memory:', console: false })

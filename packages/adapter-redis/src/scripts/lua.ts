@@ -477,15 +477,21 @@ for _, queued in ipairs(keys.queued) do
   end
   for _, member in ipairs(members) do
     local id = string.match(member, '^[^:]*:(.*)$')
-    local moving, rest = string.match(redis.call('HGET', keys.heads, id), '^%S+ ([^\\n]*)\\n(.*)$')
-    local head = cjson.decode(moving)
-    local place = places[head.name]
-    if place == nil then return { '{"isMixed":true}' } end
-    if count > 0 and bytes >= mostBytes then break end
-    local texts = redis.call('HMGET', keys.texts, 'd:' .. id, 'o:' .. id, 'p:' .. id)
-    for _, text in ipairs(texts) do bytes = bytes + (text and #text or 0) end
-    count = count + 1
-    begun[count] = { id = id, queued = queued, member = member, head = head, rest = rest, texts = texts, place = place }
+    local value = redis.call('HGET', keys.heads, id)
+    if value then
+      local moving, rest = string.match(value, '^%S+ ([^\\n]*)\\n(.*)$')
+      local head = cjson.decode(moving)
+      local place = places[head.name]
+      if place == nil then return { '{"isMixed":true}' } end
+      if count > 0 and bytes >= mostBytes then break end
+      local texts = redis.call('HMGET', keys.texts, 'd:' .. id, 'o:' .. id, 'p:' .. id)
+      for _, text in ipairs(texts) do bytes = bytes + (text and #text or 0) end
+      count = count + 1
+      begun[count] = { id = id, queued = queued, member = member, head = head, rest = rest, texts = texts, place = place }
+    else
+      -- The server has thrown the job away, as it does by most of its maxmemory policies. The others do not wait for it.
+      redis.call('ZREM', queued, member)
+    end
   end
 end
 
