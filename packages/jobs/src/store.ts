@@ -204,9 +204,9 @@ export interface JobStore {
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<ReadonlySet<string>>
   /** Which of these the owner still has. */
   owned(owner: string, ids: readonly string[]): Promise<ReadonlySet<string>>
-  /** Removes jobs whose time is over, and keys; resolves with how many jobs. */
+  /** Removes jobs whose time is over, and keys; resolves with how many jobs. Not the children of a parent that has not ended. */
   removeExpired(limit: number): Promise<number>
-  /** Removes what there is of a name in a state beyond the latest `count`; resolves with how many. */
+  /** Removes what there is of a name in a state beyond the latest `count`, but for such children; resolves with how many. */
   removeBeyond(name: string, state: JobState, count: number, limit: number): Promise<number>
   /** Calls back when something may have changed. The result ends it. */
   onChange(listener: () => void): () => void

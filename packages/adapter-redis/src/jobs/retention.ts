@@ -4,9 +4,12 @@ import { Commands } from './commands.ts'
 import type { JobReader } from './job-reader.ts'
 import type { Transactions } from './transactions.ts'
 
+// When a child that its parent has not had yet is looked at again.
+const againMs = 3_600_000
+
 const ended: readonly JobState[] = ['completed', 'failed', 'cancelled']
 
-/** Removes what is kept no longer, so much at a call. */
+/** Removes what is kept no longer, so much at a call. Children are kept for parents that are still to run, which get their results. */
 export class Retention {
   readonly #reader: JobReader
   readonly #transactions: Transactions
@@ -21,16 +24,25 @@ export class Retention {
     const range = ['-inf', now, 'BYSCORE', 'LIMIT', 0, limit]
     await this.#freeKeys(await this.#members(this.#reader.keys.held, range))
     const ids = await this.#members(this.#reader.keys.expiring, range)
-    return await this.#remove(ids, ({ removeAt }, at) => removeAt !== undefined && removeAt <= at)
+    const isOver = ({ removeAt }: JobRow, at: number) => removeAt !== undefined && removeAt <= at
+    return (await this.#remove(ids, isOver, againMs)).over
   }
 
   /** What there is of a name in a state beyond the latest `count`. */
   async removeBeyond(name: string, state: JobState, count: number, limit: number): Promise<number> {
     const key = this.#reader.keys.ended(name, state)
-    const [size] = await this.#reader.read(new Commands().add('ZCARD', key))
-    const most = Math.min(limit, asNumber(size) - count)
-    if (most <= 0) return 0
-    return await this.#remove(await this.#members(key, [0, most - 1]), (row) => row.state === state)
+    let removed = 0
+    for (let from = 0; removed < limit; ) {
+      const [size] = await this.#reader.read(new Commands().add('ZCARD', key))
+      const most = Math.min(limit - removed, asNumber(size) - count - from)
+      if (most <= 0) break
+      const ids = await this.#members(key, [from, from + most - 1])
+      const { over, kept } = await this.#remove(ids, (row) => row.state === state)
+      removed += over
+      from += kept
+      if (over + kept === 0) break
+    }
+    return removed
   }
 
   /** Keys that were held for a time. A job that has not ended keeps its own until it has. */
@@ -46,12 +58,23 @@ export class Retention {
     })
   }
 
-  async #remove(ids: readonly string[], isOver: (row: JobRow, now: number) => boolean): Promise<number> {
-    if (ids.length === 0) return 0
+  /** `keepMs`: how much longer what is kept is not looked at again. */
+  async #remove(
+    ids: readonly string[],
+    isOver: (row: JobRow, now: number) => boolean,
+    keepMs?: number,
+  ): Promise<{ readonly over: number; readonly kept: number }> {
+    if (ids.length === 0) return { over: 0, kept: 0 }
     return await this.#transactions.run(async (rows) => {
-      const over = (await rows.lock(ids)).filter((row) => isOver(row, rows.now))
+      const all = (await rows.lock(ids)).filter((row) => isOver(row, rows.now))
+      const parents = await rows.lock(all.flatMap(({ parent }) => parent ?? []))
+      const waiting = new Set(parents.filter(({ state }) => !ended.includes(state)).map(({ id }) => id))
+      const kept = all.filter(({ parent }) => parent !== undefined && waiting.has(parent))
+      const over = all.filter((row) => !kept.includes(row))
       rows.remove(over.map(({ id }) => id))
-      return over.length
+      if (keepMs !== undefined)
+        await rows.update(kept.map((row) => ({ ...row, removeAt: rows.now + keepMs })))
+      return { over: over.length, kept: kept.length }
     })
   }
 

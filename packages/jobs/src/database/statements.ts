@@ -20,6 +20,8 @@ export function statementsOf(dialect: Dialect) {
     const set = changed.map(({ column, field }) => `${column} = ${expression(field)}`).join(', ')
     return `UPDATE ${jobs} AS job SET ${set} FROM ${from} WHERE job.id = ${expression('job')}`
   }
+  // A parent that has not ended is still to get the results of its children, or waits for one of them to be retried.
+  const isUnawaited = `NOT EXISTS (SELECT 1 FROM ${jobs} AS parent WHERE parent.id = job.parent AND parent.state NOT IN ('completed', 'failed', 'cancelled'))`
   const priorities = Array.from({ length: 10 }, (_, index) => 9 - index)
   // Each priority is a range of the index; ordered by priority and time at once, what is not due would be looked at too.
   const due = (named: string) => {
@@ -61,9 +63,9 @@ ON CONFLICT (id) DO NOTHING RETURNING id`,
     // In the order of ids, as everybody locks: outcomes of the same jobs are being stored at that moment.
     renew: `UPDATE ${jobs} SET lease_until = $3 WHERE id IN (SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active' ORDER BY id ${locking}) RETURNING id`,
     owned: `SELECT id FROM ${jobs} WHERE ${isIn('id', '$1', 'text')} AND owner = $2 AND state = 'active'`,
-    removeExpired: `WITH expired AS MATERIALIZED (SELECT id FROM ${jobs} WHERE remove_at <= $1 ORDER BY remove_at LIMIT $2 ${lockingFree})
+    removeExpired: `WITH expired AS MATERIALIZED (SELECT id FROM ${jobs} AS job WHERE remove_at <= $1 AND ${isUnawaited} ORDER BY remove_at LIMIT $2 ${lockingFree})
 DELETE FROM ${jobs} WHERE id IN (SELECT id FROM expired) RETURNING 1 AS one`,
-    removeBeyond: `DELETE FROM ${jobs} WHERE id IN (SELECT id FROM ${jobs} WHERE name = $1 AND state = $2 ORDER BY finished_at DESC LIMIT $4 OFFSET $3) RETURNING 1 AS one`,
+    removeBeyond: `DELETE FROM ${jobs} WHERE id IN (SELECT id FROM ${jobs} AS job WHERE name = $1 AND state = $2 AND ${isUnawaited} ORDER BY finished_at DESC LIMIT $4 OFFSET $3) RETURNING 1 AS one`,
     // A job that has not ended keeps its key until it has.
     removeKeys: `DELETE FROM ${keys} WHERE until_at <= $1 AND NOT EXISTS
 (SELECT 1 FROM ${jobs} AS job WHERE job.id = ${keys}.job AND job.state NOT IN ('completed', 'failed', 'cancelled'))`,

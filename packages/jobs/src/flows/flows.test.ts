@@ -92,6 +92,31 @@ for (const testStore of stores()) {
       expect(await jobs.job(Whole, 'fail-parent').result()).toBe('completed good,completed bad')
     })
 
+    test('children are kept for a parent that has not ended, however short they are to be kept', async () => {
+      const { jobs, store } = await testStore.open()
+      const book = new JobBook(store)
+      await jobs.addFlow(flowStep(Whole, {}, { children: [part('a'), part('b')] }), { id: 'kept' })
+      await store.transaction(async (rows) => {
+        const children = await rows.lock(['kept/0', 'kept/1'])
+        const keepMs = { completed: 0, failed: 0 }
+        await rows.update(children.map((row) => ({ ...row, details: { ...row.details, keepMs } })))
+      })
+      const end = async (id: string) => {
+        await book.take([{ id, run: 1 }], 'one', 60_000)
+        await book.finish([{ id, run: 1, kind: 'completed', output: '"x"' }], 'one')
+      }
+      await end('kept/0')
+      expect(await store.removeExpired(10)).toBe(0)
+      expect(await store.removeBeyond('part', 'completed', 0, 10)).toBe(0)
+      await end('kept/1')
+      expect(await store.removeBeyond('part', 'completed', 1, 10)).toBe(0)
+      expect(await jobs.list({ parent: 'kept' })).toMatchObject({ jobs: [{}, {}] })
+      const parent = await store.find(['kept'])
+      await book.take([{ id: 'kept', run: parent[0]?.run ?? 0 }], 'one', 60_000)
+      await book.finish([{ id: 'kept', run: parent[0]?.run ?? 0, kind: 'completed', output: '""' }], 'one')
+      expect(await store.removeBeyond('part', 'completed', 0, 10)).toBe(2)
+    })
+
     test('cancelling a job cancels what it waits for', async () => {
       const { jobs } = await testStore.open()
       const job = await jobs.addFlow(inSequence([part('a'), part('b'), part('c')]))

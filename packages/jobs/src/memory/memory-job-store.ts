@@ -112,7 +112,7 @@ class MemoryJobStore implements JobStore {
       if (isFree && until !== undefined && until <= now) this.#keys.delete(key)
     }
     const expired = [...this.#jobs.values()].filter(
-      ({ removeAt }) => removeAt !== undefined && removeAt <= now,
+      (row) => row.removeAt !== undefined && row.removeAt <= now && !this.#isAwaited(row),
     )
     for (const { id } of expired.slice(0, limit)) this.#jobs.delete(id)
     return Math.min(expired.length, limit)
@@ -121,7 +121,8 @@ class MemoryJobStore implements JobStore {
   async removeBeyond(name: string, state: JobState, count: number, limit: number): Promise<number> {
     const rows = [...this.#jobs.values()].filter((row) => row.name === name && row.state === state)
     rows.sort((one, other) => (other.finishedAt ?? 0) - (one.finishedAt ?? 0))
-    const removed = rows.slice(count, count + limit)
+    const over = rows.slice(count).filter((row) => !this.#isAwaited(row))
+    const removed = over.slice(0, limit)
     for (const { id } of removed) this.#jobs.delete(id)
     return removed.length
   }
@@ -129,6 +130,12 @@ class MemoryJobStore implements JobStore {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** By a parent that has not ended. */
+  #isAwaited({ parent }: JobRow): boolean {
+    const waiting = parent === undefined ? undefined : this.#jobs.get(parent)
+    return waiting !== undefined && !hasEnded(waiting.state)
   }
 
   /** One after the other, so that nobody sees half of one. */
