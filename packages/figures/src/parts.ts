@@ -32,6 +32,8 @@ export interface AddedJobs {
   readonly name: string
   readonly queue: string
   readonly count: number
+  /** Of them, those that were not there already; undefined until they are stored. */
+  readonly added: number | undefined
   trace: TraceContext | undefined
 }
 

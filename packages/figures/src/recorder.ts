@@ -77,8 +77,13 @@ export class Recorder {
     this.#sink.record(figures.operations, labels, seconds)
   }
 
-  jobsAdded(name: string, count: number, error: string | undefined): void {
-    this.#sink.add(figures.jobsAdded, this.#labels.of(figures.jobsAdded, name, error), count)
+  /** What was there already was not added, and did not fail. */
+  jobsAdded(
+    { name, count, added = 0 }: { name: string; count: number; added: number | undefined },
+    error: string | undefined,
+  ): void {
+    const labels = this.#labels.of(figures.jobsAdded, name, error)
+    this.#sink.add(figures.jobsAdded, labels, error === undefined ? added : count)
   }
 
   jobHandled(name: string, seconds: number, error: string | undefined): void {

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { connect, PermanentError } from '@waybill/core'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from './definition.ts'
@@ -6,7 +7,7 @@ import { flowStep } from './flows/flow-step.ts'
 import type { JobRun } from './job-middleware.ts'
 import { openJobs } from './jobs.ts'
 import { memoryJobStore } from './memory/memory-job-store.ts'
-import { stores } from './stores.fixture.ts'
+import { storeAround, stores } from './stores.fixture.ts'
 
 const Say = defineJob('say', {
   input: z.object({ text: z.string() }),
@@ -109,6 +110,82 @@ test('middleware that fails, or does not go on, adds no job and fails attempts',
     .handle(Say, ({ data }) => data.text)
     .start()
   await expect(job.result()).rejects.toThrow(/without calling next\(\), so job a did not run/)
+})
+
+test('it sees the adding of data that is refused, and how many jobs were new', async () => {
+  await using jobs = openJobs({ store: memoryJobStore() })
+  const seen: unknown[] = []
+  jobs.use({
+    add: async (addition, next) => {
+      await next().finally(() => seen.push([addition.count, addition.added]))
+    },
+  })
+  const delay = '1h'
+  await jobs.add(Say, { text: 'a' }, { id: 'a', delay })
+  await jobs.add(Say, { text: 'a' }, { id: 'a', delay })
+  await jobs.addBulk(Say, [{ data: { text: 'b' } }, { data: { text: 'a' }, options: { id: 'a' } }])
+  const flow = flowStep(Say, { text: 'c' }, { children: [flowStep(Say, { text: 'd' })] })
+  await jobs.addFlow(flow, { id: 'c' })
+  await jobs.addFlow(flow, { id: 'c' })
+  expect(seen.splice(0)).toEqual([
+    [1, 1],
+    [1, 0],
+    [2, 1],
+    [2, 2],
+    [2, 0],
+  ])
+  // @ts-expect-error: what a caller without types can do
+  await expect(jobs.add(Say, { text: 1 })).rejects.toMatchObject({ code: 'invalid-message' })
+  // @ts-expect-error: the same
+  await expect(jobs.addBulk(Say, [{ data: {} }, { data: {} }])).rejects.toThrow(/0.text[\s\S]*1.text/)
+  // @ts-expect-error: the same
+  await expect(jobs.addFlow(flowStep(Say, {}))).rejects.toMatchObject({ code: 'invalid-message' })
+  expect(seen).toEqual([
+    [1, undefined],
+    [2, undefined],
+    [1, undefined],
+  ])
+})
+
+test('a failure that middleware keeps to itself is told all the same', async () => {
+  let isAway = false
+  const store = storeAround(memoryJobStore(), async (_, call) => {
+    if (isAway) throw new Error('no connection')
+    return await call()
+  })
+  await using jobs = openJobs({ store, onFailure: () => {} })
+  const quiet = (_: unknown, next: () => Promise<void>) => next().catch(() => {})
+  jobs.use({ add: quiet, handle: quiet })
+  let calls = 0
+  const worker = jobs.worker().handle(Say, () => {
+    calls += 1
+    throw new PermanentError('declined')
+  })
+  await worker.start()
+  await expect((await jobs.add(Say, { text: 'a' })).result()).rejects.toThrow('declined')
+  expect(calls).toBe(1)
+  isAway = true
+  await expect(jobs.add(Say, { text: 'a' })).rejects.toThrow('no connection')
+  isAway = false
+})
+
+test('a job that was stored before middleware failed is handed out by its process', async () => {
+  const bus = await connect({ url: 'memory:', console: false })
+  const store = memoryJobStore()
+  const options = { bus, store, poll: 20 }
+  await using adding = openJobs(options)
+  adding.use({
+    add: async (_, next) => {
+      await next()
+      throw new Error('after')
+    },
+  })
+  const told = Promise.withResolvers<string>()
+  const consumer = bus.consumer('workers').on(Say.message, ({ data }) => told.resolve(data.job))
+  await consumer.start()
+  await expect(adding.add(Say, { text: 'a' }, { id: 'a' })).rejects.toThrow('after')
+  expect(await told.promise).toBe('a')
+  await bus.close()
 })
 
 test('it learns that the attempt has taken too long, though the handler goes on', async () => {

@@ -9,6 +9,8 @@ export interface JobAddition {
   readonly queue: string
   /** How many jobs; of a flow all of them. */
   readonly count: number
+  /** How many of them are new, once `next` has resolved: the others were there, by their id or key. Undefined before. */
+  readonly added: number | undefined
   /** Stored with the jobs, for those who run them. To be set before `next`. */
   trace: TraceContext | undefined
 }
@@ -27,11 +29,15 @@ export interface JobRun {
 
 /** What is done around jobs, whatever their definition. */
 export interface JobMiddleware {
-  /** Around `add`, `addBulk` and `addFlow`: `next` resolves when the jobs are stored. What it throws, the caller gets. */
+  /**
+   * Around `add`, `addBulk` and `addFlow`, with the checks of data and options: `next` resolves when the jobs are stored. What it throws,
+   * the caller gets; it undoes nothing. A failure of `next` that it keeps to itself, the caller gets all the same.
+   */
   readonly add?: (addition: JobAddition, next: () => Promise<void>) => Promise<void>
   /**
-   * Around a handler and the checks of its data and result. What it throws fails the attempt. `next` rejects when the attempt has taken
-   * too long, the job was cancelled or the worker stops, even if the handler goes on.
+   * Around a handler and the checks of its data and result. What it throws fails the attempt, and so does what `next` rejects with, even
+   * if it keeps that to itself. `next` rejects when the attempt has taken too long, the job was cancelled or the worker stops, even if the
+   * handler goes on.
    */
   readonly handle?: (run: JobRun, next: () => Promise<void>) => Promise<void>
 }
@@ -63,13 +69,21 @@ export class JobMiddlewares {
     if (handle !== undefined) this.#handle.push(handle)
   }
 
-  async adding<Result>(
-    of: Omit<JobAddition, 'trace'>,
-    work: (trace: TraceContext | undefined) => Promise<Result>,
-  ): Promise<Result> {
+  async adding<Added extends { readonly isNew: boolean }>(
+    of: Pick<JobAddition, 'name' | 'queue' | 'count'>,
+    work: (trace: TraceContext | undefined) => Promise<readonly Added[]>,
+  ): Promise<readonly Added[]> {
     if (this.#add.length === 0) return await work(undefined)
-    const addition: JobAddition = { ...of, trace: undefined }
-    return await around(this.#add, addition, `${of.name} was not added`, () => work(addition.trace))
+    const addition: JobAddition & { added: number | undefined } = {
+      ...of,
+      added: undefined,
+      trace: undefined,
+    }
+    return await around(this.#add, addition, `${of.name} was not added`, async () => {
+      const jobs = await work(addition.trace)
+      addition.added = jobs.filter(({ isNew }) => isNew).length
+      return jobs
+    })
   }
 
   /** `over` rejects when the attempt is over whatever the handler does. */
@@ -89,10 +103,11 @@ async function around<Context, Result>(
   otherwise: string,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  let done: { readonly result: Result } | undefined
+  let working: Promise<Result> | undefined
   await compose(layers, context, async () => {
-    done = { result: await work() }
+    working = work()
+    await working
   })
-  if (done !== undefined) return done.result
+  if (working !== undefined) return await working
   throw new MessagingError('failed', `A middleware of jobs ended without calling next(), so ${otherwise}`)
 }

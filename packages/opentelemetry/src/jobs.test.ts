@@ -1,3 +1,4 @@
+import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { type Bus, fixed } from '@waybill/core'
 import { createTestBus } from '@waybill/core/testing'
 import { defineJob, memoryJobStore, openJobs } from '@waybill/jobs'
@@ -100,6 +101,31 @@ test('linked: an attempt begins a trace of its own', async () => {
   expect(it.traces.traceCount()).toBe(3)
   const added = it.traces.spans().find(({ name }) => name === 'add notify')
   expect(added?.attributes['messaging.batch.message_count']).toBe(2)
+})
+
+test('without spans, the trace that other middleware gives a job stays', async () => {
+  await using jobs = openJobs({ store: memoryJobStore() })
+  const trace = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' }
+  jobs.use({
+    add: async (addition, next) => {
+      addition.trace = trace
+      await next()
+    },
+  })
+  instrument(undefined, { traces: false, meterProvider: new MeterProvider(), jobs: { main: jobs } })
+  const ran = Promise.withResolvers<unknown>()
+  jobs.use({
+    handle: async (run, next) => {
+      ran.resolve(run.trace)
+      await next()
+    },
+  })
+  await jobs
+    .worker()
+    .handle(Notify, () => {})
+    .start()
+  await jobs.add(Notify, { n: 1 })
+  expect(await ran.promise).toEqual(trace)
 })
 
 test('without a bus and without jobs there is nothing to follow', () => {

@@ -37,8 +37,9 @@ async function added(
       ...(count > 1 && { [attributeNames.batchSize]: count }),
     },
   })
-  addition.trace = writeTraceContext(span?.spanContext())
-  await followed(span, next, (failure) => recorder?.jobsAdded(name, count, typeOf(failure)))
+  // Where there is no span, what others have given stays.
+  addition.trace = writeTraceContext(span?.spanContext()) ?? addition.trace
+  await followed(span, next, (failure) => recorder?.jobsAdded(addition, typeOf(failure)))
 }
 
 async function handled(

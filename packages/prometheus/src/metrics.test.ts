@@ -191,20 +191,23 @@ test('jobs are measured with a bus, and without one', async () => {
       .worker()
       .handle(Render, ({ data: { n } }, { attempt }) => {
         if (n === 2 && attempt === 1) throw new TypeError('once')
+        if (n === 5) throw new SkipMessage('there is no skipping of jobs')
       })
       .start()
-    for (const n of [1, 2]) await jobs.add(Render, { n })
+    for (const n of [1, 2, 5]) await jobs.add(Render, { n })
     await expect(jobs.add(Render, { n: 3 }, { id: '' })).rejects.toThrow()
-    await jobs.add(Render, { n: 4 }, { delay: '1h' })
+    for (const n of [4, 4]) await jobs.add(Render, { n }, { delay: '1h', id: 'later' })
     await vi.waitFor(async () => {
       await kit.advance('1s')
-      expect(await jobs.counts()).toMatchObject({ completed: 2 })
+      expect(await jobs.counts()).toMatchObject({ completed: 2, failed: 1 })
     })
     const lines = await samples(metrics)
     for (const line of [
-      'waybill_jobs_added_total{job="render"} 3',
+      'waybill_jobs_added_total{job="render"} 4',
+      'waybill_jobs_added_total{job="render",error="invalid-options"} 1',
       'waybill_jobs_process_duration_seconds_count{job="render"} 2',
       'waybill_jobs_process_duration_seconds_count{job="render",error="TypeError"} 1',
+      'waybill_jobs_process_duration_seconds_count{job="render",error="skip"} 2',
       'waybill_jobs_up{jobs="main"} 1',
       'waybill_jobs_stored{jobs="main",state="completed"} 2',
       'waybill_jobs_stored{jobs="main",state="delayed"} 1',

@@ -1,4 +1,4 @@
-import { type Bus, MessagingError } from '@waybill/core'
+import type { Bus, ErrorCode } from '@waybill/core'
 import { errorType, type MeasuredJobs, type Recorder } from '@waybill/figures'
 
 /** Times sends and handler calls. */
@@ -10,11 +10,11 @@ export function timeCalls(bus: Bus, recorder: Recorder): void {
       // A batch is timed as one.
       if (mode === 'batch') return next()
       recorder.consumed(topic, group)
-      return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, error))
+      return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, unlessSkipped(error)))
     },
     handleBatch: ({ topic, group, messages }, next) => {
       recorder.consumed(topic, group, messages.length)
-      return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, error))
+      return timed(next, (seconds, error) => recorder.processed(topic, group, seconds, unlessSkipped(error)))
     },
   })
 }
@@ -22,9 +22,14 @@ export function timeCalls(bus: Bus, recorder: Recorder): void {
 /** Counts jobs that are added, and times attempts. */
 export function timeJobs(jobs: MeasuredJobs, recorder: Recorder): void {
   jobs.use({
-    add: ({ name, count }, next) => timed(next, (_, error) => recorder.jobsAdded(name, count, error)),
+    add: (addition, next) => timed(next, (_, error) => recorder.jobsAdded(addition, error)),
     handle: ({ name }, next) => timed(next, (seconds, error) => recorder.jobHandled(name, seconds, error)),
   })
+}
+
+/** A message that is skipped has not failed; there is no skipping of jobs. */
+function unlessSkipped(error: string | undefined): string | undefined {
+  return error === ('skip' satisfies ErrorCode) ? undefined : error
 }
 
 async function timed(
@@ -36,7 +41,7 @@ async function timed(
   try {
     await next()
   } catch (thrown) {
-    if (!(MessagingError.is(thrown) && thrown.code === 'skip')) error = errorType(thrown)
+    error = errorType(thrown)
     throw thrown
   } finally {
     told((performance.now() - startedAt) / 1000, error)

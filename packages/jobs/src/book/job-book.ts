@@ -93,14 +93,12 @@ export class JobBook {
     })
   }
 
-  /** Adds the jobs of a flow, the last one to run first, unless that is there. */
-  async addFlow(jobs: readonly NewJob[], outer?: Transaction): Promise<AddedJob | undefined> {
+  /** Adds the jobs of a flow, the last one to run first, unless that is there: then it resolves with that alone. */
+  async addFlow(jobs: readonly NewJob[], outer?: Transaction): Promise<readonly AddedJob[]> {
     return await this.store.transaction(async (rows) => {
       const [first] = jobs
       const [row] = first === undefined ? [] : await rows.lock([first.id])
-      if (row !== undefined) return { row, isNew: false }
-      const [added] = await addJobs(rows, jobs)
-      return added
+      return row === undefined ? await addJobs(rows, jobs) : [{ row, isNew: false }]
     }, outer)
   }
 

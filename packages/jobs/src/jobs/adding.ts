@@ -1,6 +1,11 @@
-import { InvalidMessageError, type MessageDefinition, MessagingError, type TraceContext } from '@waybill/core'
+import {
+  InvalidMessageError,
+  type Issue,
+  type MessageDefinition,
+  MessagingError,
+  type TraceContext,
+} from '@waybill/core'
 import { newId } from '@waybill/core/driver-kit'
-import type { Transaction } from '@waybill/database'
 import type { AddedJob } from '../book/adding.ts'
 import type { JobBook } from '../book/job-book.ts'
 import type { NewJob } from '../book/new-job.ts'
@@ -39,15 +44,15 @@ export class Adding {
 
   async add(definition: JobDefinition, data: unknown, options?: AddOptions): Promise<Job> {
     requireJob(definition, 'add')
-    const { transaction, job } = await newJob(definition, data, options)
-    // A job of this id or key may be in the middle of a transaction that has yet to commit: others must not wait for it too.
-    const mayWait = transaction !== undefined || options?.id !== undefined || job.deduplicate !== undefined
-    const { middlewares } = this.#host
-    const added = await middlewares.adding(additionOf(definition, 1), (trace) =>
-      mayWait ? this.#addAlone({ ...job, trace }, transaction) : this.#addTogether({ ...job, trace }),
-    )
-    this.#host.serve(definition)
-    return new Job(this.#host.handles, definition, added.row.id, added.isNew)
+    const [added] = await this.#within(definition, [definition], async (trace) => {
+      const { transaction, job } = await newJob(definition, data, options)
+      const traced = { ...job, trace }
+      // A job of this id or key may be in the middle of a transaction that has yet to commit: others must not wait for it too.
+      const mayWait = transaction !== undefined || options?.id !== undefined || job.deduplicate !== undefined
+      return mayWait ? await this.#host.book.add([traced], transaction) : [await this.#addTogether(traced)]
+    })
+    if (added === undefined) throw new MessagingError('failed', `The job ${definition.name} was not added`)
+    return this.#handleOf(definition, added)
   }
 
   async addBulk(
@@ -56,38 +61,24 @@ export class Adding {
     { transaction }: Pick<AddOptions, 'transaction'> = {},
   ): Promise<readonly Job[]> {
     requireJob(definition, 'addBulk')
-    const made: NewJob[] = []
-    const issues: { readonly path: string; readonly message: string }[] = []
-    for (const [index, { data, options }] of items.entries()) {
-      try {
-        made.push((await newJob(definition, data, options)).job)
-      } catch (error) {
-        if (!(error instanceof InvalidMessageError)) throw error
-        issues.push(...error.issues.map(({ path, message }) => ({ path: `${index}.${path}`, message })))
-      }
-    }
-    if (issues.length > 0) throw new InvalidMessageError(`${items.length} jobs ${definition.name}`, issues)
-    if (made.length === 0) return []
-    const { middlewares, book } = this.#host
-    const added = await middlewares.adding(additionOf(definition, made.length), (trace) =>
-      book.add(traced(made, trace), transaction),
+    if (items.length === 0) return []
+    const definitions = items.map(() => definition)
+    const added = await this.#within(definition, definitions, async (trace) =>
+      this.#host.book.add(traced(await newJobs(definition, items), trace), transaction),
     )
-    this.#host.serve(definition)
-    return added.map(({ row, isNew }) => new Job(this.#host.handles, definition, row.id, isNew))
+    return added.map((each) => this.#handleOf(definition, each))
   }
 
   async addFlow(
     flow: FlowStep,
     { id = newId(), transaction }: Pick<AddOptions, 'id' | 'transaction'> = {},
   ): Promise<Job> {
-    const jobs = await jobsOfFlow(flow, id)
-    const { middlewares, book } = this.#host
-    const added = await middlewares.adding(additionOf(flow.definition, jobs.length), (trace) =>
-      book.addFlow(traced(jobs, trace), transaction),
+    const { definition } = flow
+    const [added] = await this.#within(definition, definitionsOf(flow), async (trace) =>
+      this.#host.book.addFlow(traced(await jobsOfFlow(flow, id), trace), transaction),
     )
     if (added === undefined) throw new MessagingError('failed', `The flow ${id} was not added`)
-    for (const definition of definitionsOf(flow)) this.#host.serve(definition)
-    return new Job(this.#host.handles, flow.definition, id, added.isNew)
+    return this.#handleOf(definition, added)
   }
 
   async send(definition: MessageDefinition, data: unknown, options?: SendLaterOptions): Promise<string> {
@@ -97,17 +88,41 @@ export class Adding {
     return job.id
   }
 
-  async #addAlone(job: NewJob, transaction: Transaction | undefined): Promise<AddedJob> {
-    const [added] = await this.#host.book.add([job], transaction)
-    if (added === undefined) throw new MessagingError('failed', `The job ${job.id} was not added`)
-    return added
+  /** Within the middleware. What is stored is looked after in this process, whatever a middleware does after that. */
+  async #within(
+    { name, queue }: JobDefinition,
+    definitions: readonly JobDefinition[],
+    store: (trace: TraceContext | undefined) => Promise<readonly AddedJob[]>,
+  ): Promise<readonly AddedJob[]> {
+    const count = definitions.length
+    return await this.#host.middlewares.adding({ name, queue, count }, async (trace) => {
+      const added = await store(trace)
+      for (const definition of new Set(definitions)) this.#host.serve(definition)
+      return added
+    })
   }
+
+  #handleOf(definition: JobDefinition, { row, isNew }: AddedJob): Job {
+    return new Job(this.#host.handles, definition, row.id, isNew)
+  }
+}
+
+/** @throws {InvalidMessageError} with every problem of the data; each path begins with the item's index. */
+async function newJobs(definition: JobDefinition, items: readonly BulkItem[]): Promise<readonly NewJob[]> {
+  const made: NewJob[] = []
+  const issues: Issue[] = []
+  for (const [index, { data, options }] of items.entries()) {
+    try {
+      made.push((await newJob(definition, data, options)).job)
+    } catch (error) {
+      if (!(error instanceof InvalidMessageError)) throw error
+      issues.push(...error.issues.map(({ path, message }) => ({ path: `${index}.${path}`, message })))
+    }
+  }
+  if (issues.length > 0) throw new InvalidMessageError(`${items.length} jobs ${definition.name}`, issues)
+  return made
 }
 
 function traced(jobs: readonly NewJob[], trace: TraceContext | undefined): readonly NewJob[] {
   return trace === undefined ? jobs : jobs.map((job) => ({ ...job, trace }))
-}
-
-function additionOf({ name, queue }: JobDefinition, count: number) {
-  return { name, queue, count }
 }
