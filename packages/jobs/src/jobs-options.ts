@@ -165,7 +165,7 @@ export const listSchema = z.strictObject({
   limit: z.int().min(1).max(1000).default(100),
   after: z
     .string()
-    .regex(/^\d{1,15}:./, 'expected the next of a page')
+    .regex(/^\d{1,15}:./s, 'expected the next of a page')
     .transform((text) => {
       const [at = '', id = ''] = text.split(/:(.*)/s)
       return { at: Number(at), id }

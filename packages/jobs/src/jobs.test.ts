@@ -335,6 +335,22 @@ for (const testStore of stores()) {
       expect((await jobs.list({ state: 'failed' })).jobs).toHaveLength(total / 10)
     })
 
+    test('pages hold together whatever characters ids have', async () => {
+      const { jobs } = await testStore.open()
+      const ids = ['\n', '\nlead', ':', '1:', '-x', ' ', '\u001b[31m', 'ü😀', "o'1", '"', '%', '\\']
+      const items = ids.map((id) => ({ data: { text: '' }, options: { id, delay: '1h' } }) as const)
+      await jobs.addBulk(Plain, items)
+      const listed: string[] = []
+      let after: string | undefined
+      do {
+        const page = await jobs.list({ limit: 1, ...(after !== undefined && { after }) })
+        listed.push(...page.jobs.map(({ id }) => id))
+        after = page.next
+      } while (after !== undefined)
+      expect(listed.toSorted()).toEqual(ids.toSorted())
+      for (const id of ids) expect((await jobs.get(id))?.id).toBe(id)
+    })
+
     test('progress costs little, and those who watch see how it goes', async () => {
       const { jobs, store } = await testStore.open()
       let changes = 0

@@ -39,7 +39,7 @@ export interface WorkerHost {
   wake(): void
   serve(definition: JobDefinition): void
   failed(what: string, error: unknown): void
-  /** Why workers get nothing from the store. */
+  /** Why there is nothing from the store. */
   handOutError(): MessagingError | undefined
   /** The worker has nothing in hand any more, and never will. */
   stopped(): void
@@ -207,7 +207,9 @@ export class JobWorker {
 
   /** As of the consumers that it has at its brokers; of queues without a bus, as if each were one. */
   health(): readonly WorkerHealth[] {
-    return [...this.#consumers.flatMap((consumer) => consumer.health()), ...this.storeHealth()]
+    const error = this.#host.handOutError()
+    const consumers = this.#consumers.flatMap((consumer) => consumer.health())
+    return [...consumers.map((each) => withStore(each, error)), ...this.storeHealth()]
   }
 
   /** @internal Of queues without a bus alone. */
@@ -271,6 +273,12 @@ export class JobWorker {
     this.#slots.set(queue, slots)
     return slots
   }
+}
+
+/** Of a consumer whose broker may be well: a message without the job is worth nothing. */
+function withStore(health: WorkerHealth, error: MessagingError | undefined): WorkerHealth {
+  const isWell = health.state === 'running' && health.error === undefined
+  return isWell && error !== undefined ? { ...health, state: 'recovering', error } : health
 }
 
 function notAgain(): MessagingError {

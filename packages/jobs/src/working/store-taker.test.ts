@@ -287,25 +287,30 @@ test('a rate limit store that does not answer holds up nobody who stops', async 
   await until(async () => (await jobs.counts()).completed === 3)
 })
 
-test('a store that fails is told in health, until it answers again', async () => {
-  let isAway = false
-  const store = storeAround(memoryJobStore(), async (_, call) => {
-    if (isAway) throw new Error('no connection')
-    return await call()
-  })
-  const told = Promise.withResolvers<void>()
-  await using jobs = openJobs({ store, onFailure: () => told.resolve() })
-  const worker = jobs.worker().handle(Plain, ({ data }) => data.text)
-  await worker.start()
-  expect(await (await jobs.add(Plain, { text: 'first' })).result()).toBe('first')
-  isAway = true
-  worker.resume()
-  await told.promise
-  await until(() => worker.health()[0]?.state === 'recovering')
-  expect(worker.health()).toMatchObject([{ error: { code: 'failed' } }])
-  isAway = false
-  await until(() => worker.health()[0]?.state === 'running')
-})
+test.each(['with', 'without'])(
+  '%s a bus a store that fails is told in health, until it answers',
+  async (how) => {
+    let isAway = false
+    const store = storeAround(memoryJobStore(), async (_, call) => {
+      if (isAway) throw new Error('no connection')
+      return await call()
+    })
+    const told = Promise.withResolvers<void>()
+    await using bus = await connect({ url: 'memory:', console: false })
+    await using jobs = openJobs({ store, onFailure: () => told.resolve(), ...(how === 'with' && { bus }) })
+    const worker = jobs.worker().handle(Plain, ({ data }) => data.text)
+    await worker.start()
+    expect(await (await jobs.add(Plain, { text: 'first' })).result()).toBe('first')
+    expect(worker.health()).toMatchObject([{ state: 'running' }])
+    isAway = true
+    worker.resume()
+    await told.promise
+    await until(() => worker.health()[0]?.state === 'recovering')
+    expect(worker.health()).toMatchObject([{ error: { code: 'failed' } }])
+    isAway = false
+    await until(() => worker.health()[0]?.state === 'running')
+  },
+)
 
 test('a store that never answers is told in health, and does not keep the jobs from closing', async () => {
   let isHung = false
