@@ -3,6 +3,7 @@ import { Cli, type Host } from './cli.ts'
 import { addCommands } from './commands/index.ts'
 import { type ExitCode, exitCodes } from './failures/exit-codes.ts'
 import { explainFailure } from './failures/explain-failure.ts'
+import { legible } from './output/legible.ts'
 
 /**
  * Runs the command line `args`, without the program's name, and resolves with the exit code. Never rejects.
@@ -30,15 +31,12 @@ export async function run(args: readonly string[], host: Host): Promise<ExitCode
     // Commander has printed its own: 0 is the code of help and of the version.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
     const { exitCode, message } = explainFailure(error)
-    if (message !== undefined) stderr.write(`waybill: ${cli.redactor.redact(message)}\n`)
+    if (message !== undefined) stderr.write(`waybill: ${legible(cli.redactor.redact(message))}\n`)
     return exitCode
   }
 }
 
 /** Commander's errors as our own: a suggestion stands in a line of its own there. */
 function onOneLine(text: string): string {
-  return `${text
-    .replace(/^error: /, 'waybill: ')
-    .trimEnd()
-    .replaceAll('\n', ' ')}\n`
+  return `${legible(text.replace(/^error: /, 'waybill: ').trimEnd())}\n`
 }

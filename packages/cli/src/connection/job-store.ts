@@ -76,6 +76,7 @@ export async function openJobStore(
       const path = resolve(directory, url.slice('sqlite:'.length))
       // It would be made.
       if (!existsSync(path)) throw new UsageError(`There is no file ${path}`)
+      await requireTable(path, `${prefix ?? 'waybill_'}jobs`)
       const { sqlite } = await importInstalled<SqlitePackage>('@waybill/sqlite', directory)
       return await inDatabase(sqlite({ path, ...tables }))
     }
@@ -91,6 +92,26 @@ export async function openJobStore(
       return await opened(store, store)
     }
   }
+}
+
+/**
+ * Whether jobs are kept in a file: the package of the store turns each that it opens to WAL, which is not for those of others.
+ *
+ * @throws {UsageError} when they are not.
+ */
+async function requireTable(path: string, table: string): Promise<void> {
+  const { DatabaseSync } = await import('node:sqlite')
+  let isThere = true
+  try {
+    const database = new DatabaseSync(path, { readOnly: true })
+    const find = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"
+    isThere = database.prepare(find).get(table) !== undefined
+    database.close()
+  } catch {
+    // Why it cannot be read, the package of the store explains.
+  }
+  if (!isThere)
+    throw new UsageError(`${path} has no table ${table}: run database.migrate() there, or give the --prefix`)
 }
 
 // Loaded when it is needed: most commands are about messages.

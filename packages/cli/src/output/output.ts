@@ -1,4 +1,5 @@
 import type { Redactor } from '../failures/redact.ts'
+import { legible } from './legible.ts'
 import { type Column, renderTable } from './table.ts'
 
 /** The streams of a command: those of the process, or a test's. */
@@ -59,9 +60,9 @@ export class Output {
     await write(this.#streams.stdout, `${text}\n`)
   }
 
-  /** Something about the work that is no result. */
+  /** Something about the work that is no result: a line, in which there may be text from messages. */
   note(text: string): void {
-    this.#streams.stderr.write(`${this.#redactor.redact(text)}\n`)
+    this.#streams.stderr.write(`${legible(this.#redactor.redact(text))}\n`)
   }
 }
 

@@ -4,6 +4,7 @@ import type { CommandFile } from '../../cli.ts'
 import { type ExitCode, exitCodes } from '../../failures/exit-codes.ts'
 import { UsageError } from '../../failures/usage-error.ts'
 import { countOf } from '../../output/format.ts'
+import { legible } from '../../output/legible.ts'
 import type { Session } from '../../session.ts'
 import { withStore } from './with-store.ts'
 
@@ -93,7 +94,8 @@ async function change(
   const others = refused.map(({ id, state }) =>
     state === null ? ` There is no job ${id}.` : ` ${id} is ${state}.`,
   )
-  await session.output.result({ [done]: count, refused }, `${sentence(count, done)}${others.join('')}`)
+  const text = legible(`${sentence(count, done)}${others.join('')}`)
+  await session.output.result({ [done]: count, refused }, text)
   return refused.length === 0 ? undefined : exitCodes.failed
 }
 

@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { redisJobStore } from '@waybill/adapter-redis/jobs'
 import { databaseJobStore, defineJob, type JobStore, openJobs } from '@waybill/jobs'
 import { postgres } from '@waybill/postgres'
@@ -117,12 +118,12 @@ describe.each(places)('%s', (_, open) => {
     expect((await people('show a')).stdout).toMatch(
       /result +"sent"[\s\S]*attempt 1, .*: completed[\s\S]*to a/,
     )
-    expect(await people('show nobody')).toMatchObject({
+    expect(await people('show no\u001b[31mbody')).toMatchObject({
       code: 2,
       stderr: 'waybill: There is no job "nobody", or no longer\n',
     })
 
-    expect(await people('retry a x')).toMatchObject({
+    expect(await people('retry a x\u001b[31m')).toMatchObject({
       code: 1,
       stdout: '0 jobs were retried. a is completed. There is no job x.\n',
     })
@@ -174,10 +175,14 @@ test('a store that is away, or without tables, is told in one sentence, without 
   expect(away).toMatchObject({ code: 3, stdout: '' })
   expect(away.stderr).toMatch(/^waybill: [^\n]+\n$/)
   expect(away.stderr).not.toContain('s3cret')
-  const empty = sqlite({ path: join(folder, 'empty.db') })
-  await empty.query('CREATE TABLE things (id integer)')
-  await empty.close()
-  const without = await waybill('jobs stats --store sqlite:empty.db', folder)
-  expect(without.code).toBe(2)
-  expect(without.stderr).toMatch(/^waybill: [^\n]*migrate[^\n]*\n$/)
+  const others = new DatabaseSync(join(folder, 'others.db'))
+  others.exec('CREATE TABLE things (id integer)')
+  others.close()
+  const before = await readFile(join(folder, 'others.db'))
+  for (const command of ['stats', 'retry --all']) {
+    const without = await waybill(`jobs ${command} --store sqlite:others.db`, folder)
+    expect(without.code).toBe(2)
+    expect(without.stderr).toMatch(/^waybill: [^\n]*migrate[^\n]*\n$/)
+  }
+  expect(await readFile(join(folder, 'others.db'))).toEqual(before)
 })

@@ -3,6 +3,7 @@ import type { CommandFile } from '../../cli.ts'
 import { exitCodes } from '../../failures/exit-codes.ts'
 import { UsageError } from '../../failures/usage-error.ts'
 import { formatDuration, formatTime } from '../../output/format.ts'
+import { legible } from '../../output/legible.ts'
 import type { Column } from '../../output/table.ts'
 import { scheduleToJson } from './job-json.ts'
 import { withStore } from './with-store.ts'
@@ -42,11 +43,13 @@ export const schedules: CommandFile = (cli) =>
         return undefined
       }
       const { id, done, apply } = change
-      if (remove !== undefined) await session.confirm(`Remove the schedule ${id}?`, yes)
+      if (remove !== undefined) await session.confirm(`Remove the schedule ${legible(id)}?`, yes)
       const isDone = await apply(all, id)
       await session.output.result(
         { id, [done]: isDone },
-        isDone ? `The schedule ${id} is ${done}.` : `There is no schedule ${id} that can be ${done}.`,
+        legible(
+          isDone ? `The schedule ${id} is ${done}.` : `There is no schedule ${id} that can be ${done}.`,
+        ),
       )
       return isDone ? undefined : exitCodes.failed
     }),
