@@ -10,6 +10,8 @@ export class PoolConnection implements Connection {
   readonly #channel: string
   readonly #getPool: () => Promise<PostgresPool>
   readonly #end: () => Promise<void>
+  /** What was asked and has no answer yet. */
+  readonly #underWay = new Set<Promise<unknown>>()
   #isClosed = false
 
   constructor(
@@ -62,6 +64,8 @@ export class PoolConnection implements Connection {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    // A pool that ends forgets who waits for a connection: they would never be answered.
+    await Promise.allSettled([...this.#underWay])
     await this.#end()
   }
 
@@ -76,6 +80,18 @@ export class PoolConnection implements Connection {
   }
 
   async #withClient<Result>(
+    use: (client: PostgresClient, spoiled: () => void) => Promise<Result>,
+  ): Promise<Result> {
+    const work = this.#using(use)
+    this.#underWay.add(work)
+    try {
+      return await work
+    } finally {
+      this.#underWay.delete(work)
+    }
+  }
+
+  async #using<Result>(
     use: (client: PostgresClient, spoiled: () => void) => Promise<Result>,
   ): Promise<Result> {
     const client = await this.#connect()

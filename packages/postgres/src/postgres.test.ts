@@ -50,6 +50,16 @@ test('a failed statement fails its transaction, even if its error was caught', a
   expect(await database.query('SELECT id FROM accounts')).toEqual([{ id: 2 }])
 })
 
+const { TEST_POSTGRES: url } = process.env
+
+test.skipIf(url === undefined)('what was asked before it was closed is answered', async () => {
+  const database = postgres(url === undefined ? {} : { url })
+  await database.query('SELECT 1')
+  const asked = database.query('SELECT 2 AS two')
+  await database.close()
+  expect(await asked).toEqual([{ two: 2 }])
+})
+
 test('a server that is not there is told in one sentence, and may be tried again', async () => {
   await using database = postgres({ url: 'postgres://127.0.0.1:1/shop' })
   await expect(database.migrate()).rejects.toMatchObject({
