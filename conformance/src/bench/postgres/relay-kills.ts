@@ -154,6 +154,9 @@ export function relayKills(servers: Servers, broker: 'rabbitmq' | 'kafka', part:
         relays = [...others, start()]
       }
       const seconds = Math.round((performance.now() - startedAt) / 1000)
+      // Those that are left die in what is still to be sent.
+      const last = flow.start()
+      context.defer(() => last.kill())
       const { sent, met, removed } = await flow.check()
       console.log(
         `  relay over ${broker}: ${kills} kills in ${seconds} s, seed ${seed}, ${confirmed} of them with a batch at the broker and in the outbox: ${sent} messages, ${met} duplicates at the broker, ${removed} removed by the inbox`,
