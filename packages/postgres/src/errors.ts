@@ -22,6 +22,8 @@ const byState: ReadonlyMap<string, Meaning> = new Map([
     meaning('rejected', true, 'The database is read-only, a standby perhaps. Connect to the primary'),
   ],
   ['25P02', meaning('failed', true, 'A statement of the transaction failed, so it was rolled back')],
+  ['25P03', meaning('disconnected', true, 'The database ended the connection')],
+  ['25P04', meaning('disconnected', true, 'The database ended the connection')],
   ['3D000', meaning('topology-missing', false, 'There is no such database')],
   ['3F000', meaning('topology-missing', false, missing)],
   ['42P01', meaning('topology-missing', false, missing)],
@@ -45,6 +47,7 @@ const byState: ReadonlyMap<string, Meaning> = new Map([
   ['57P01', meaning('disconnected', true, 'The database ended the connection')],
   ['57P02', meaning('disconnected', true, 'The database ended the connection')],
   ['57P03', meaning('disconnected', true, 'The database is starting, or in recovery')],
+  ['57P05', meaning('disconnected', true, 'The database ended the connection')],
 ])
 
 // By the first two characters, the class.

@@ -138,6 +138,13 @@ test('a transaction with more locks than there is room for is told what to do', 
   })
 })
 
+test('a connection that the database ends because it takes too long is told as one that is lost', () => {
+  for (const code of ['25P03', '25P04', '57P05']) {
+    const ended = Object.assign(new Error('terminating connection due to a timeout'), { code })
+    expect(explainPostgresError(ended)).toMatchObject({ code: 'disconnected', retryable: true })
+  }
+})
+
 test('a text that cannot be stored is told in one sentence', () => {
   const refusal = Object.assign(new Error('invalid byte sequence'), { code: '22021' })
   expect(explainPostgresError(refusal)).toMatchObject({

@@ -115,6 +115,7 @@ export class Attempts {
     try {
       outcome = await this.#attempt(handled, live)
     } finally {
+      live.isOver = true
       // The next job begins while the outcome of this one is stored.
       leave()
       if (outcome === undefined) this.#runs.remove(live)

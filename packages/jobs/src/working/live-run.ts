@@ -8,6 +8,12 @@ const mostLines = 100
 /** Why a run is over before its handler has ended. */
 export type Interruption = 'timeout' | 'lost' | 'stopped'
 
+/** What a handler has told. */
+export interface News {
+  readonly progress: { readonly value: unknown } | undefined
+  readonly log: JobRow['details']['log']
+}
+
 /** A job that this worker runs: what its handler has told, and whether it still may. */
 export class LiveRun implements Run {
   readonly row: JobRow
@@ -20,6 +26,8 @@ export class LiveRun implements Run {
   interruption: Interruption | undefined
   /** It was completed within a transaction of the handler's. */
   isCompleted = false
+  /** Its handler has ended; what came of it is being stored. */
+  isOver = false
   #progress: { readonly value: unknown } | undefined
   #lines: { readonly at: number; readonly text: string }[] = []
   readonly interrupted: Promise<void>
@@ -72,13 +80,16 @@ export class LiveRun implements Run {
   }
 
   /** What was told since it was last taken. */
-  takeNews(): {
-    readonly progress: { readonly value: unknown } | undefined
-    readonly log: JobRow['details']['log']
-  } {
+  takeNews(): News {
     const news = { progress: this.#progress, log: this.#lines }
     this.#progress = undefined
     this.#lines = []
     return news
+  }
+
+  /** Takes back what could not be stored. */
+  keepNews({ progress, log }: News): void {
+    this.#progress ??= progress
+    this.#lines = [...log, ...this.#lines].slice(-mostLines)
   }
 }

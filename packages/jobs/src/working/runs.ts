@@ -2,6 +2,7 @@ import { MessagingError, sleep } from '@waybill/core/driver'
 import { Change, within } from '@waybill/core/driver-kit'
 import type { JobBook, Run } from '../book/job-book.ts'
 import type { LiveRun } from './live-run.ts'
+import { storeBackoff } from './store-backoff.ts'
 
 const lookEveryMs = 1000
 const noteEveryMs = 100
@@ -116,24 +117,29 @@ export class Runs {
   }
 
   #lose(run: LiveRun): void {
-    if (this.#live.get(run.id) !== run || run.isCompleted) return
-    const what = `The job ${run.id} was cancelled, or another worker has it`
-    run.interrupt('lost', new MessagingError('stale', what))
+    if (this.#live.get(run.id) !== run || run.isCompleted || run.isOver) return
+    const isLate = this.#host.book.store.clock.monotonic() >= run.leaseEnd
+    const what = isLate
+      ? `The lease of job ${run.id} ran out before it was renewed: the store did not answer, or this process stood still`
+      : `The job ${run.id} was cancelled, or another worker has it`
+    const error = new MessagingError('stale', what)
+    if (isLate && run.interruption === undefined) this.#host.failed(`running job ${run.id}`, error)
+    run.interrupt('lost', error)
   }
 
   /** At most so often, however much the handlers tell. */
   async #tell(): Promise<void> {
     const { clock } = this.#host.book.store
     const over = this.#over.signal
-    while (!over.aborted) {
+    for (let failures = 0; !over.aborted; ) {
       await this.#news.until(() => this.all.some(({ hasNews }) => hasNews), over)
       await sleep(clock, noteEveryMs, over)
       const told = this.all.filter(({ hasNews }) => hasNews)
       if (over.aborted || told.length === 0) continue
+      const news = told.map((run) => ({ run, ...run.takeNews() }))
       try {
         const notes = await Promise.all(
-          told.map(async (run) => {
-            const { progress, log } = run.takeNews()
+          news.map(async ({ run, progress, log }) => {
             const text =
               progress === undefined ? undefined : await this.#host.progressText(run, progress.value)
             return { id: run.id, run: run.run, progress: text, log }
@@ -141,8 +147,13 @@ export class Runs {
         )
         await this.#host.book.note(notes, this.#host.owner)
       } catch (error) {
+        for (const { run, ...untold } of news) run.keepNews(untold)
         this.#host.failed('storing the progress of jobs', error)
+        failures += 1
+        await sleep(clock, storeBackoff(failures), over)
+        continue
       }
+      failures = 0
     }
   }
 }

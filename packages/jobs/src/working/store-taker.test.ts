@@ -469,7 +469,8 @@ test('a run learns that its lease has run out though the store does not answer',
     if (name === 'renew' || name === 'owned') await new Promise(() => {})
     return await call()
   })
-  await using jobs = openJobs({ store })
+  const failures: string[] = []
+  await using jobs = openJobs({ store, onFailure: (what) => failures.push(what) })
   const begun = Promise.withResolvers<void>()
   const over = Promise.withResolvers<unknown>()
   const worker = jobs.worker({ lease: '1s' }).handle(Plain, async (_, { signal }) => {
@@ -478,10 +479,44 @@ test('a run learns that its lease has run out though the store does not answer',
     await over.promise
   })
   await worker.start()
-  await jobs.add(Plain, { text: 'a' })
+  const job = await jobs.add(Plain, { text: 'a' })
   await begun.promise
   worker.pause()
-  expect(await over.promise).toMatchObject({ code: 'stale' })
+  const message = expect.stringContaining('ran out before it was renewed')
+  expect(await over.promise).toMatchObject({ code: 'stale', message })
+  expect(failures).toContain(`running job ${job.id}`)
+})
+
+test('what a handler tells is stored when a store that failed answers again', async () => {
+  let isAway = false
+  const store = storeAround(memoryJobStore(), async (name, call) => {
+    if (isAway && name === 'transaction') throw new Error('no connection')
+    return await call()
+  })
+  const failed = Promise.withResolvers<void>()
+  await using jobs = openJobs({
+    store,
+    onFailure: (what) => {
+      if (what === 'storing the progress of jobs') failed.resolve()
+    },
+  })
+  const Told = defineJob('told', { input: z.object({}), progress: z.number() })
+  const end = Promise.withResolvers<void>()
+  const worker = jobs.worker().handle(Told, async (_, { progress, log }) => {
+    isAway = true
+    log('first')
+    progress(1)
+    await failed.promise
+    log('second')
+    isAway = false
+    await end.promise
+  })
+  await worker.start()
+  const job = await jobs.add(Told, {})
+  await until(async () => (await job.get())?.progress === 1)
+  expect((await job.get())?.log.map(({ text }) => text)).toEqual(['first', 'second'])
+  end.resolve()
+  await job.result()
 })
 
 test('queues in which nothing is due hold up none in which something is', async () => {
